@@ -1,0 +1,175 @@
+"""Changing a tree: an editor copies each node on its path once, then changes the copy in place."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import Any
+
+from dosql.btree.node import FANOUT, Inner, Leaf, Node, Tree, new_column, new_keys
+from dosql.btree.scan import get, max_key
+
+
+class TreeEditor:
+    """A private version of a tree.
+
+    Args:
+        tree: The tree to start from; it never changes.
+        owner: The token that new nodes carry. Whoever publishes the result lets the token go.
+    """
+
+    __slots__ = ("_tree", "count", "owner", "root")
+
+    def __init__(self, tree: Tree, owner: object) -> None:
+        self._tree = tree
+        self.root: Node = tree.root
+        self.count = tree.count
+        self.owner = owner
+
+    def tree(self) -> Tree:
+        """Returns the present state as a value. Publishing it needs a new owner (invariant 1)."""
+        return Tree(self.root, self.count, self._tree.key_kind, self._tree.kinds)
+
+    def get(self, key: Any) -> tuple[Leaf, int] | None:
+        """Returns leaf and place of ``key``, or None."""
+        return get(self.root, key)
+
+    def max_key(self) -> Any | None:
+        """Returns the largest key, or None."""
+        return max_key(self.root)
+
+    def _descend(self, key: Any) -> tuple[Leaf, list[tuple[Inner, int]]]:
+        """Owns the path to the leaf of ``key``; returns the leaf and the path with child places."""
+        owner = self.owner
+        node: Any = self.root
+        if node.owner is not owner:
+            node = self.root = node.copy(owner)
+        path: list[tuple[Inner, int]] = []
+        while (children := node.children) is not None:
+            i = bisect_right(node.keys, key)
+            child = children[i]
+            if child.owner is not owner:
+                child = children[i] = child.copy(owner)
+            path.append((node, i))
+            node = child
+        return node, path
+
+    def insert(self, key: Any, values: Sequence[Any]) -> bool:
+        """Inserts a row; returns False, and changes nothing, if the key is there.
+
+        Cost: O(log n), with one leaf copied the first time.
+        """
+        leaf, path = self._descend(key)
+        keys = leaf.keys
+        at = bisect_left(keys, key)
+        if at < len(keys) and keys[at] == key:
+            return False
+        leaf.own_all()
+        cols = leaf.cols
+        leaf.keys.insert(at, key)
+        for i, value in enumerate(values):
+            column = cols[i]
+            if value is None and type(column) is array:
+                column = cols[i] = list(column)
+            column.insert(at, value)
+        self.count += 1
+        if len(leaf.keys) > FANOUT:
+            # Rows that come in key order fill their leaves: only a row in the middle splits in halves.
+            self._split_leaf(leaf, path, FANOUT if at == FANOUT else FANOUT // 2)
+        return True
+
+    def update(self, key: Any, changes: Sequence[tuple[int, Any]]) -> None:
+        """Sets ``(column, value)`` pairs of the row at ``key``, which must be there."""
+        leaf, _ = self._descend(key)
+        at = bisect_left(leaf.keys, key)
+        for i, value in changes:
+            leaf.set_value(i, at, value)
+
+    def delete(self, key: Any) -> None:
+        """Removes the row at ``key``, which must be there."""
+        leaf, path = self._descend(key)
+        at = bisect_left(leaf.keys, key)
+        leaf.own_all()
+        del leaf.keys[at]
+        for column in leaf.cols:
+            del column[at]
+        self.count -= 1
+        if not len(leaf.keys):
+            self._unlink(path)
+
+    def append_many(self, keys: Sequence[Any], columns: Sequence[Sequence[Any]]) -> None:
+        """Appends rows by column; ``keys`` ascend and are above every key of the tree.
+
+        Cost: O(n) at the speed of slices.
+        """
+        tree = self._tree
+        total = len(keys)
+        done = 0
+        if self.count:
+            leaf, _ = self._descend(keys[0])
+            room = min(FANOUT - len(leaf.keys), total)
+            if room > 0:
+                leaf.own_all()
+                leaf.keys.extend(keys[:room])
+                for i, values in enumerate(columns):
+                    part = values[:room]
+                    column = leaf.cols[i]
+                    if type(column) is array and None in part:
+                        column = leaf.cols[i] = list(column)
+                    column.extend(part)
+                done = room
+        while done < total:
+            stop = min(done + FANOUT, total)
+            new = Leaf(
+                new_keys(tree.key_kind, keys[done:stop]),
+                [new_column(kind, values[done:stop]) for kind, values in zip(tree.kinds, columns, strict=True)],
+                self.owner,
+            )
+            if self.count + done == 0:
+                self.root = new
+            else:
+                _, path = self._descend(keys[done])
+                self._link(path, keys[done], new)
+            done = stop
+        self.count += total
+
+    def _split_leaf(self, leaf: Leaf, path: list[tuple[Inner, int]], middle: int) -> None:
+        right = Leaf(leaf.keys[middle:], [c[middle:] for c in leaf.cols], self.owner)
+        del leaf.keys[middle:]
+        for column in leaf.cols:
+            del column[middle:]
+        self._link(path, right.keys[0], right)
+
+    def _link(self, path: list[tuple[Inner, int]], key: Any, right: Node) -> None:
+        """Puts ``right`` behind the child that ``path`` ends at; splits upward as needed."""
+        while path:
+            parent, i = path.pop()
+            parent.keys.insert(i, key)
+            parent.children.insert(i + 1, right)
+            if len(parent.children) <= FANOUT:
+                return
+            middle = FANOUT if i + 1 == FANOUT else FANOUT // 2
+            key = parent.keys[middle - 1]
+            right = Inner(parent.keys[middle:], parent.children[middle:], parent.level, self.owner)
+            del parent.keys[middle - 1 :]
+            del parent.children[middle:]
+        level = self.root.level + 1 if isinstance(self.root, Inner) else 1
+        self.root = Inner([key], [self.root, right], level, self.owner)
+
+    def _unlink(self, path: list[tuple[Inner, int]]) -> None:
+        """Removes the empty child that ``path`` ends at, and parents that become empty."""
+        while path:
+            parent, i = path.pop()
+            del parent.children[i]
+            if parent.keys:
+                del parent.keys[max(i - 1, 0)]
+            if parent.children:
+                break
+        else:
+            if isinstance(self.root, Inner):
+                tree = self._tree
+                self.root = Leaf(new_keys(tree.key_kind), [new_column(k) for k in tree.kinds], self.owner)
+            return
+        while isinstance(self.root, Inner) and len(self.root.children) == 1:
+            self.root = self.root.children[0]

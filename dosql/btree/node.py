@@ -1,0 +1,195 @@
+"""Nodes of the tree. See the package docstring for the invariants."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+FANOUT = 256
+
+
+class Address(NamedTuple):
+    """Where a page lies: segment file number, byte offset, length of the whole page in bytes."""
+
+    segment: int
+    offset: int
+    length: int
+
+
+class PageSource(Protocol):
+    """Loads pages that are not in memory."""
+
+    def load_leaf(self, leaf: Leaf) -> None:
+        """Sets ``keys`` and ``cols`` of a leaf from its page."""
+
+    def load_inner(self, inner: Inner) -> None:
+        """Sets ``keys`` and ``children`` of an inner node from its page."""
+
+
+class Leaf:
+    """Up to 256 rows by column.
+
+    Attributes:
+        keys: Row keys, ascending.
+        cols: One container a stored column.
+        owned: Bit i set: column i may be changed by the owner; bit ``len(cols)`` stands for the keys.
+        owner: Token of the editor that may change the node, or None.
+        address: The node's page on disk, or None while it has none.
+    """
+
+    __slots__ = ("address", "cols", "keys", "owned", "owner", "source")
+
+    children = None  # class attribute: a descent ends where there are no children
+
+    keys: Any
+    cols: list[Any]
+    owned: int
+    owner: object | None
+    address: Address | None
+    source: PageSource | None
+
+    def __init__(self, keys: Any, cols: list[Any], owner: object | None) -> None:
+        self.keys = keys
+        self.cols = cols
+        self.owner = owner
+        self.owned = (2 << len(cols)) - 1
+        self.address = None
+        self.source = None
+
+    @classmethod
+    def stored(cls, address: Address, source: PageSource) -> Leaf:
+        """Returns a leaf that is loaded from its page when first touched."""
+        leaf = cls.__new__(cls)
+        leaf.owner = None
+        leaf.owned = 0
+        leaf.address = address
+        leaf.source = source
+        return leaf
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("keys", "cols"):
+            source = self.source
+            assert source is not None, "a leaf without a page lost its rows"
+            source.load_leaf(self)
+            return object.__getattribute__(self, name)
+        raise AttributeError(name)
+
+    def copy(self, owner: object) -> Leaf:
+        """Returns a leaf for ``owner`` that shares every container with this one."""
+        leaf = Leaf(self.keys, self.cols[:], owner)
+        leaf.owned = 0
+        return leaf
+
+    def own_all(self) -> None:
+        """Makes every container the owner's own."""
+        owned, cols = self.owned, self.cols
+        full = (2 << len(cols)) - 1
+        if owned == full:
+            return
+        if not owned:
+            self.keys = self.keys[:]
+            self.cols = [c[:] for c in cols]
+        else:
+            for i, c in enumerate(cols):
+                if not owned >> i & 1:
+                    cols[i] = c[:]
+            if not owned >> len(cols) & 1:
+                self.keys = self.keys[:]
+        self.owned = full
+
+    def own_column(self, i: int) -> Any:
+        """Makes column ``i`` the owner's own and returns it."""
+        column = self.cols[i]
+        if not self.owned >> i & 1:
+            column = self.cols[i] = column[:]
+            self.owned |= 1 << i
+        return column
+
+    def set_value(self, i: int, at: int, value: Any) -> None:
+        """Sets row ``at`` of column ``i``; the column becomes a list when it gets its first NULL (invariant 4)."""
+        column = self.own_column(i)
+        if value is None and type(column) is array:
+            column = self.cols[i] = list(column)
+        column[at] = value
+
+
+class Inner:
+    """Up to 256 children. ``level`` is 1 for a parent of leaves."""
+
+    __slots__ = ("address", "children", "keys", "level", "owner", "source")
+
+    keys: list[Any]
+    children: list[Any]
+    level: int
+    owner: object | None
+    address: Address | None
+    source: PageSource | None
+
+    def __init__(self, keys: list[Any], children: list[Any], level: int, owner: object | None) -> None:
+        self.keys = keys
+        self.children = children
+        self.level = level
+        self.owner = owner
+        self.address = None
+        self.source = None
+
+    @classmethod
+    def stored(cls, address: Address, level: int, source: PageSource) -> Inner:
+        """Returns an inner node that is loaded from its page when first touched."""
+        inner = cls.__new__(cls)
+        inner.owner = None
+        inner.level = level
+        inner.address = address
+        inner.source = source
+        return inner
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("keys", "children"):
+            source = self.source
+            assert source is not None, "an inner node without a page lost its children"
+            source.load_inner(self)
+            return object.__getattribute__(self, name)
+        raise AttributeError(name)
+
+    def copy(self, owner: object) -> Inner:
+        """Returns a copy for ``owner``."""
+        return Inner(self.keys[:], self.children[:], self.level, owner)
+
+
+Node: TypeAlias = Leaf | Inner
+
+
+class Tree:
+    """A published tree: a value.
+
+    Attributes:
+        root: Leaf or inner node.
+        count: Number of rows.
+        key_kind: ``q`` for integer keys, ``b`` for byte strings.
+        kinds: Kind of each stored column, see :mod:`dosql.types.sqltypes`.
+    """
+
+    __slots__ = ("count", "key_kind", "kinds", "root")
+
+    def __init__(self, root: Node, count: int, key_kind: str, kinds: str) -> None:
+        self.root = root
+        self.count = count
+        self.key_kind = key_kind
+        self.kinds = kinds
+
+
+def new_keys(key_kind: str, keys: Any = ()) -> Any:
+    """Returns a container of keys."""
+    return array("q", keys) if key_kind == "q" else list(keys)
+
+
+def new_column(kind: str, values: Any = ()) -> Any:
+    """Returns a column of ``kind``: an array for numbers without NULL, else a list."""
+    if kind in "qd" and None not in values:
+        return array(kind, values)
+    return list(values)
+
+
+def empty_tree(key_kind: str, kinds: str) -> Tree:
+    """Returns a tree without rows."""
+    return Tree(Leaf(new_keys(key_kind), [new_column(k) for k in kinds], None), 0, key_kind, kinds)

@@ -1,0 +1,46 @@
+"""The engine's exceptions: the shared tree of ``shared_types.errors``, under the engine's own name.
+
+Drawn in the docstring of :mod:`shared_types.errors`. The engine raises nothing else.
+"""
+
+from shared_types.errors import (
+    ConnectionLost,
+    ConstraintViolation,
+    CorruptionError,
+    DosqlError,
+    InternalError,
+    Position,
+    RequestError,
+    ResourceExhausted,
+    SchemaError,
+    SerializationFailure,
+    SqlError,
+    SqlSyntaxError,
+    StatementTimeout,
+    StorageError,
+    SubscriptionError,
+    TransactionError,
+    TypeMismatch,
+    Unsupported,
+)
+
+__all__ = [
+    "ConnectionLost",
+    "ConstraintViolation",
+    "CorruptionError",
+    "DosqlError",
+    "InternalError",
+    "Position",
+    "RequestError",
+    "ResourceExhausted",
+    "SchemaError",
+    "SerializationFailure",
+    "SqlError",
+    "SqlSyntaxError",
+    "StatementTimeout",
+    "StorageError",
+    "SubscriptionError",
+    "TransactionError",
+    "TypeMismatch",
+    "Unsupported",
+]

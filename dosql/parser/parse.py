@@ -1,0 +1,139 @@
+"""The way from text to statement."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from sqlglot.errors import ParseError
+from sqlglot.tokens import Token, TokenType
+
+from dosql.errors import Position, ResourceExhausted, SqlSyntaxError
+from dosql.parser.definitions import DEFINITION_VERBS, parse_definition
+from dosql.parser.tokens import DIALECT, mend, tokenize
+from dosql.parser.translate import translate
+from dosql.plan.syntax import Explain, Statement
+
+SQL_LENGTH_MAX = 1_000_000
+_NESTING_MAX = 200
+_QUERY_VERBS = {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "REPLACE"}
+_EXPLAIN = re.compile(r"\s*EXPLAIN\s+(QUERY\s+PLAN\s+|CODE\s+)?", re.IGNORECASE)
+_ENDS_LIST = (TokenType.FROM, TokenType.R_PAREN, TokenType.WHERE, TokenType.COMMA)
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def parse(sql: str) -> Statement:
+    """Parses one statement; a semicolon may end it.
+
+    Raises:
+        SqlSyntaxError: With the position of what could not be read.
+        Unsupported: Known SQL that this version does not run.
+        ResourceExhausted: The text is longer, or nests deeper, than the limits.
+    """
+    if len(sql) > SQL_LENGTH_MAX:
+        raise ResourceExhausted(
+            f"the statement has {len(sql)} characters; the limit is {SQL_LENGTH_MAX}",
+            hint="Send values as parameters, or in several statements",
+        )
+    explain = _EXPLAIN.match(sql)
+    if explain is not None:  # sqlglot would take what follows for a string; blanks keep the offsets
+        inner = parse(" " * explain.end() + sql[explain.end() :])
+        return Explain(inner, code=(explain.group(1) or "").upper().startswith("CODE"))
+    tokens = tokenize(sql)
+    while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
+        tokens.pop()
+    for token in tokens:
+        if token.token_type is TokenType.SEMICOLON:
+            raise SqlSyntaxError(
+                "only one statement can be run at a time",
+                hint="Send the statements one by one, or as a batch",
+                position=Position.at(sql, token.start),
+            )
+    if not tokens:
+        raise SqlSyntaxError("the statement is empty")
+    _check_shape(sql, tokens)
+    try:
+        return _parse_tokens(sql, tokens)
+    except RecursionError:
+        raise ResourceExhausted("the statement nests too deep") from None
+
+
+def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
+    verb = tokens[0].text.upper()
+    if verb in DEFINITION_VERBS:
+        return parse_definition(sql, tokens)
+    if verb not in _QUERY_VERBS and tokens[0].token_type is not TokenType.L_PAREN:
+        raise SqlSyntaxError(
+            f"{tokens[0].text!r} does not begin a statement",
+            hint=_suggestion(verb),
+            position=Position.at(sql, tokens[0].start),
+        )
+    try:
+        found = DIALECT.parser().parse(mend(sql, tokens), sql)
+    except ParseError as e:
+        raise _syntax_error(sql, tokens, e) from e
+    if len(found) != 1 or found[0] is None:
+        raise SqlSyntaxError("the text is not one statement")
+    return translate(sql, found[0])
+
+
+def split(script: str) -> list[str]:
+    """Returns the statements of a script, without their semicolons.
+
+    Raises:
+        SqlSyntaxError: A string or a comment does not end.
+    """
+    out: list[str] = []
+    start: int | None = None
+    end = 0
+    for token in tokenize(script):
+        if token.token_type is TokenType.SEMICOLON:
+            if start is not None:
+                out.append(script[start:end])
+            start = None
+        else:
+            start = token.start if start is None else start
+            end = token.end + 1
+    if start is not None:
+        out.append(script[start:end])
+    return out
+
+
+def _check_shape(sql: str, tokens: list[Token]) -> None:
+    depth = 0
+    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+        if token.token_type is TokenType.COMMA and (following is None or following.token_type in _ENDS_LIST):
+            near = "the end of the statement" if following is None else repr(following.text)
+            offset = len(sql.rstrip()) if following is None else following.start
+            raise SqlSyntaxError(f"syntax error at {near}", position=Position.at(sql, offset))
+        if token.token_type in (TokenType.L_PAREN, TokenType.CASE):
+            depth += 1
+            if depth > _NESTING_MAX:
+                raise ResourceExhausted(
+                    f"the statement nests deeper than {_NESTING_MAX} levels", position=Position.at(sql, token.start)
+                )
+        elif token.token_type in (TokenType.R_PAREN, TokenType.END):
+            depth -= 1
+
+
+def _syntax_error(sql: str, tokens: list[Token], error: ParseError) -> SqlSyntaxError:
+    details = error.errors[0] if error.errors else {}
+    message = _ANSI.sub("", str(details.get("description") or error)).split("\n", 1)[0]
+    column, line = details.get("col"), details.get("line")
+    at = next((t for t in tokens if t.line == line and t.col == column), None)  # the column where it ends
+    unexpected = message.startswith("Invalid expression")
+    if at is None or (at is tokens[-1] and not unexpected):
+        offset, near = len(sql.rstrip().rstrip(";")), "the end of the statement"
+    else:
+        offset, near = at.start, repr(at.text)
+    expected = re.match(r"Expect\w* ([^<]+?)( but got.*)?\.?$", message)
+    what = f": expected {expected.group(1)}" if expected else ""
+    return SqlSyntaxError(f"syntax error at {near}{what}", position=Position.at(sql, offset))
+
+
+@lru_cache(maxsize=64)
+def _suggestion(verb: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(verb, [*_QUERY_VERBS, *DEFINITION_VERBS, "EXPLAIN"], n=1)
+    return f"Did you mean {close[0]}?" if close else ""

@@ -1,0 +1,143 @@
+"""Tokens by sqlglot, mended for SQLite.
+
+* ``?`` and ``?n`` become numbered parameters, in the order of the text.
+* ``name(`` of a function is marked, so that sqlglot keeps the call as written instead of
+  turning it into another dialect's idea of it. :func:`unmarked` takes the mark off names.
+* ``0x1F`` is a number and ``x'1F'`` a blob; sqlglot has one token for both.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sqlglot.dialects.sqlite import SQLite
+from sqlglot.errors import TokenError
+from sqlglot.tokens import Token, TokenType
+
+from dosql.errors import Position, SqlSyntaxError
+from dosql.types.numbers import INT_MAX
+
+DIALECT = SQLite()
+MARK = "\ue000"
+PARAMETERS_MAX = 32766
+
+_WORD = re.compile(r"[^\s]+")
+
+_KEYWORDS_AS_FUNCTIONS = {
+    TokenType.LEFT,
+    TokenType.RIGHT,
+    TokenType.REPLACE,
+    TokenType.GLOB,
+    TokenType.LIKE,
+    TokenType.DATE,
+    TokenType.DATETIME,
+    TokenType.TIME,
+    TokenType.TIMESTAMP,
+    TokenType.CHAR,
+    TokenType.FORMAT,
+}
+
+
+def tokenize(sql: str) -> list[Token]:
+    """Returns the tokens of a text.
+
+    Raises:
+        SqlSyntaxError: A string or a comment does not end, or a character fits nowhere.
+    """
+    if MARK in sql:
+        raise SqlSyntaxError(f"the text holds the character U+{ord(MARK):04X}, which SQL text cannot")
+    try:
+        return list(DIALECT.tokenize(sql))
+    except TokenError as e:
+        raise SqlSyntaxError(
+            "a string, a quoted name or a comment does not end", position=Position.at(sql, len(sql))
+        ) from e
+
+
+def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token]:
+    """Returns the tokens as the parser wants them.
+
+    Raises:
+        SqlSyntaxError: A parameter number is out of range.
+    """
+    out: list[Token] = []
+    highest = 0
+    i = 0
+    while i < len(tokens):
+        token = tokens[i]
+        kind = token.token_type
+        following = tokens[i + 1] if i + 1 < len(tokens) else None
+        if kind is TokenType.PLACEHOLDER:
+            number = highest + 1
+            if following is not None and following.token_type is TokenType.NUMBER and following.start == token.end + 1:
+                number = int(following.text) if following.text.isdigit() else 0
+                i += 1
+            if not 1 <= number <= PARAMETERS_MAX:
+                raise SqlSyntaxError(
+                    f"a parameter's number must be from 1 to {PARAMETERS_MAX}", position=Position.at(sql, token.start)
+                )
+            highest = max(highest, number)
+            out.append(_like(token, TokenType.COLON, ":"))
+            out.append(_like(token, TokenType.VAR, str(number)))
+        elif kind is TokenType.PARAMETER and following is not None:  # @name
+            out.append(_like(token, TokenType.COLON, ":"))
+            out.append(_like(following, TokenType.VAR, following.text))
+            i += 1
+        elif kind is TokenType.VAR and token.text[:1] == "$" and len(token.text) > 1:
+            out.append(_like(token, TokenType.COLON, ":"))
+            out.append(_like(token, TokenType.VAR, token.text[1:]))
+        elif kind is TokenType.HEX_STRING and sql[token.start : token.start + 2].lower() == "0x":
+            value = int(token.text, 16) & ((1 << 64) - 1)
+            if value > INT_MAX:
+                raise SqlSyntaxError("a hexadecimal integer is over 63 bits", position=Position.at(sql, token.start))
+            out.append(_like(token, TokenType.NUMBER, str(value)))
+        elif (
+            functions
+            and following is not None
+            and following.token_type is TokenType.L_PAREN
+            and (
+                (kind is TokenType.VAR and token.text.upper() != "CAST")
+                or (kind in _KEYWORDS_AS_FUNCTIONS and not _is_operator(out, kind))
+            )
+        ):
+            out.append(_like(token, TokenType.VAR, MARK + token.text))
+        else:
+            out.append(token)
+        i += 1
+    return out
+
+
+def _is_operator(before: list[Token], kind: TokenType) -> bool:
+    """Whether LIKE or GLOB before a parenthesis is the operator: something to its left is an operand."""
+    if kind not in (TokenType.LIKE, TokenType.GLOB) or not before:
+        return False
+    return before[-1].token_type in (
+        TokenType.VAR,
+        TokenType.IDENTIFIER,
+        TokenType.STRING,
+        TokenType.NUMBER,
+        TokenType.R_PAREN,
+        TokenType.NOT,
+    )
+
+
+def words(sql: str, tokens: list[Token]) -> list[Token]:
+    """Returns the tokens with keywords of several words (``PRIMARY KEY``) taken apart."""
+    out: list[Token] = []
+    for token in tokens:
+        plain = token.token_type not in (TokenType.IDENTIFIER, TokenType.STRING)
+        if plain and len(_WORD.findall(token.text)) > 1:
+            for found in _WORD.finditer(sql, token.start, token.end + 1):
+                out.append(Token(TokenType.VAR, found.group(), token.line, token.col, found.start(), found.end() - 1))
+        else:
+            out.append(token)
+    return out
+
+
+def unmarked(name: str) -> str:
+    """Returns a name as written."""
+    return name[1:] if name[:1] == MARK else name
+
+
+def _like(token: Token, kind: TokenType, text: str) -> Token:
+    return Token(kind, text, token.line, token.col, token.start, token.end)

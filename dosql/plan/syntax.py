@@ -1,0 +1,310 @@
+"""Statements as written: names unresolved, types unknown. Offsets point into the text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+
+@dataclass(slots=True)
+class Literal:
+    """A constant: int, float, str, bytes, bool or None."""
+
+    value: Any
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Name:
+    """A column, perhaps with its table. ``quoted`` ones may turn out to be strings, as in SQLite."""
+
+    table: str | None
+    column: str
+    at: int = 0
+    quoted: bool = False
+
+
+@dataclass(slots=True)
+class Star:
+    """``*`` or ``table.*``."""
+
+    table: str | None = None
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Parameter:
+    """``?`` and ``?n`` have a number from 1; ``:name``, ``@name`` and ``$name`` have a name."""
+
+    key: int | str
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Operator:
+    """An operator by its SQL spelling, upper case, with its operands."""
+
+    op: str
+    args: list[Expr]
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Call:
+    """A function call; ``star`` is count(*)."""
+
+    name: str
+    args: list[Expr]
+    distinct: bool = False
+    star: bool = False
+    filter: Expr | None = None
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Case:
+    """CASE, with or without an operand."""
+
+    operand: Expr | None
+    whens: list[tuple[Expr, Expr]]
+    otherwise: Expr | None
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Cast:
+    """CAST(value AS type)."""
+
+    value: Expr
+    type_name: str
+    at: int = 0
+
+
+@dataclass(slots=True)
+class InList:
+    """``value IN (items)``."""
+
+    value: Expr
+    items: list[Expr]
+    at: int = 0
+
+
+@dataclass(slots=True)
+class InQuery:
+    """``value IN (SELECT ...)``."""
+
+    value: Expr
+    query: Query
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Scalar:
+    """A subquery used as a value."""
+
+    query: Query
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Exists:
+    """EXISTS (SELECT ...)."""
+
+    query: Query
+    at: int = 0
+
+
+Expr: TypeAlias = (
+    "Literal | Name | Star | Parameter | Operator | Call | Case | Cast | InList | InQuery | Scalar | Exists"
+)
+
+
+@dataclass(slots=True)
+class TableRef:
+    """A table in FROM."""
+
+    name: str
+    alias: str | None = None
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Derived:
+    """A subquery in FROM."""
+
+    query: Query
+    alias: str | None = None
+    columns: list[str] = field(default_factory=list)
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Join:
+    """``kind`` is INNER, LEFT, RIGHT, FULL or CROSS."""
+
+    kind: str
+    left: FromItem
+    right: FromItem
+    on: Expr | None = None
+    using: list[str] = field(default_factory=list)
+    natural: bool = False
+    at: int = 0
+
+
+FromItem: TypeAlias = "TableRef | Derived | Join"
+
+
+@dataclass(slots=True)
+class OrderItem:
+    """One term of ORDER BY; ``nulls_first`` None is the default: NULL is the smallest value."""
+
+    value: Expr
+    descending: bool = False
+    nulls_first: bool | None = None
+
+
+@dataclass(slots=True)
+class Select:
+    """One SELECT without ORDER BY and LIMIT."""
+
+    items: list[tuple[Expr, str | None]]
+    source: FromItem | None = None
+    where: Expr | None = None
+    group_by: list[Expr] = field(default_factory=list)
+    having: Expr | None = None
+    distinct: bool = False
+
+
+@dataclass(slots=True)
+class Values:
+    """VALUES (...), (...)."""
+
+    rows: list[list[Expr]]
+
+
+@dataclass(slots=True)
+class Compound:
+    """``op`` is UNION, UNION ALL, INTERSECT or EXCEPT."""
+
+    op: str
+    left: Body
+    right: Body
+
+
+Body: TypeAlias = "Select | Values | Compound"
+
+
+@dataclass(slots=True)
+class Query:
+    """A body with what surrounds it."""
+
+    body: Body
+    order_by: list[OrderItem] = field(default_factory=list)
+    limit: Expr | None = None
+    offset: Expr | None = None
+    ctes: list[tuple[str, list[str], Query]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Insert:
+    """``conflict`` is None, IGNORE or REPLACE; ``source`` None is DEFAULT VALUES."""
+
+    table: str
+    columns: list[str]
+    source: Query | None
+    conflict: str | None = None
+    returning: list[tuple[Expr, str | None]] = field(default_factory=list)
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Update:
+    """UPDATE."""
+
+    table: str
+    alias: str | None
+    assignments: list[tuple[str, Expr, int]]
+    where: Expr | None
+    returning: list[tuple[Expr, str | None]] = field(default_factory=list)
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Delete:
+    """DELETE."""
+
+    table: str
+    alias: str | None
+    where: Expr | None
+    returning: list[tuple[Expr, str | None]] = field(default_factory=list)
+    at: int = 0
+
+
+@dataclass(slots=True)
+class ColumnSpec:
+    """A column of CREATE TABLE."""
+
+    name: str
+    declared: str
+    not_null: bool = False
+    primary_key: bool = False
+    unique: bool = False
+    default: Expr | None = None
+    at: int = 0
+
+
+@dataclass(slots=True)
+class CreateTable:
+    """CREATE TABLE."""
+
+    name: str
+    columns: list[ColumnSpec]
+    primary_key: list[str]
+    uniques: list[list[str]]
+    if_not_exists: bool
+    sql: str
+    at: int = 0
+
+
+@dataclass(slots=True)
+class CreateIndex:
+    """CREATE INDEX."""
+
+    name: str
+    table: str
+    columns: list[str]
+    unique: bool
+    if_not_exists: bool
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Drop:
+    """DROP TABLE or DROP INDEX; ``kind`` is TABLE or INDEX."""
+
+    kind: str
+    name: str
+    if_exists: bool
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Transaction:
+    """``verb`` is BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE or ROLLBACK TO."""
+
+    verb: str
+    name: str = ""
+    read_only: bool = False
+
+
+@dataclass(slots=True)
+class Explain:
+    """EXPLAIN of a statement; ``code`` asks for the generated function."""
+
+    statement: Statement
+    code: bool = False
+
+
+Statement: TypeAlias = (
+    "Query | Insert | Update | Delete | CreateTable | CreateIndex | Drop | Transaction | Explain"
+)

@@ -1,0 +1,93 @@
+"""The set of tables and indexes at one moment."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import msgspec
+
+from dosql.schema.descriptors import Index, Table
+
+
+class Schema(msgspec.Struct, frozen=True, dict=True):
+    """Immutable; each change gives a new one with a higher version.
+
+    Attributes:
+        dropped: Tables that are gone but whose changes may still be in the log.
+    """
+
+    version: int = 0
+    next_id: int = 1
+    tables: tuple[Table, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    dropped: tuple[Table, ...] = ()
+
+    @cached_property
+    def by_name(self) -> dict[str, Table]:
+        """Tables by lower-case name."""
+        return {t.name.lower(): t for t in self.tables}
+
+    @cached_property
+    def by_id(self) -> dict[int, Table]:
+        """Tables by id."""
+        return {t.id: t for t in self.tables}
+
+    @cached_property
+    def index_by_name(self) -> dict[str, Index]:
+        """Indexes by lower-case name."""
+        return {i.name.lower(): i for i in self.indexes}
+
+    @cached_property
+    def _indexes_by_table(self) -> dict[int, tuple[Index, ...]]:
+        out: dict[int, list[Index]] = {}
+        for index in self.indexes:
+            out.setdefault(index.table_id, []).append(index)
+        return {k: tuple(v) for k, v in out.items()}
+
+    def indexes_of(self, table_id: int) -> tuple[Index, ...]:
+        """Returns the indexes of a table."""
+        return self._indexes_by_table.get(table_id, ())
+
+    def table(self, name: str) -> Table | None:
+        """Returns the table of that name, or None."""
+        return self.by_name.get(name.lower())
+
+    def with_table(self, table: Table) -> Schema:
+        """Returns the schema with one more table."""
+        return self._next(tables=(*self.tables, table), next_id=max(self.next_id, table.id + 1))
+
+    def without_table(self, table_id: int) -> Schema:
+        """Returns the schema without the table and its indexes; its descriptor moves to ``dropped``."""
+        return self._next(
+            tables=tuple(t for t in self.tables if t.id != table_id),
+            indexes=tuple(i for i in self.indexes if i.table_id != table_id),
+            dropped=(*self.dropped, self.by_id[table_id]),
+        )
+
+    def with_index(self, index: Index) -> Schema:
+        """Returns the schema with one more index."""
+        return self._next(indexes=(*self.indexes, index), next_id=max(self.next_id, index.id + 1))
+
+    def without_index(self, index_id: int) -> Schema:
+        """Returns the schema without the index."""
+        return self._next(indexes=tuple(i for i in self.indexes if i.id != index_id))
+
+    def without_dropped(self) -> Schema:
+        """Returns the schema that has forgotten dropped tables; the log no longer needs them."""
+        return msgspec.structs.replace(self, dropped=())
+
+    def _next(
+        self,
+        *,
+        tables: tuple[Table, ...] | None = None,
+        indexes: tuple[Index, ...] | None = None,
+        dropped: tuple[Table, ...] | None = None,
+        next_id: int | None = None,
+    ) -> Schema:
+        return Schema(
+            version=self.version + 1,
+            next_id=self.next_id if next_id is None else next_id,
+            tables=self.tables if tables is None else tables,
+            indexes=self.indexes if indexes is None else indexes,
+            dropped=self.dropped if dropped is None else dropped,
+        )

@@ -1,0 +1,338 @@
+"""A transaction's private version of the database: its roots, its schema, its write set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from dosql.btree import TreeEditor, empty_tree, leaves, spans
+from dosql.errors import ConstraintViolation, ResourceExhausted
+from dosql.index import EntryMaker, entry_maker
+from dosql.schema import Index, Schema, Table
+from dosql.storage.snapshot import Snapshot
+from dosql.types.keys import encode_row_key
+from dosql.types.numbers import INT_MAX
+from shared_types.changes import (
+    OP_CREATE_INDEX,
+    OP_CREATE_TABLE,
+    OP_DELETE,
+    OP_DROP_INDEX,
+    OP_DROP_TABLE,
+    OP_INSERT,
+    OP_INSERT_MANY,
+    OP_UPDATE,
+    rows_in,
+)
+
+
+class Mark(NamedTuple):
+    """A state of a workspace to go back to."""
+
+    schema: Schema
+    trees: dict[int, Any]
+    ops_count: int
+
+
+class Workspace:
+    """Reads like a :class:`Snapshot`, and can be written.
+
+    Every change checks its constraints before it touches a tree, so a change that raises has
+    changed nothing. Changes of many rows by one statement need a :meth:`mark` around them.
+
+    Args:
+        base: The snapshot to start from.
+        key_floors: Row ids that other open transactions have taken, by table; shared, or None.
+
+    Attributes:
+        trees: Tree, or editor of a tree that was written, by id. Both have ``root`` and ``count``.
+        ops: The write set in order, in the log's form.
+    """
+
+    __slots__ = ("_key_floors", "_owner", "_writers", "base", "ops", "schema", "trees")
+
+    def __init__(self, base: Snapshot, key_floors: dict[int, int] | None = None) -> None:
+        self.base = base
+        self.schema = base.schema
+        self.trees: dict[int, Any] = dict(base.trees)
+        self.ops: list[tuple[Any, ...]] = []
+        self._owner = object()
+        self._writers: dict[int, TableWriter] = {}
+        self._key_floors = key_floors
+
+    @property
+    def lsn(self) -> int:
+        """LSN of the snapshot the workspace started from."""
+        return self.base.lsn
+
+    def writer(self, table: Table) -> TableWriter:
+        """Returns the writer of a table's rows."""
+        writer = self._writers.get(table.id)
+        if writer is None:
+            writer = self._writers[table.id] = TableWriter(self, table, self._key_floors)
+        return writer
+
+    def editor(self, tree_id: int) -> TreeEditor:
+        """Returns the editor of a tree, made at its first change."""
+        tree = self.trees[tree_id]
+        if isinstance(tree, TreeEditor):
+            return tree
+        editor = self.trees[tree_id] = TreeEditor(tree, self._owner)
+        return editor
+
+    def create_table(self, table: Table) -> None:
+        """Adds an empty table."""
+        self.schema = self.schema.with_table(table)
+        self.trees[table.id] = empty_tree("q", table.kinds)
+        self.ops.append((OP_CREATE_TABLE, msgspec.to_builtins(table)))
+
+    def drop_table(self, table: Table) -> None:
+        """Removes a table and its indexes."""
+        for tree_id in (table.id, *(i.id for i in self.schema.indexes_of(table.id))):
+            self.trees.pop(tree_id)
+        self._writers.pop(table.id, None)
+        self.schema = self.schema.without_table(table.id)
+        self.ops.append((OP_DROP_TABLE, table.id))
+
+    def create_index(self, index: Index) -> None:
+        """Adds an index and fills it from the table.
+
+        Raises:
+            ConstraintViolation: It is UNIQUE and the table holds duplicates.
+        """
+        table = self.schema.by_id[index.table_id]
+        maker = entry_maker(table, index)
+        entries = self._entries_of(table, maker)
+        editor = TreeEditor(empty_tree("b", ""), self._owner)
+        if entries:
+            editor.append_many(entries, [])
+        self.schema = self.schema.with_index(index)
+        self.trees[index.id] = editor
+        self._writers.pop(table.id, None)
+        self.ops.append((OP_CREATE_INDEX, msgspec.to_builtins(index)))
+
+    def drop_index(self, index: Index) -> None:
+        """Removes an index."""
+        self.trees.pop(index.id)
+        self._writers.pop(index.table_id, None)
+        self.schema = self.schema.without_index(index.id)
+        self.ops.append((OP_DROP_INDEX, index.table_id, index.id))
+
+    def mark(self) -> Mark:
+        """Returns the present state. The owner token dies, so nothing in the mark changes any more."""
+        self._settle()
+        return Mark(self.schema, dict(self.trees), len(self.ops))
+
+    def rewind(self, mark: Mark) -> None:
+        """Goes back to a mark; it can be used again."""
+        self._owner = object()
+        self._writers.clear()
+        self.schema = mark.schema
+        self.trees = dict(mark.trees)
+        del self.ops[mark.ops_count :]
+
+    def publish(self, lsn: int, time_us: int) -> Snapshot:
+        """Returns the present state as a snapshot. The workspace must not be written after it."""
+        self._settle()
+        return Snapshot(self.schema, self.trees, lsn, time_us)
+
+    def rows_changed(self) -> int:
+        """Returns how many LSNs the write set takes."""
+        return sum(map(rows_in, self.ops))
+
+    def replay(self, ops: Sequence[Sequence[Any]], *, checked: bool) -> None:
+        """Applies operations of the log, or of another workspace.
+
+        Args:
+            ops: The operations, in order.
+            checked: Whether UNIQUE must be tested: not for what was committed before.
+
+        Raises:
+            ConstraintViolation: As the row changes raise it.
+        """
+        for op in ops:
+            kind = op[0]
+            if kind == OP_CREATE_TABLE:
+                self.create_table(msgspec.convert(op[1], Table))
+            elif kind == OP_DROP_TABLE:
+                self.drop_table(self.schema.by_id[op[1]])
+            elif kind == OP_CREATE_INDEX:
+                self.create_index(msgspec.convert(op[1], Index))
+            elif kind == OP_DROP_INDEX:
+                self.drop_index(next(i for i in self.schema.indexes if i.id == op[2]))
+            else:
+                writer = self.writer(self.schema.by_id[op[1]])
+                if kind == OP_INSERT:
+                    writer.insert(op[2], op[4], checked=checked)
+                elif kind == OP_UPDATE:
+                    writer.update(op[2], op[3], op[4], checked=checked)
+                elif kind == OP_DELETE:
+                    writer.delete(op[2], op[3])
+                elif kind == OP_INSERT_MANY:
+                    writer.insert_many(op[2], op[3], checked=checked)
+
+    def _settle(self) -> None:
+        self._owner = object()
+        self._writers.clear()
+        for tree_id, tree in self.trees.items():
+            if isinstance(tree, TreeEditor):
+                self.trees[tree_id] = tree.tree()
+
+    def _entries_of(self, table: Table, maker: EntryMaker) -> list[bytes]:
+        entries: list[bytes] = []
+        compared: list[bytes] = []
+        for leaf in leaves(self.trees[table.id].root):
+            for key, stored in _rows(leaf.keys, leaf.cols):
+                prefix = maker.prefix(stored, key)
+                entries.append(prefix + encode_row_key(key))
+                if maker.index.unique and not maker.has_null(stored):
+                    compared.append(prefix)
+        if len(set(compared)) < len(compared):
+            raise unique_violation(table, maker.index)
+        entries.sort()
+        return entries
+
+
+class TableWriter:
+    """Writes the rows of one table and keeps its indexes in step."""
+
+    __slots__ = ("_editor", "_indexes", "_key_floors", "_ops", "_table")
+
+    def __init__(self, workspace: Workspace, table: Table, key_floors: dict[int, int] | None) -> None:
+        self._table = table
+        self._editor = workspace.editor(table.id)
+        self._ops = workspace.ops
+        self._key_floors = key_floors
+        self._indexes = [
+            (entry_maker(table, index), workspace.editor(index.id)) for index in workspace.schema.indexes_of(table.id)
+        ]
+
+    def next_key(self) -> int:
+        """Returns a row id that neither this transaction nor another open one has taken."""
+        last = self._editor.max_key()
+        key = 1 if last is None else last + 1
+        floors = self._key_floors
+        if floors is not None:
+            key = max(key, floors.get(self._table.id, key))
+            floors[self._table.id] = key + 1
+        if key > INT_MAX:
+            raise ResourceExhausted(f"table {self._table.name} has used its highest row id")
+        return key
+
+    def take_keys(self, count: int) -> range:
+        """Returns ``count`` consecutive new row ids."""
+        first = self.next_key()
+        if self._key_floors is not None:
+            self._key_floors[self._table.id] = first + count
+        return range(first, first + count)
+
+    def row_at(self, key: int) -> tuple[Any, ...] | None:
+        """Returns the stored columns of a row, or None."""
+        found = self._editor.get(key)
+        return None if found is None else tuple([column[found[1]] for column in found[0].cols])
+
+    def insert(self, key: int, stored: Sequence[Any], *, checked: bool = True) -> None:
+        """Inserts a row.
+
+        Raises:
+            ConstraintViolation: The key, or the values of a UNIQUE index, are there already.
+        """
+        prefixes = [(maker.prefix(stored, key), maker, editor) for maker, editor in self._indexes]
+        if checked:
+            for prefix, maker, editor in prefixes:
+                if maker.index.unique and not maker.has_null(stored) and _taken(editor, prefix, None):
+                    raise unique_violation(self._table, maker.index)
+        if not self._editor.insert(key, stored):
+            raise key_violation(self._table)
+        if prefixes:
+            tail = encode_row_key(key)
+            for prefix, _, editor in prefixes:
+                editor.insert(prefix + tail, ())
+        self._ops.append((OP_INSERT, self._table.id, key, None, stored))
+
+    def update(self, key: int, before: Sequence[Any], after: Sequence[Any], *, checked: bool = True) -> None:
+        """Replaces the stored columns of a row whose key stays.
+
+        Raises:
+            ConstraintViolation: The new values of a UNIQUE index are there already.
+        """
+        changes = [(i, new) for i, (old, new) in enumerate(zip(before, after, strict=True)) if old is not new]
+        changed = {i for i, _ in changes}
+        moves = []
+        for maker, editor in self._indexes:
+            if maker.slots & changed:
+                old_prefix, new_prefix = maker.prefix(before, key), maker.prefix(after, key)
+                if old_prefix != new_prefix:
+                    unique = checked and maker.index.unique and not maker.has_null(after)
+                    if unique and _taken(editor, new_prefix, key):
+                        raise unique_violation(self._table, maker.index)
+                    moves.append((editor, old_prefix, new_prefix))
+        self._editor.update(key, changes)
+        tail = encode_row_key(key)
+        for editor, old_prefix, new_prefix in moves:
+            editor.delete(old_prefix + tail)
+            editor.insert(new_prefix + tail, ())
+        self._ops.append((OP_UPDATE, self._table.id, key, before, after))
+
+    def delete(self, key: int, before: Sequence[Any]) -> None:
+        """Removes a row."""
+        self._editor.delete(key)
+        tail = encode_row_key(key)
+        for maker, editor in self._indexes:
+            editor.delete(maker.prefix(before, key) + tail)
+        self._ops.append((OP_DELETE, self._table.id, key, before, None))
+
+    def insert_many(self, keys: Sequence[int], columns: Sequence[Sequence[Any]], *, checked: bool = True) -> None:
+        """Inserts rows by column; the keys ascend.
+
+        Where all keys are above those in the table, and no index is UNIQUE or nothing must be
+        checked, it runs at the speed of slices. Otherwise row by row: put a mark around it.
+
+        Raises:
+            ConstraintViolation: As :meth:`insert`.
+        """
+        last = self._editor.max_key()
+        unique = checked and any(maker.index.unique for maker, _ in self._indexes)
+        if unique or (last is not None and keys[0] <= last):
+            for key, stored in _rows(keys, columns):
+                self.insert(key, stored, checked=checked)
+            return
+        self._editor.append_many(keys, columns)
+        for maker, editor in self._indexes:
+            prefix = maker.prefix
+            entries = sorted([prefix(stored, key) + encode_row_key(key) for key, stored in _rows(keys, columns)])
+            if editor.count == 0:
+                editor.append_many(entries, [])
+            else:
+                for entry in entries:
+                    editor.insert(entry, ())
+        self._ops.append((OP_INSERT_MANY, self._table.id, list(keys), columns))
+
+
+def _rows(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    rows = zip(*columns, strict=True) if columns else iter([()] * len(keys))
+    return zip(keys, rows, strict=True)
+
+
+def _taken(editor: TreeEditor, prefix: bytes, but_key: int | None) -> bool:
+    """Whether an entry with ``prefix`` exists, of another row than ``but_key``."""
+    for leaf, start, stop in spans(editor.root, prefix):
+        for entry in leaf.keys[start:stop]:
+            if not entry.startswith(prefix) or len(entry) != len(prefix) + 8:
+                return False
+            if but_key is None or entry[len(prefix) :] != encode_row_key(but_key):
+                return True
+    return False
+
+
+def unique_violation(table: Table, index: Index) -> ConstraintViolation:
+    """Returns the error of a UNIQUE index, worded as SQLite's."""
+    names = ", ".join(f"{table.name}.{table.columns[c].name}" for c in index.columns)
+    return ConstraintViolation(f"UNIQUE constraint failed: {names}")
+
+
+def key_violation(table: Table) -> ConstraintViolation:
+    """Returns the error of a row key that is there already."""
+    name = table.columns[table.key_column].name if table.key_column >= 0 else "rowid"
+    return ConstraintViolation(f"UNIQUE constraint failed: {table.name}.{name}")

@@ -1,0 +1,107 @@
+"""Memcomparable keys: byte strings that sort as the values do.
+
+===== ============================================ ==================
+tag   payload                                      value
+===== ============================================ ==================
+0x01  none                                         NULL, sorts first
+0x02  u64 big-endian of value + 2**63              INTEGER and its kin
+0x03  u64 big-endian of the ordered IEEE bits      REAL
+0x04  0x03's payload, then the integer's distance  number in ANY
+      from it as 0x02's payload
+0x05  UTF-8, 0x00 as 0x00 0xFF, then 0x00 0x01     TEXT
+0x06  bytes, escaped and ended the same way        BLOB
+===== ============================================ ==================
+
+Within a typed column only one of the tags appears beside NULL. A row key of 64 bits ends
+each entry of a secondary index, without a tag.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from dosql.types.sqltypes import SqlType
+
+_OFFSET = 1 << 63
+_MASK = (1 << 64) - 1
+_TAGGED = struct.Struct(">BQ")
+_PAIR = struct.Struct(">BQQ")
+_U64 = struct.Struct(">Q")
+_F64 = struct.Struct(">d")
+
+NULL_KEY = b"\x01"
+
+KeyEncoder = Callable[[Any], bytes]
+
+
+def _ordered_bits(value: float) -> int:
+    bits: int = _U64.unpack(_F64.pack(value + 0.0))[0]  # + 0.0 makes -0.0 and 0.0 one key
+    return bits ^ _MASK if bits & _OFFSET else bits | _OFFSET
+
+
+def encode_integer(value: int | None) -> bytes:
+    """Encodes INTEGER, BOOLEAN, DATE and TIMESTAMP."""
+    return NULL_KEY if value is None else _TAGGED.pack(2, value + _OFFSET)
+
+
+def encode_real(value: float | None) -> bytes:
+    """Encodes REAL."""
+    return NULL_KEY if value is None else _TAGGED.pack(3, _ordered_bits(value))
+
+
+def encode_text(value: str | None) -> bytes:
+    """Encodes TEXT in the BINARY collation; UTF-8 sorts as code points do."""
+    return NULL_KEY if value is None else b"\x05" + value.encode().replace(b"\0", b"\0\xff") + b"\0\x01"
+
+
+def encode_blob(value: bytes | None) -> bytes:
+    """Encodes BLOB."""
+    return NULL_KEY if value is None else b"\x06" + value.replace(b"\0", b"\0\xff") + b"\0\x01"
+
+
+def encode_any(value: Any) -> bytes:
+    """Encodes a value of any type; numbers of both kinds sort together."""
+    if value is None:
+        return NULL_KEY
+    if isinstance(value, str):
+        return encode_text(value)
+    if isinstance(value, bytes):
+        return encode_blob(value)
+    near = float(value)
+    rest = value - int(near) if isinstance(value, int) else 0
+    return _PAIR.pack(4, _ordered_bits(near), rest + _OFFSET)
+
+
+_ENCODERS: dict[SqlType, KeyEncoder] = {
+    SqlType.INTEGER: encode_integer,
+    SqlType.BOOLEAN: encode_integer,
+    SqlType.DATE: encode_integer,
+    SqlType.TIMESTAMP: encode_integer,
+    SqlType.REAL: encode_real,
+    SqlType.TEXT: encode_text,
+    SqlType.BLOB: encode_blob,
+    SqlType.ANY: encode_any,
+}
+
+
+def key_encoder(sql_type: SqlType) -> KeyEncoder:
+    """Returns the encoder of a column's values."""
+    return _ENCODERS[sql_type]
+
+
+def encode_row_key(key: int) -> bytes:
+    """Encodes the row key at the end of an index entry."""
+    return _U64.pack(key + _OFFSET)
+
+
+def decode_row_key(entry: bytes) -> int:
+    """Returns the row key at the end of an index entry."""
+    return int.from_bytes(entry[-8:], "big") - _OFFSET
+
+
+def after_prefix(prefix: bytes) -> bytes | None:
+    """Returns the smallest key above every key that begins with ``prefix``, None if there is none."""
+    trimmed = prefix.rstrip(b"\xff")
+    return trimmed[:-1] + bytes((trimmed[-1] + 1,)) if trimmed else None

@@ -1,0 +1,76 @@
+"""Text and numbers, one to the other, as SQLite does it (https://www.sqlite.org/datatype3.html §3)."""
+
+from __future__ import annotations
+
+import math
+import re
+
+INT_MIN = -(1 << 63)
+INT_MAX = (1 << 63) - 1
+
+_INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?\d+[ \t\n\v\f\r]*", re.ASCII)
+_REAL = re.compile(r"[ \t\n\v\f\r]*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)[ \t\n\v\f\r]*", re.ASCII)
+_INTEGER_PREFIX = re.compile(r"[ \t\n\v\f\r]*([+-]?\d+)", re.ASCII)
+_REAL_PREFIX = re.compile(r"[ \t\n\v\f\r]*([+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?))", re.ASCII)
+
+
+def number_in(text: str) -> int | float | None:
+    """Returns the number a text is, as a whole, or None if it is none."""
+    if _INTEGER.fullmatch(text):
+        value = int(text)
+        return value if INT_MIN <= value <= INT_MAX else float(value)
+    if _REAL.fullmatch(text):
+        return float(text)
+    return None
+
+
+def number_prefix(value: str | bytes) -> int | float:
+    """Returns the number a text begins with, 0 if it begins with none (arithmetic, CAST AS NUMERIC)."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    real = _REAL_PREFIX.match(text)
+    if real is None:
+        return 0
+    digits = real.group(1)
+    if digits.lstrip("+-").isdigit():
+        whole = int(digits)
+        return whole if INT_MIN <= whole <= INT_MAX else float(whole)
+    return float(digits)
+
+
+def integer_prefix(value: str | bytes) -> int:
+    """Returns the integer a text begins with, 0 if none, clamped to 64 bits (CAST AS INTEGER)."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    found = _INTEGER_PREFIX.match(text)
+    return max(INT_MIN, min(INT_MAX, int(found.group(1)))) if found else 0
+
+
+def real_to_integer(value: float) -> int:
+    """Returns ``value`` cut toward zero and clamped to 64 bits."""
+    if math.isnan(value):
+        return 0
+    if value >= INT_MAX:
+        return INT_MAX
+    if value <= INT_MIN:
+        return INT_MIN
+    return int(value)
+
+
+def real_to_text(value: float) -> str:
+    """Returns a REAL as SQLite prints it: 15 significant digits, always with a point."""
+    if math.isinf(value):
+        return "Inf" if value > 0 else "-Inf"
+    text = f"{value:.15g}"
+    if "e" in text:
+        mantissa, exponent = text.split("e")
+        return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}"
+    return text if "." in text else text + ".0"
+
+
+def number_to_text(value: int | float) -> str:
+    """Returns a number as text."""
+    return real_to_text(value) if isinstance(value, float) else str(int(value))
+
+
+def fit(value: int) -> int | float:
+    """Returns an integer result, or a REAL where it overflows 64 bits, as SQLite's + - * do."""
+    return value if INT_MIN <= value <= INT_MAX else float(value)

@@ -1,0 +1,129 @@
+"""Values into columns and out again.
+
+Into: the rules of SQLite's STRICT tables. A value is converted where nothing is lost,
+and refused with TYPE_MISMATCH where something would be. Out: DATE, TIMESTAMP and BOOLEAN
+become Python's own; the others are as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+from dosql.errors import TypeMismatch
+from dosql.types.numbers import INT_MAX, INT_MIN, number_in, number_to_text
+from dosql.types.sqltypes import SqlType
+from dosql.types.temporal import date_stored, timestamp_stored
+from shared_types.values import date_of, datetime_of
+
+Storer = Callable[[Any], Any]
+
+
+def _refuse(value: Any, sql_type: str) -> TypeMismatch:
+    shown = repr(value)
+    return TypeMismatch(f"{shown if len(shown) <= 60 else shown[:57] + '...'} does not fit a column of type {sql_type}")
+
+
+def _integer(value: Any) -> int:
+    number = number_in(value) if isinstance(value, str) else value
+    if isinstance(number, float) and number.is_integer() and abs(number) < 2**63:
+        number = int(number)
+    if isinstance(number, int) and INT_MIN <= number <= INT_MAX:
+        return int(number)
+    raise _refuse(value, "INTEGER")
+
+
+def _real(value: Any) -> float:
+    number = number_in(value) if isinstance(value, str) else value
+    if isinstance(number, int | float) and (not isinstance(number, int) or abs(number) <= 2**1000):
+        return float(number)
+    raise _refuse(value, "REAL")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise TypeMismatch("the text holds a lone surrogate, which is not Unicode text") from None
+        return value
+    if isinstance(value, int | float):
+        return number_to_text(value)
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    if isinstance(value, date):
+        return value.isoformat()
+    raise _refuse(value, "TEXT")
+
+
+def _blob(value: Any) -> bytes:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise _refuse(value, "BLOB")
+
+
+def _boolean(value: Any) -> int:
+    if isinstance(value, str):
+        lowered = value.strip().lower()
+        if lowered in ("true", "false"):
+            return int(lowered == "true")
+        value = number_in(value)
+    if isinstance(value, int | float) and value in (0, 1):
+        return int(value)
+    raise _refuse(value, "BOOLEAN")
+
+
+def _any(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int) and not INT_MIN <= value <= INT_MAX:
+        raise _refuse(value, "ANY")
+    if isinstance(value, int | float | bytes):
+        return value
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    return _text(value)
+
+
+_STORERS: dict[SqlType, Storer] = {
+    SqlType.INTEGER: _integer,
+    SqlType.REAL: _real,
+    SqlType.TEXT: _text,
+    SqlType.BLOB: _blob,
+    SqlType.BOOLEAN: _boolean,
+    SqlType.DATE: date_stored,
+    SqlType.TIMESTAMP: timestamp_stored,
+    SqlType.ANY: _any,
+}
+
+
+def storer(sql_type: SqlType) -> Storer:
+    """Returns the function that takes a value (not None) to its stored form, or raises TypeMismatch.
+
+    A NaN is NULL, as in SQLite; the caller maps it.
+    """
+    return _STORERS[sql_type]
+
+
+def plain(value: Any) -> Any:
+    """Returns a statement parameter as the engine computes with it: NaN is NULL, dates are text.
+
+    Raises:
+        TypeMismatch: No SQL type holds it.
+    """
+    if value is None or isinstance(value, float):
+        return None if value != value else value
+    return _any(value)
+
+
+_PRESENTERS: dict[str, Callable[[Any], Any]] = {
+    SqlType.BOOLEAN: bool,
+    SqlType.DATE: date_of,
+    SqlType.TIMESTAMP: datetime_of,
+}
+
+
+def presenter(sql_type: str) -> Callable[[Any], Any] | None:
+    """Returns the function from stored form (not None) to Python value, or None where they are the same."""
+    return _PRESENTERS.get(sql_type)

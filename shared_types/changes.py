@@ -1,0 +1,115 @@
+"""Change events (CDC) as they travel from server to subscriber.
+
+The server sends the log's own operations, so that a change is encoded once, when it
+is committed. An event of a subscription is an array ``[kind, ...]``:
+
+====== ============================================================================
+kind   fields
+====== ============================================================================
+``T``  ``table``: a :class:`TableShape`; comes before the first change of that table
+``C``  ``first_lsn, commit_lsn, time_us, tx_id, ops``: a whole transaction, or, for a
+       large one, a part of it
+``c``  as ``C``, and more parts of the same transaction follow
+``S``  ``table_id, lsn, keys, columns``: rows of the initial snapshot, by column
+``E``  ``lsn``: the snapshot is complete; changes after ``lsn`` follow
+``H``  ``lsn, time_us``: heartbeat; nothing at or before ``lsn`` is still to come
+====== ============================================================================
+
+An operation is an array too. It takes as many LSNs as it changes rows, in order:
+
+====================================== ===============================================
+``[1, table_id, key, None, after]``    insert
+``[2, table_id, key, before, after]``  update; the key did not change
+``[3, table_id, key, before, None]``   delete
+``[4, table_id, keys, columns]``       insert of many rows, by column
+``[5, table]``                         table created (one LSN)
+``[6, table_id]``                      table dropped (one LSN)
+``[7, index]``, ``[8, table, index]``  index created, dropped (one LSN; not sent)
+====================================== ===============================================
+
+``before``/``after``/``columns`` hold the stored columns only: where
+``TableShape.key_column`` is not -1, that column is the key and is not repeated.
+DATE and TIMESTAMP are integers here (days, microseconds); BOOLEAN is 0 or 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+
+from shared_types.values import date_of, datetime_of
+
+OP_INSERT = 1
+OP_UPDATE = 2
+OP_DELETE = 3
+OP_INSERT_MANY = 4
+OP_CREATE_TABLE = 5
+OP_DROP_TABLE = 6
+OP_CREATE_INDEX = 7
+OP_DROP_INDEX = 8
+
+OPERATIONS = {"insert": OP_INSERT, "update": OP_UPDATE, "delete": OP_DELETE}
+
+
+class ColumnShape(msgspec.Struct, frozen=True, array_like=True):
+    """Name, SQL type and nullability of a column."""
+
+    name: str
+    type: str
+    nullable: bool
+
+
+class TableShape(msgspec.Struct, frozen=True, array_like=True):
+    """What a subscriber must know of a table to read its changes.
+
+    Attributes:
+        id: Never reused, also not after DROP TABLE.
+        name: As declared.
+        key_column: Position of the column that is the row's key (INTEGER PRIMARY KEY), or -1
+            where the key is a hidden row id.
+    """
+
+    id: int
+    name: str
+    columns: tuple[ColumnShape, ...]
+    key_column: int
+
+    def row(self, key: int, stored: Sequence[Any]) -> list[Any]:
+        """Returns the whole row, in declared order, of a key and the stored columns."""
+        values = list(stored)
+        if self.key_column >= 0:
+            values.insert(self.key_column, key)
+        return values
+
+    def columns_of(self, keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        """Returns all columns, in declared order, of keys and stored columns."""
+        values = list(columns)
+        if self.key_column >= 0:
+            values.insert(self.key_column, keys)
+        return values
+
+    def python_row(self, key: int, stored: Sequence[Any]) -> dict[str, Any]:
+        """Returns the row by column name, with Python's own date, datetime and bool."""
+        values = self.row(key, stored)
+        return {c.name: to_python(c.type, v) for c, v in zip(self.columns, values, strict=True)}
+
+
+def to_python(sql_type: str, stored: Any) -> int | float | str | bytes | bool | date | datetime | None:
+    """Returns the Python value of a stored one of ``sql_type``."""
+    if stored is None:
+        return None
+    if sql_type == "BOOLEAN":
+        return bool(stored)
+    if sql_type == "DATE":
+        return date_of(stored)
+    if sql_type == "TIMESTAMP":
+        return datetime_of(stored)
+    return stored  # type: ignore[no-any-return]
+
+
+def rows_in(op: Sequence[Any]) -> int:
+    """Returns how many LSNs an operation takes."""
+    return len(op[2]) if op[0] == OP_INSERT_MANY else 1
