@@ -12,7 +12,7 @@ from dosql.errors import ConstraintViolation, ResourceExhausted
 from dosql.index import EntryMaker, entry_maker
 from dosql.schema import Index, Schema, Table
 from dosql.storage.snapshot import Snapshot
-from dosql.types.keys import encode_row_key
+from dosql.types.keys import after_prefix, decode_row_key, encode_row_key
 from dosql.types.numbers import INT_MAX
 from shared_types.changes import (
     OP_CREATE_INDEX,
@@ -231,6 +231,16 @@ class TableWriter:
         """Returns the stored columns of a row, or None."""
         found = self._editor.get(key)
         return None if found is None else tuple([column[found[1]] for column in found[0].cols])
+
+    def conflicting_keys(self, key: int, stored: Sequence[Any]) -> set[int]:
+        """Returns the keys of rows that keep a row with this key and these values from being inserted."""
+        found = {key} if self._editor.get(key) is not None else set()
+        for maker, editor in self._indexes:
+            if maker.index.unique and not maker.has_null(stored):
+                prefix = maker.prefix(stored, key)
+                for leaf, start, _ in spans(editor.root, prefix, after_prefix(prefix)):
+                    found.add(decode_row_key(leaf.keys[start]))
+        return found
 
     def insert(self, key: int, stored: Sequence[Any], *, checked: bool = True) -> None:
         """Inserts a row.

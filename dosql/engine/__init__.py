@@ -1,0 +1,14 @@
+"""The embedded engine: databases, sessions, statements.
+
+Modules:
+    database: a store with its statement cache; sessions come from it.
+    session: one client's state: transaction, savepoints; runs statements synchronously.
+    statement: a compiled statement.
+    group_commit: many commits, one sync, on an event loop.
+    embedded: the asynchronous API of ``dosql.open``.
+"""
+
+from dosql.engine.database import Database
+from dosql.engine.session import Result, Session
+
+__all__ = ["Database", "Result", "Session"]

@@ -1,0 +1,62 @@
+"""A database: a store, and the statements compiled for it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from dosql.config import StoreSettings
+from dosql.engine.session import Session
+from dosql.engine.statement import Statement
+from dosql.fsx import FileSystem, LocalFileSystem, MemoryFileSystem
+from dosql.storage import Snapshot, Store, Workspace
+
+STATEMENTS_MAX = 1000
+
+
+class Database:
+    """An open database. One process owns it; sessions share it.
+
+    Args:
+        store: Open.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.statements: dict[str, Statement] = {}
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], settings: StoreSettings | None = None, *, name: str = "main") -> Database:
+        """Opens the folder ``path``, made if it does not exist; ``:memory:`` is a database in memory.
+
+        Raises:
+            StorageError: Another process has it, or it cannot be read or written.
+        """
+        if os.fspath(path) == ":memory:":
+            memory = StoreSettings(wal_segment_bytes=1 << 20, synchronous="off")
+            return cls(Store.open(MemoryFileSystem(), settings or memory, name=name))
+        fs: FileSystem = LocalFileSystem(path)
+        return cls(Store.open(fs, settings, name=name))
+
+    def session(self) -> Session:
+        """Returns a new session."""
+        return Session(self)
+
+    def prepare(self, sql: str, view: Snapshot | Workspace) -> Statement:
+        """Compiles a statement for a view's schema and keeps it.
+
+        Raises:
+            SqlError: The statement is wrong.
+        """
+        trees: dict[int, Any] = view.trees
+        statement = Statement(sql, view.schema, lambda table_id: trees[table_id].count)
+        cache = self.statements
+        if len(cache) >= STATEMENTS_MAX:
+            for old in list(cache)[: STATEMENTS_MAX // 4]:
+                cache.pop(old, None)
+        cache[sql] = statement
+        return statement
+
+    def close(self) -> None:
+        """Writes a checkpoint and gives the folder back."""
+        self.store.close()

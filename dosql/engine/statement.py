@@ -1,0 +1,145 @@
+"""Compiled statements: text to something that runs on any snapshot of the same schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dosql.executor.changes import Inserter, Updater
+from dosql.executor.row import CompiledQuery, compile_query
+from dosql.parser import parse
+from dosql.plan import logical as l
+from dosql.plan.expr import Param
+from dosql.plan.physical import BlockPlan
+from dosql.planner import bind, plan_block
+from dosql.planner.explain import explain
+from dosql.schema import Schema
+from dosql.types.sqltypes import SqlType
+from dosql.types.storing import presenter
+
+_REPLAN_FACTOR = 8
+
+
+class Statement:
+    """A statement bound to one schema. It holds no data and may be run by any session.
+
+    Attributes:
+        sql: The text.
+        schema: The schema it was bound against; another one makes it stale.
+        body: The bound statement.
+        query: Compiled query, of statements that have one.
+        param_keys: Number or name of each parameter, by place.
+        positional: Whether the parameters are ``?`` or ``?1 ?2 ...`` in order.
+        columns, types: Result columns; empty where there are none.
+        presenters: ``(column, function)`` of result columns whose Python value is not the stored one.
+        run: The compiled query of a plain SELECT, else None: the session's short way.
+    """
+
+    __slots__ = (
+        "_counts",
+        "_returning_run",
+        "body",
+        "columns",
+        "inserter",
+        "param_keys",
+        "plans",
+        "positional",
+        "presenters",
+        "query",
+        "returning",
+        "run",
+        "schema",
+        "simple_values",
+        "source",
+        "sql",
+        "types",
+        "updater",
+    )
+
+    def __init__(self, sql: str, schema: Schema, count_of: Callable[[int], int]) -> None:
+        self.sql = sql
+        self.schema = schema
+        bound = bind(schema, sql, parse(sql))
+        self.body = bound.body
+        self.param_keys = bound.param_keys
+        self.positional = self.param_keys == list(range(1, len(self.param_keys) + 1))
+        self.query: CompiledQuery | None = None
+        self.returning: CompiledQuery | None = None
+        self.run: Callable[..., list[tuple[Any, ...]]] | None = None
+        self.inserter: Inserter | None = None
+        self.updater: Updater | None = None
+        self.simple_values: list[int] | None = None
+        self.columns: list[str] = []
+        self.types: list[SqlType] = []
+        self._compile(count_of)
+        self.presenters = [(i, p) for i, t in enumerate(self.types) if (p := presenter(t)) is not None]
+
+    def _compile(self, count_of: Callable[[int], int]) -> None:
+        body: l.Bound = self.body
+        if isinstance(body, l.ExplainStatement):
+            self.columns, self.types = ["plan"], [SqlType.TEXT]
+            body = body.statement
+        self._counts: dict[int, int] = {}
+        query = getattr(body, "query", None)
+        if query is not None:
+            self.query = self._compiled(query, count_of)
+        returning = getattr(body, "returning", None)
+        if returning is not None:
+            self.returning = self._compiled(returning, count_of)
+        if isinstance(body, l.InsertStatement):
+            self.inserter = Inserter(body.table, body.targets, body.conflict)
+            self.simple_values = _simple_values(body.query)
+        elif isinstance(body, l.UpdateStatement):
+            self.updater = Updater(body.table, body.targets)
+        if isinstance(self.body, l.ExplainStatement):
+            return
+        shown = body.query if isinstance(body, l.QueryStatement) else returning
+        if shown is not None:
+            self.columns, self.types = l.output_names(shown), l.output_types(shown)
+        if isinstance(body, l.QueryStatement):
+            assert self.query is not None
+            self.run = self.query.run
+
+    def _compiled(self, query: l.Query, count_of: Callable[[int], int]) -> CompiledQuery:
+        def plan(block: l.Block) -> BlockPlan:
+            if len(block.steps) > 1:
+                for step in block.steps:
+                    if isinstance(step.source, l.TableSource):
+                        table_id = step.source.table.id
+                        self._counts[table_id] = count_of(table_id)
+            return plan_block(block, self.schema, count_of)
+
+        return compile_query(query, plan, self.sql)
+
+    def is_stale(self, schema: Schema, trees: dict[int, Any]) -> bool:
+        """Whether the schema is another, or a joined table grew or shrank so much that the plan may be wrong."""
+        if schema is not self.schema:
+            return True
+        for table_id, count in self._counts.items():
+            now = trees[table_id].count
+            if now > _REPLAN_FACTOR * count + 100 or count > _REPLAN_FACTOR * now + 100:
+                return True
+        return False
+
+    def explain(self) -> list[str]:
+        """Returns the lines of EXPLAIN."""
+        assert isinstance(self.body, l.ExplainStatement)
+        if self.query is None:
+            return [type(self.body.statement).__name__.removesuffix("Statement").upper()]
+        if self.body.code:
+            return self.query.source.splitlines()
+        inner = self.body.statement
+        head = type(inner).__name__.removesuffix("Statement").upper()
+        lines = explain(self.query.plans) or ["VALUES"]
+        if isinstance(inner, l.QueryStatement):
+            return lines
+        return [f"{head} {inner.table.name}", *("  " + line for line in lines)]  # type: ignore[union-attr]
+
+
+def _simple_values(query: l.Query | None) -> list[int] | None:
+    """Returns parameter places of ``VALUES (?, ?, ...)``, so that many parameter sets need no query each."""
+    if isinstance(query, l.ValuesRows) and len(query.rows) == 1 and query.limit is None:
+        row = query.rows[0]
+        if all(isinstance(e, Param) for e in row):
+            return [e.index for e in row if isinstance(e, Param)]
+    return None

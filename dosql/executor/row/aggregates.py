@@ -1,0 +1,146 @@
+"""Groups and aggregates: a dict of states, or plain variables where there is one group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dosql.executor.row.emitter import Function, Lines
+from dosql.executor.row.expressions import ExpressionCompiler
+from dosql.executor.row.paths import variable
+from dosql.plan.expr import Aggregate
+from dosql.plan.logical import Block
+from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
+
+_INITIAL = {
+    "count": ["0"],
+    "sum": ["0", "0"],
+    "total": ["0.0", "0"],
+    "avg": ["0", "0"],
+    "min": ["None"],
+    "max": ["None"],
+    "bare": ["None", "False"],
+    "group_concat": ["[]"],
+}
+_ORDERED = {*NUMERIC_TYPES, *TEMPORAL_TYPES, SqlType.TEXT, SqlType.BLOB}
+
+
+class AggregateEmitter:
+    """Emits the states, the step of one row, and the results of a grouped block."""
+
+    def __init__(self, function: Function, expressions: ExpressionCompiler, block: Block) -> None:
+        self._function = function
+        self._expressions = expressions
+        self._block = block
+        self._grouped = bool(block.group_by)
+        self._states: list[list[str]] = []
+        initial: list[str] = []
+        for aggregate in block.aggregates:
+            names = []
+            for value in [*_INITIAL[aggregate.name], *(["set()"] if aggregate.distinct else [])]:
+                names.append(f"g[{len(initial)}]" if self._grouped else function.module.fresh("a"))
+                initial.append(value)
+            self._states.append(names)
+        self._initial = initial
+
+    def start(self, lines: Lines) -> None:
+        """Emits what stands before the loops."""
+        if self._grouped:
+            lines.add("groups = {}")
+            return
+        for name, value in zip([n for names in self._states for n in names], self._initial, strict=True):
+            lines.add(f"{name} = {value}")
+
+    def step(self, lines: Lines) -> None:
+        """Emits what happens to one row."""
+        if self._grouped:
+            keys = [self._expressions.value(k) for k in self._block.group_by]
+            key = keys[0] if len(keys) == 1 else f"({', '.join(keys)})"
+            if not key.isidentifier():
+                lines.add(f"key = {key}")
+                key = "key"
+            if not self._initial:
+                lines.add(f"groups[{key}] = None")
+                return
+            lines.add(f"g = groups.get({key})")
+            with lines.block("if g is None:"):
+                lines.add(f"g = groups[{key}] = [{', '.join(self._initial)}]")
+        for aggregate, names in zip(self._block.aggregates, self._states, strict=True):
+            if aggregate.filter is not None:
+                with lines.block(f"if {self._expressions.condition(aggregate.filter)}:"):
+                    self._update(lines, aggregate, names)
+            else:
+                self._update(lines, aggregate, names)
+
+    def _update(self, lines: Lines, aggregate: Aggregate, names: list[str]) -> None:
+        name = aggregate.name
+        if not aggregate.args:
+            lines.add(f"{names[0]} += 1")
+            return
+        arg = aggregate.args[0]
+        value = self._expressions.value(arg)
+        if name == "bare":
+            with lines.block(f"if not {names[1]}:"):
+                lines.add(f"{names[0]} = {value}")
+                lines.add(f"{names[1]} = True")
+            return
+        if not value.isidentifier():
+            lines.add(f"v = {value}")
+            value = "v"
+        if not arg.nullable and not aggregate.distinct:
+            self._add(lines, aggregate, names, value)
+            return
+        test = f"{value} is not None" if arg.nullable else ""
+        if aggregate.distinct:
+            seen = names[-1]
+            test += f"{' and ' if test else ''}{value} not in {seen}"
+        with lines.block(f"if {test}:"):
+            if aggregate.distinct:
+                lines.add(f"{names[-1]}.add({value})")
+            self._add(lines, aggregate, names, value)
+
+    def _add(self, lines: Lines, aggregate: Aggregate, names: list[str], value: str) -> None:
+        name, arg = aggregate.name, aggregate.args[0]
+        if name == "count":
+            lines.add(f"{names[0]} += 1")
+        elif name in ("sum", "total", "avg"):
+            number = value if arg.type in NUMERIC_TYPES else f"number({value})"
+            lines.add(f"{names[0]} += {number}")
+            lines.add(f"{names[1]} += 1")
+        elif name in ("min", "max"):
+            sign = "<" if name == "min" else ">"
+            better = f"{value} {sign} {names[0]}"
+            if arg.type not in _ORDERED:
+                better = f"sort_key({value}) {sign} sort_key({names[0]})"
+            with lines.block(f"if {names[0]} is None or {better}:"):
+                lines.add(f"{names[0]} = {value}")
+        else:
+            separator = self._expressions.value(aggregate.args[1]) if len(aggregate.args) > 1 else "','"
+            lines.add(f"{names[0]}.append(({value}, {separator}))")
+
+    def finish(self, lines: Lines, emit: Callable[[Lines], None]) -> None:
+        """Emits the loop over the groups, and in it the keys' and results' variables, then ``emit``."""
+        block = self._block
+        source, count = block.group_source, len(block.group_by)
+        if not self._grouped:
+            self._results(lines)
+            emit(lines)
+            return
+        keys = [variable(source, i) for i in range(count)]
+        target = keys[0] if count == 1 else f"({', '.join(keys)})"
+        with lines.block(f"for {target}, g in groups.items():"):
+            self._results(lines)
+            emit(lines)
+
+    def _results(self, lines: Lines) -> None:
+        first = len(self._block.group_by)
+        for i, (aggregate, names) in enumerate(zip(self._block.aggregates, self._states, strict=True)):
+            result = names[0]
+            if aggregate.name == "sum":
+                result = f"sum_of({names[0]}, {names[1]})"
+            elif aggregate.name == "avg":
+                result = f"({names[0]} / {names[1]} if {names[1]} else None)"
+            elif aggregate.name == "total":
+                result = f"float({names[0]})"
+            elif aggregate.name == "group_concat":
+                result = f"joined({names[0]})"
+            lines.add(f"{variable(self._block.group_source, first + i)} = {result}")

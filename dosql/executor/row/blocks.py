@@ -1,0 +1,351 @@
+"""Whole queries to functions: joins, conditions, groups, order, limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dosql.errors import ResourceExhausted
+from dosql.executor.row.aggregates import AggregateEmitter
+from dosql.executor.row.emitter import Function, Lines, Module
+from dosql.executor.row.expressions import ExpressionCompiler
+from dosql.executor.row.paths import PathEmitter, variable
+from dosql.plan.expr import Col, Const, Expr, Subquery, walk
+from dosql.plan.logical import Block, CompoundRows, Query, QuerySource, SortKey, TableSource, ValuesRows
+from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, IndexScan, KeyLookup, KeyRange, Step
+from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
+
+LOOPS_MAX = 18
+"""CPython nests at most 20 blocks in one function."""
+
+_SIMPLE = {*NUMERIC_TYPES, *TEMPORAL_TYPES, SqlType.TEXT, SqlType.BLOB}
+
+
+class QueryEmitter:
+    """Emits one function for each query of a statement.
+
+    Args:
+        module: Gets the functions.
+        plan: Plans a block.
+    """
+
+    def __init__(self, module: Module, plan: Callable[[Block], BlockPlan]) -> None:
+        self._module = module
+        self._plan = plan
+        self.plans: list[BlockPlan] = []
+
+    def query(self, query: Query, outer: tuple[Col, ...] = (), *, name: str | None = None) -> str:
+        """Emits a function that returns the query's rows as a list of tuples; returns its name.
+
+        The function takes the view, the parameters, one argument for each outer column, and,
+        for a RETURNING block, the rows.
+        """
+        name = name or self._module.fresh("q")
+        args = ["view", "P", *(variable(c.source, c.index) for c in outer), "given=()"]
+        function = Function(self._module, name, args)
+        emitter = _BlockEmitter(self, function, outer)
+        if isinstance(query, Block):
+            emitter.block(query)
+        elif isinstance(query, ValuesRows):
+            emitter.values(query)
+        else:
+            emitter.compound(query)
+        function.finish()
+        return name
+
+    def plan(self, block: Block) -> BlockPlan:
+        """Plans a block and keeps the plan for EXPLAIN."""
+        plan = self._plan(block)
+        self.plans.append(plan)
+        return plan
+
+
+class _BlockEmitter:
+    """Emits the body of one function."""
+
+    def __init__(self, queries: QueryEmitter, function: Function, outer: tuple[Col, ...]) -> None:
+        self._queries = queries
+        self._function = function
+        self._outer = {(c.source, c.index): variable(c.source, c.index) for c in outer}
+        self._variables = dict(self._outer)
+        self._expressions = ExpressionCompiler(function, self._variables, self._subquery)
+
+    # --- blocks ----------------------------------------------------------------------------
+
+    def block(self, block: Block) -> None:
+        """Emits a SELECT."""
+        plan = self._queries.plan(block)
+        if len(plan.steps) > LOOPS_MAX:
+            raise ResourceExhausted(f"a join of {len(plan.steps)} tables; this version joins up to {LOOPS_MAX}")
+        function, body = self._function, self._function.body
+        needed = self._needed(plan)
+        for source, columns in needed.items():
+            for column in columns:
+                self._variables[source, column] = variable(source, column)
+        limited = self._limits(block)
+        early = limited and not block.order_by and not block.grouped
+        body.add("out = []")
+        if block.grouped:
+            counted = self._whole_count(block, plan)
+            if counted is not None:
+                body.add(f"out.append(({counted},))")
+            else:
+                self._grouped(block, plan, needed)
+        else:
+            if block.distinct:
+                body.add("seen = set()")
+            row = self._row([o.expr for o in block.outputs])
+
+            def emit(lines: Lines) -> None:
+                if block.distinct:
+                    lines.add(f"row = {row}")
+                    with lines.block("if row not in seen:"):
+                        lines.add("seen.add(row)")
+                        self._append(lines, "row", early)
+                else:
+                    self._append(lines, row, early)
+
+            self._loops(body, plan, needed, emit)
+        if block.grouped and block.distinct:
+            body.add("out = list(dict.fromkeys(out))")
+        self._finish(block.order_by, block, limited, [o.expr for o in block.outputs], function)
+
+    def _append(self, lines: Lines, row: str, early: bool) -> None:
+        lines.add(f"out.append({row})")
+        if early:
+            with lines.block("if len(out) >= most:"):
+                lines.add("return out[skip:] if skip else out")
+
+    def _row(self, exprs: list[Expr]) -> str:
+        codes = [self._expressions.value(e) for e in exprs]
+        return f"({', '.join(codes)}{',' if len(codes) == 1 else ''})"
+
+    def _limits(self, query: Query) -> bool:
+        if query.limit is None and query.offset is None:
+            return False
+        top = self._function.top
+        constants = ExpressionCompiler(self._function, self._outer, self._subquery)
+        top_values = []
+        for expr in (query.limit, query.offset):
+            top_values.append("None" if expr is None else constants.value(expr))
+        top.add(f"skip = offset_of({top_values[1]})")
+        top.add(f"limit = limit_of({top_values[0]})")
+        top.add("most = skip + limit")
+        with top.block("if limit == 0:"):
+            top.add("return []")
+        return True
+
+    def _finish(
+        self, order_by: list[SortKey], query: Query, limited: bool, exprs: list[Expr], function: Function
+    ) -> None:
+        body = function.body
+        self._sort(body, order_by, exprs)
+        if limited:
+            body.add("out = out[skip:most]")
+        if isinstance(query, Block) and len(query.outputs) > query.visible:
+            body.add(f"return [row[:{query.visible}] for row in out]")
+        else:
+            body.add("return out")
+
+    def _sort(self, lines: Lines, order_by: list[SortKey], exprs: list[Expr]) -> None:
+        """Emits sorts. They are stable, so the last key is sorted first; equal directions share a sort."""
+        groups: list[list[SortKey]] = []
+        for key in order_by:
+            if groups and groups[-1][0].descending == key.descending:
+                groups[-1].append(key)
+            else:
+                groups.append([key])
+        for group in reversed(groups):
+            parts = []
+            for key in group:
+                expr, value = exprs[key.output], f"row[{key.output}]"
+                if expr.type not in _SIMPLE:
+                    parts.append(f"sort_key({value})")
+                elif expr.nullable or key.nulls_first is not None:
+                    first = (not key.descending) if key.nulls_first is None else key.nulls_first
+                    parts.append(f"{value} is {'not ' if first != key.descending else ''}None")
+                    parts.append(value)
+                else:
+                    parts.append(value)
+            key_code = parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
+            lines.add(f"out.sort(key=lambda row: {key_code}, reverse={group[0].descending})")
+
+    # --- loops -----------------------------------------------------------------------------
+
+    def _needed(self, plan: BlockPlan) -> dict[int, list[int]]:
+        """Returns, for each source, the columns that anything reads."""
+        block = plan.block
+        exprs: list[Expr] = [*(o.expr for o in block.outputs), *block.group_by]
+        for aggregate in block.aggregates:
+            exprs += aggregate.args
+            if aggregate.filter is not None:
+                exprs.append(aggregate.filter)
+        for step in plan.steps:
+            exprs += [*step.filters, *step.on, *step.after, *_path_exprs(step)]
+        needed: dict[int, set[int]] = {step.source.number: set() for step in plan.steps}
+        for expr in exprs:
+            for part in walk(expr):
+                if isinstance(part, Col) and part.source in needed:
+                    needed[part.source].add(part.index)
+        return {source: sorted(columns) for source, columns in needed.items()}
+
+    def _loops(self, body: Lines, plan: BlockPlan, needed: dict[int, list[int]], emit: Callable[[Lines], None]) -> None:
+        paths = PathEmitter(self._function, self._expressions, needed, self._query_rows)
+        inner = Lines(body.depth)
+
+        def step_at(lines: Lines, i: int) -> None:
+            if i == len(plan.steps):
+                emit(lines)
+                return
+            step = plan.steps[i]
+            if step.left:
+                self._left(lines, step, paths, needed)
+                self._tested(lines, step.after, lambda more: step_at(more, i + 1))
+                lines.depth -= 1
+                return
+            gathered = isinstance(step.path, HashProbe | Gathered)
+            tests = step.after if gathered else [*step.filters, *step.after]
+            paths.emit(lines, step, lambda more: self._tested(more, tests, lambda last: step_at(last, i + 1)))
+
+        if plan.constants:
+            condition = " and ".join(self._expressions.condition(c) for c in plan.constants)
+            with inner.block(f"if {condition}:"):
+                step_at(inner, 0)
+        else:
+            step_at(inner, 0)
+        body.lines += inner.lines
+
+    def _tested(self, lines: Lines, conditions: list[Expr], then: Callable[[Lines], None]) -> None:
+        if not conditions:
+            then(lines)
+            return
+        with lines.block(f"if {' and '.join(self._expressions.condition(c) for c in conditions)}:"):
+            then(lines)
+
+    def _left(self, lines: Lines, step: Step, paths: PathEmitter, needed: dict[int, list[int]]) -> None:
+        """Emits the matches of a LEFT JOIN as a list, NULLs if there are none, and the loop over it.
+
+        The loop is left open: the caller emits its body and takes the indent back.
+        """
+        number = step.source.number
+        names = [variable(number, c) for c in needed[number]] or ["_"]
+        row = ", ".join(names) + ("," if len(names) == 1 else "")
+        value = f"({row})" if names != ["_"] else "(None,)"
+        matches = self._function.module.fresh("m")
+        gathered = isinstance(step.path, HashProbe | Gathered)
+        tests = step.on if gathered else [*step.filters, *step.on]
+        lines.add(f"{matches} = []")
+        paths.emit(lines, step, lambda more: self._tested(more, tests, lambda m: m.add(f"{matches}.append({value})")))
+        nulls = f"(({', '.join(['None'] * len(names))},),)"
+        lines.add(f"for {row} in {matches} or {nulls}:")
+        lines.depth += 1
+
+    # --- groups ----------------------------------------------------------------------------
+
+    def _whole_count(self, block: Block, plan: BlockPlan) -> str | None:
+        """Returns code for ``SELECT count(*) FROM t``: the tree knows."""
+        if block.group_by or block.having or len(plan.steps) != 1 or len(block.outputs) != 1 or plan.constants:
+            return None
+        step, aggregates = plan.steps[0], block.aggregates
+        if not isinstance(step.source, TableSource) or not isinstance(step.path, FullScan) or step.filters:
+            return None
+        if len(aggregates) != 1 or aggregates[0].name != "count" or aggregates[0].args or aggregates[0].filter:
+            return None
+        if not isinstance(block.outputs[0].expr, Col) or step.after:
+            return None
+        return f"view.trees[{step.source.table.id}].count"
+
+    def _grouped(self, block: Block, plan: BlockPlan, needed: dict[int, list[int]]) -> None:
+        body = self._function.body
+        aggregates = AggregateEmitter(self._function, self._expressions, block)
+        aggregates.start(body)
+        self._loops(body, plan, needed, aggregates.step)
+        for i in range(len(block.group_by) + len(block.aggregates)):
+            self._variables[block.group_source, i] = variable(block.group_source, i)
+
+        def emit(lines: Lines) -> None:
+            row = self._row([o.expr for o in block.outputs])
+            if block.having is not None:
+                with lines.block(f"if {self._expressions.condition(block.having)}:"):
+                    lines.add(f"out.append({row})")
+            else:
+                lines.add(f"out.append({row})")
+
+        aggregates.finish(body, emit)
+
+    # --- other queries ---------------------------------------------------------------------
+
+    def values(self, query: ValuesRows) -> None:
+        """Emits VALUES."""
+        limited = self._limits(query)
+        body = self._function.body
+        if len(query.rows) == 1:
+            body.add(f"out = [{self._row(query.rows[0])}]")
+        else:
+            with body.block("out = ["):
+                for row in query.rows:
+                    body.add(self._row(row) + ",")
+            body.add("]")
+        self._finish(query.order_by, query, limited, [o.expr for o in query.outputs], self._function)
+
+    def compound(self, query: CompoundRows) -> None:
+        """Emits UNION, INTERSECT and EXCEPT."""
+        limited = self._limits(query)
+        body = self._function.body
+        args = ", ".join(["view", "P", *self._outer.values()])
+        outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
+        left = f"{self._queries.query(query.left, outer)}({args})"
+        right = f"{self._queries.query(query.right, outer)}({args})"
+        if query.op == "UNION ALL":
+            body.add(f"out = {left} + {right}")
+        elif query.op == "UNION":
+            body.add(f"out = list(dict.fromkeys({left} + {right}))")
+        else:
+            body.add(f"other = set({right})")
+            negated = "not " if query.op == "EXCEPT" else ""
+            body.add(f"out = [row for row in dict.fromkeys({left}) if row {negated}in other]")
+        self._finish(query.order_by, query, limited, [o.expr for o in query.outputs], self._function)
+
+    def _query_rows(self, source: QuerySource) -> str:
+        name = self._queries.query(source.query)
+        rows = self._function.module.fresh("d")
+        self._function.before.add(f"{rows} = {name}(view, P)")
+        return rows
+
+    def _subquery(self, expr: Subquery) -> str:
+        """Returns code for a subquery in an expression; one that reads nothing outside runs once."""
+        query = expr.query
+        if expr.kind == "exists" and query.limit is None and query.offset is None and not _is_grouped(query):
+            query.limit = Const(1, SqlType.INTEGER)
+        name = self._queries.query(query, expr.outer)
+        passed = [self._expressions.value(p) for p in expr.passed]
+        call = f"{name}({', '.join(['view', 'P', *passed])})"
+        if expr.kind == "scalar":
+            return f"scalar({call})" if passed else self._once(f"scalar({call})")
+        if expr.kind == "exists":
+            return f"bool({call})" if passed else self._once(f"bool({call})")
+        found = f"value_set({call})"
+        assert expr.value is not None
+        output = query.outputs[0].expr
+        left = self._expressions.left_of_in(expr.value, output)
+        return f"in_query({left}, {found if passed else self._once(found)})"
+
+    def _once(self, code: str) -> str:
+        name = self._function.module.fresh("u")
+        self._function.before.add(f"{name} = {code}")
+        return name
+
+
+def _is_grouped(query: Query) -> bool:
+    return isinstance(query, Block) and query.grouped
+
+
+def _path_exprs(step: Step) -> list[Expr]:
+    path = step.path
+    if isinstance(path, KeyLookup):
+        return list(path.values)
+    if isinstance(path, KeyRange | IndexScan):
+        equal = list(path.equal) if isinstance(path, IndexScan) else []
+        return equal + [e for e in (path.low, path.high) if e is not None]
+    if isinstance(path, HashProbe):
+        return [*path.build, *path.probe]
+    return []

@@ -1,0 +1,66 @@
+"""Plans to functions."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from dosql.errors import ResourceExhausted
+from dosql.executor.row.blocks import QueryEmitter
+from dosql.executor.row.emitter import Module
+from dosql.executor.row.runtime import NAMES
+from dosql.plan.logical import Block, Query
+from dosql.plan.physical import BlockPlan
+
+_numbers = count(1)
+
+
+@dataclass(slots=True)
+class CompiledQuery:
+    """A query ready to run.
+
+    Attributes:
+        run: ``run(view, params, given=())`` returns a list of tuples of stored values. ``view``
+            is a Snapshot or a Workspace.
+        source: The generated code.
+        plans: Plans of its blocks, innermost first.
+    """
+
+    run: Callable[..., list[tuple[Any, ...]]]
+    source: str
+    plans: list[BlockPlan] = field(default_factory=list)
+
+
+def compile_query(query: Query, plan: Callable[[Block], BlockPlan], comment: str = "") -> CompiledQuery:
+    """Generates and compiles the function of a query.
+
+    Args:
+        query: Bound.
+        plan: Plans a block.
+        comment: Goes into the code, for those who read it.
+
+    Raises:
+        ResourceExhausted: The query is too large for one function.
+
+    Cost: 100 to 500 microseconds.
+    """
+    module = Module()
+    emitter = QueryEmitter(module, plan)
+    emitter.query(query, name="run")
+    head = [f"# {line}" for line in comment.splitlines()]
+    source = "\n".join([*head, *("\n".join(lines) + "\n" for lines in module.functions)])
+    filename = f"<statement {next(_numbers)}>"
+    namespace = {**NAMES, **module.namespace}
+    try:
+        exec(compile(source, filename, "exec"), namespace)
+    except (SyntaxError, RecursionError, MemoryError) as e:
+        if isinstance(e, SyntaxError) and "too many statically nested blocks" not in str(e) and "nested" not in str(e):
+            raise
+        raise ResourceExhausted("the statement is too large for one plan", hint="Take it apart") from e
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)  # tracebacks show the code
+    if len(linecache.cache) > 2000:
+        linecache.cache.clear()
+    return CompiledQuery(namespace["run"], source, emitter.plans)

@@ -1,0 +1,82 @@
+"""Lines of generated code, and the names they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Lines:
+    """Indented lines."""
+
+    def __init__(self, depth: int = 1) -> None:
+        self.lines: list[str] = []
+        self.depth = depth
+
+    def add(self, line: str) -> None:
+        """Adds a line at the present depth."""
+        self.lines.append("    " * self.depth + line)
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """Adds ``head`` and indents what follows; an empty block gets ``pass``."""
+        self.add(head)
+        self.depth += 1
+        before = len(self.lines)
+        yield
+        if len(self.lines) == before:
+            self.add("pass")
+        self.depth -= 1
+
+
+class Module:
+    """The generated module: functions, and the objects their code refers to by name."""
+
+    def __init__(self) -> None:
+        self.functions: list[list[str]] = []
+        self.namespace: dict[str, Any] = {}
+        self._count = 0
+
+    def fresh(self, prefix: str) -> str:
+        """Returns a new name."""
+        self._count += 1
+        return f"{prefix}{self._count}"
+
+    def share(self, prefix: str, value: Any) -> str:
+        """Returns a name that the code can use for ``value``."""
+        name = self.fresh(prefix)
+        self.namespace[name] = value
+        return name
+
+
+class Function:
+    """One generated function.
+
+    Attributes:
+        top: Runs first: parameters and roots.
+        before: Runs before the loops: hash tables, subqueries.
+        body: The loops and what comes after.
+    """
+
+    def __init__(self, module: Module, name: str, args: list[str]) -> None:
+        self.module = module
+        self.name = name
+        self.args = args
+        self.top = Lines()
+        self.before = Lines()
+        self.body = Lines()
+        self._hoisted: dict[str, str] = {}
+
+    def hoist(self, code: str, prefix: str) -> str:
+        """Returns a variable that holds ``code``, computed once when the function starts."""
+        name = self._hoisted.get(code)
+        if name is None:
+            name = self._hoisted[code] = self.module.fresh(prefix)
+            self.top.add(f"{name} = {code}")
+        return name
+
+    def finish(self) -> None:
+        """Adds the function to its module."""
+        head = f"def {self.name}({', '.join(self.args)}):"
+        self.module.functions.append([head, *self.top.lines, *self.before.lines, *self.body.lines])

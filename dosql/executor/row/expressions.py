@@ -1,0 +1,357 @@
+"""Bound expressions to Python expressions.
+
+Three ways to ask for one, because SQL's conditions have three values:
+
+* :meth:`ExpressionCompiler.value`: the value; NULL is None, a condition is 1 or 0.
+* :meth:`ExpressionCompiler.condition`: something that is true in Python exactly where the SQL is true.
+* :meth:`ExpressionCompiler.truth`: True, False or None.
+
+Operands of known types are compared by Python's own operators; NULL is tested only where a
+value can be NULL. Comparison follows SQLite's affinity rules (datatype3.html §4).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from dosql.executor.row.emitter import Function
+from dosql.functions import SCALARS
+from dosql.plan.expr import CaseWhen, CastTo, Col, Const, Expr, Func, InItems, Op, Param, Subquery
+from dosql.types.compare import ABOVE, number_operand, text_operand
+from dosql.types.numbers import INT_MAX, INT_MIN
+from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
+from dosql.types.temporal import date_stored, timestamp_stored
+
+_PYTHON = {"=": "==", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_GENERIC = {"=": "eq", "<>": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
+_INVERSE = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+_ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply"}
+_HELPERS = {
+    "/": "divide",
+    "%": "remainder",
+    "NEG": "negate",
+    "&": "bit_and",
+    "|": "bit_or",
+    "~": "bit_not",
+    "<<": "shift_left",
+    ">>": "shift_right",
+    "NUMERIC": "cast_numeric",
+}
+_CASTS = {
+    SqlType.INTEGER: "cast_integer",
+    SqlType.REAL: "cast_real",
+    SqlType.TEXT: "_text",
+    SqlType.BLOB: "cast_blob",
+    SqlType.BOOLEAN: "cast_boolean",
+    SqlType.DATE: "as_date",
+    SqlType.TIMESTAMP: "as_timestamp",
+}
+_CONDITIONS = {*_PYTHON, "AND", "OR", "NOT", "IS", "IS NOT", "LIKE", "GLOB"}
+
+
+def is_condition(expr: Expr) -> bool:
+    """Whether an expression is a condition, whose value is true, false or NULL."""
+    if isinstance(expr, Op):
+        return expr.op in _CONDITIONS
+    return isinstance(expr, InItems) or (isinstance(expr, Subquery) and expr.kind != "scalar")
+
+
+class ExpressionCompiler:
+    """Compiles expressions inside one generated function.
+
+    Args:
+        function: Gets the hoisted parameters.
+        variables: Variable by (source, column).
+        subquery: Compiles a subquery; returns the code that calls it.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        variables: dict[tuple[int, int], str],
+        subquery: Callable[[Subquery], str],
+    ) -> None:
+        self._function = function
+        self._variables = variables
+        self._subquery = subquery
+
+    # --- values ----------------------------------------------------------------------------
+
+    def value(self, expr: Expr) -> str:
+        """Returns code for the value."""
+        if is_condition(expr):
+            truth = self.truth(expr)
+            if not expr.nullable:
+                return f"(+{truth})"
+            name = self._temporary()
+            return f"(None if ({name} := {truth}) is None else +{name})"
+        match expr:
+            case Const():
+                return self._constant(expr.value)
+            case Param():
+                return self.parameter(expr)
+            case Col():
+                return self._variables[expr.source, expr.index]
+            case Op():
+                return self._operator(expr)
+            case Func():
+                name = self._function.module.share("f_" + expr.name, SCALARS[expr.name].call)
+                return f"{name}({', '.join(self.value(a) for a in expr.args)})"
+            case CaseWhen():
+                code = self.value(expr.otherwise)
+                for condition, value in reversed(expr.whens):
+                    code = f"({self.value(value)} if {self.condition(condition)} else {code})"
+                return code
+            case CastTo():
+                return self._cast(expr)
+            case Subquery():
+                return self._subquery(expr)
+        raise AssertionError(f"no code for {expr}")
+
+    def parameter(self, expr: Param) -> str:
+        """Returns the variable of a parameter."""
+        return self._function.hoist(f"P[{expr.index}]", "p")
+
+    def _constant(self, value: object) -> str:
+        if isinstance(value, float) and (math.isinf(value) or math.isnan(value)):
+            return "INF" if value > 0 else "(-INF)"
+        if isinstance(value, int | float) and value < 0:
+            return f"({value!r})"
+        return repr(value)
+
+    def _temporary(self) -> str:
+        return self._function.module.fresh("t")
+
+    def guarded(self, operands: list[tuple[str, bool]], build: Callable[..., str], on_null: str) -> str:
+        """Returns ``build(names)`` where every nullable operand is not NULL, ``on_null`` elsewhere.
+
+        ``on_null`` ``False`` gives a condition, ``None`` a value.
+        """
+        tests: list[str] = []
+        names: list[str] = []
+        for code, nullable in operands:
+            if not nullable:
+                names.append(code)
+            elif code.isidentifier():
+                tests.append(code)
+                names.append(code)
+            else:
+                name = self._temporary()
+                tests.append(f"({name} := {code})")
+                names.append(name)
+        body = build(*names)
+        if not tests:
+            return body
+        if on_null == "False":
+            return "(" + " and ".join([f"{t} is not None" for t in tests] + [body]) + ")"
+        return f"(None if {' or '.join(f'{t} is None' for t in tests)} else {body})"
+
+    def _operator(self, expr: Op) -> str:
+        op = expr.op
+        if op in _ARITHMETIC:
+            return self._arithmetic(expr)
+        if op == "||":
+            a, b = expr.args
+            operands = [(self.value(a), a.nullable), (self.value(b), b.nullable)]
+            if a.type is SqlType.TEXT and b.type is SqlType.TEXT:
+                return self.guarded(operands, lambda x, y: f"({x} + {y})", "None")
+            return f"concat({operands[0][0]}, {operands[1][0]})"
+        if op == "COALESCE":
+            code = self.value(expr.args[-1])
+            for arg in reversed(expr.args[:-1]):
+                name = self._temporary()
+                code = f"({name} if ({name} := {self.value(arg)}) is not None else {code})"
+            return code
+        return f"{_HELPERS[op]}({', '.join(self.value(a) for a in expr.args)})"
+
+    def _arithmetic(self, expr: Op) -> str:
+        a, b = expr.args
+        numeric = {*NUMERIC_TYPES, *TEMPORAL_TYPES}
+        if a.type not in numeric or b.type not in numeric:
+            return f"{_ARITHMETIC[expr.op]}({self.value(a)}, {self.value(b)})"
+        name = self._temporary()
+
+        def build(x: str, y: str) -> str:
+            result = f"({name} := {x} {expr.op} {y})"
+            if SqlType.REAL in (a.type, b.type):  # inf - inf is NULL
+                return f"({name} if {result} == {name} else None)"
+            return f"({name} if {INT_MIN} <= {result} <= {INT_MAX} else float({name}))"
+
+        return self.guarded([(self.value(a), a.nullable), (self.value(b), b.nullable)], build, "None")
+
+    def _cast(self, expr: CastTo) -> str:
+        source, target, code = expr.value.type, expr.type, self.value(expr.value)
+        if source is target or target is SqlType.ANY:
+            return code
+        if source in TEMPORAL_TYPES and target is SqlType.TEXT:
+            return f"{'date' if source is SqlType.DATE else 'timestamp'}_as_text({code})"
+        if source is SqlType.TIMESTAMP and target is SqlType.DATE:
+            return f"timestamp_as_date({code})"
+        if source is SqlType.DATE and target is SqlType.TIMESTAMP:
+            return f"date_as_timestamp({code})"
+        return f"{_CASTS[target]}({code})"
+
+    # --- conditions ------------------------------------------------------------------------
+
+    def condition(self, expr: Expr) -> str:
+        """Returns code that is true exactly where the expression is."""
+        if isinstance(expr, Op):
+            if expr.op in ("AND", "OR"):
+                return "(" + f" {expr.op.lower()} ".join(self.condition(a) for a in expr.args) + ")"
+            if expr.op == "NOT":
+                return self._false(expr.args[0])
+            if expr.op in _PYTHON:
+                return self._comparison(expr.op, expr.args[0], expr.args[1], "False")
+        if is_condition(expr):
+            return self.truth(expr)
+        if expr.type in NUMERIC_TYPES:
+            return self.value(expr)
+        return f"truth({self.value(expr)})"
+
+    def _false(self, expr: Expr) -> str:
+        """Returns code that is true exactly where the expression is false, and not NULL."""
+        if isinstance(expr, Op):
+            if expr.op in ("AND", "OR"):
+                word = " or " if expr.op == "AND" else " and "
+                return "(" + word.join(self._false(a) for a in expr.args) + ")"
+            if expr.op == "NOT":
+                return self.condition(expr.args[0])
+            if expr.op in _PYTHON:
+                return self._comparison(_INVERSE[expr.op], expr.args[0], expr.args[1], "False")
+        return f"({self.truth(expr)} is False)"
+
+    def truth(self, expr: Expr) -> str:
+        """Returns code that gives True, False or None."""
+        if isinstance(expr, InItems):
+            return self._in_items(expr)
+        if isinstance(expr, Subquery) and expr.kind != "scalar":
+            return self._subquery(expr)
+        if not isinstance(expr, Op) or expr.op not in _CONDITIONS:
+            return f"truth({self.value(expr)})"
+        op, args = expr.op, expr.args
+        if op in ("AND", "OR"):
+            code = self.truth(args[0])
+            for arg in args[1:]:
+                code = f"{op.lower()}3({code}, {self.truth(arg)})"
+            return code
+        if op == "NOT":
+            return f"not3({self.truth(args[0])})" if args[0].nullable else f"(not {self.truth(args[0])})"
+        if op in _PYTHON:
+            return self._comparison(op, args[0], args[1], "None")
+        if op in ("IS", "IS NOT"):
+            return self._is(expr)
+        return f"{op.lower()}({', '.join(self._text(a) for a in args)})"
+
+    def _text(self, expr: Expr) -> str:
+        if expr.type in TEMPORAL_TYPES:
+            return self._cast(CastTo(expr, SqlType.TEXT, expr.nullable))
+        return self.value(expr)
+
+    def _is(self, expr: Op) -> str:
+        a, b = expr.args
+        negated = expr.op == "IS NOT"
+        if isinstance(b, Const) and b.value is None:
+            if not a.nullable:
+                return "True" if negated else "False"
+            return f"({self.value(a)} is {'not ' if negated else ''}None)"
+        x, y, _ = self.operands(a, b)
+        return f"({'not ' if negated else ''}is_({x}, {y}))"
+
+    def _comparison(self, op: str, a: Expr, b: Expr, on_null: str) -> str:
+        x, y, direct = self.operands(a, b)
+        if not direct:
+            return f"{_GENERIC[op]}({x}, {y})"
+        return self.guarded(
+            [(x, a.nullable), (y, b.nullable)], lambda m, n: f"({m} {_PYTHON[op]} {n})", on_null
+        )
+
+    def _in_items(self, expr: InItems) -> str:
+        value = expr.value
+        coerced = [self.operands(value, item) for item in expr.items]
+        if not coerced:
+            return "False"
+        items = [item for _, item, _ in coerced]
+        left = coerced[0][0]
+        constant = all(isinstance(i, Const) and i.value is not None for i in expr.items)
+        if constant and all(direct for _, _, direct in coerced):
+            name = self._function.hoist(f"frozenset(({', '.join(items)},))", "s")
+            return self.guarded([(left, value.nullable)], lambda x: f"({x} in {name})", "None")
+        return f"in_items({left}, ({', '.join(items)},))"
+
+    # --- comparison operands ---------------------------------------------------------------
+
+    def operands(self, a: Expr, b: Expr) -> tuple[str, str, bool]:
+        """Returns both sides as they are compared, and whether Python's operators compare them rightly."""
+        if a.type in TEMPORAL_TYPES or b.type in TEMPORAL_TYPES:
+            return self._temporal_operands(a, b)
+        if _affinity(a) in NUMERIC_TYPES:
+            return self.value(a), self.numeric(b), True
+        if _affinity(b) in NUMERIC_TYPES:
+            return self.numeric(a), self.value(b), True
+        if _affinity(a) is SqlType.TEXT and _affinity(b) is None:
+            return self.value(a), self._textual(b), True
+        if _affinity(b) is SqlType.TEXT and _affinity(a) is None:
+            return self._textual(a), self.value(b), True
+        same = a.type is b.type and a.type is not SqlType.ANY
+        both_numeric = a.type in NUMERIC_TYPES and b.type in NUMERIC_TYPES
+        return self.value(a), self.value(b), same or both_numeric
+
+    def left_of_in(self, value: Expr, output: Expr) -> str:
+        """Returns the left side of IN (SELECT ...) as it is compared with the subquery's values."""
+        if output.type in NUMERIC_TYPES and _affinity(output) is not None:
+            return self.numeric(value)
+        if output.type is SqlType.TEXT and _affinity(output) is not None and _affinity(value) is None:
+            return self._textual(value)
+        if output.type in TEMPORAL_TYPES:
+            return self._temporal(value, output.type)
+        return self.value(value)
+
+    def numeric(self, expr: Expr) -> str:
+        """Returns an operand as it is compared with a numeric column."""
+        if expr.type in NUMERIC_TYPES:
+            return self.value(expr)
+        if isinstance(expr, Const):
+            value = number_operand(expr.value)
+            return "ABOVE" if value is ABOVE else self._constant(value)
+        code = self.value(expr)
+        if isinstance(expr, Param):
+            return self._function.hoist(f"{code} if {code}.__class__ is int else number_operand({code})", "n")
+        return f"number_operand({code})"
+
+    def _textual(self, expr: Expr) -> str:
+        if expr.type is SqlType.TEXT:
+            return self.value(expr)
+        if isinstance(expr, Const):
+            value = text_operand(expr.value)
+            return "ABOVE" if value is ABOVE else self._constant(value)
+        code = self.value(expr)
+        if isinstance(expr, Param):
+            return self._function.hoist(f"{code} if {code}.__class__ is str else text_operand({code})", "n")
+        return f"text_operand({code})"
+
+    def _temporal_operands(self, a: Expr, b: Expr) -> tuple[str, str, bool]:
+        if a.type is b.type:
+            return self.value(a), self.value(b), True
+        target = SqlType.TIMESTAMP if SqlType.TIMESTAMP in (a.type, b.type) else SqlType.DATE
+        return self._temporal(a, target), self._temporal(b, target), True
+
+    def _temporal(self, expr: Expr, target: SqlType) -> str:
+        if expr.type is target or expr.type in NUMERIC_TYPES:
+            return self.value(expr)
+        if expr.type is SqlType.DATE:
+            return f"date_as_timestamp({self.value(expr)})"
+        if isinstance(expr, Const):
+            if expr.value is None:
+                return "None"
+            stored = date_stored(expr.value) if target is SqlType.DATE else timestamp_stored(expr.value)
+            return self._constant(stored)
+        code = f"as_{target.value.lower()}({self.value(expr)})"
+        return self._function.hoist(code, "n") if isinstance(expr, Param) else code
+
+
+def _affinity(expr: Expr) -> SqlType | None:
+    """Returns the affinity that a column or a cast brings to a comparison, None for other expressions."""
+    if isinstance(expr, Col | CastTo) and expr.type is not SqlType.ANY:
+        return expr.type
+    return None

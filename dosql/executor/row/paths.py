@@ -1,0 +1,244 @@
+"""Access paths to loops. Each emits the loop, sets the row's variables, and calls ``inside``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dosql.executor.row.emitter import Function, Lines
+from dosql.executor.row.expressions import ExpressionCompiler
+from dosql.executor.row.runtime import IndexBounds
+from dosql.plan.expr import ROW_KEY
+from dosql.plan.logical import GivenSource, QuerySource, TableSource
+from dosql.plan.physical import FullScan, Gathered, HashProbe, IndexScan, KeyLookup, KeyRange, Step
+
+Inside = Callable[[Lines], None]
+
+
+def variable(source: int, column: int) -> str:
+    """Returns the name of a row's column in generated code."""
+    return f"k{source}" if column == ROW_KEY else f"c{source}_{column}"
+
+
+class PathEmitter:
+    """Emits the access path of one step.
+
+    Args:
+        function: Where roots are hoisted to.
+        expressions: For the values that lookups need.
+        needed: Columns of each source that anything reads, ascending; ROW_KEY first.
+        query_rows: Emits a subquery of FROM and returns the variable of its rows.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        expressions: ExpressionCompiler,
+        needed: dict[int, list[int]],
+        query_rows: Callable[[QuerySource], str],
+    ) -> None:
+        self._function = function
+        self._expressions = expressions
+        self._needed = needed
+        self._query_rows = query_rows
+
+    def emit(self, lines: Lines, step: Step, inside: Inside) -> None:
+        """Emits the loop over a step's rows for the row before it."""
+        path = step.path
+        source = step.source
+        if isinstance(path, HashProbe | Gathered):
+            self._probe(lines, step, inside)
+        elif isinstance(source, QuerySource):
+            self._rows(lines, source, inside)
+        elif isinstance(source, GivenSource):
+            self._given(lines, source, inside)
+        elif isinstance(path, FullScan):
+            self._scan(lines, source, inside)
+        elif isinstance(path, KeyLookup):
+            self._lookup(lines, source, path, inside)
+        elif isinstance(path, KeyRange):
+            self._range(lines, source, path, inside)
+        else:
+            self._index(lines, source, path, inside)
+
+    # --- tables ----------------------------------------------------------------------------
+
+    def _root(self, tree_id: int) -> str:
+        return self._function.hoist(f"view.trees[{tree_id}].root", "r")
+
+    def _columns(self, source: TableSource) -> list[tuple[str, str]]:
+        """Returns (variable, container of a leaf ``L``) of the columns needed."""
+        out = []
+        for column in self._needed.get(source.number, []):
+            slot = ROW_KEY if column == ROW_KEY else source.table.slots[column]
+            container = "L.keys" if slot == ROW_KEY else f"L.cols[{slot}]"
+            out.append((variable(source.number, column), container))
+        return out
+
+    def _loop_head(self, source: TableSource, cut: str) -> str:
+        columns = self._columns(source)
+        if not columns:
+            return f"for _ in L.keys{cut}:"
+        if len(columns) == 1:
+            return f"for {columns[0][0]} in {columns[0][1]}{cut}:"
+        names = ", ".join(name for name, _ in columns)
+        return f"for {names} in zip({', '.join(container + cut for _, container in columns)}):"
+
+    def _scan(self, lines: Lines, source: TableSource, inside: Inside) -> None:
+        with lines.block(f"for L in leaves({self._root(source.table.id)}):"), lines.block(self._loop_head(source, "")):
+            inside(lines)
+
+    def _range(self, lines: Lines, source: TableSource, path: KeyRange, inside: Inside) -> None:
+        low = "..." if path.low is None else self._expressions.value(path.low)
+        high = "..." if path.high is None else self._expressions.value(path.high)
+        bounds = self._function.module.fresh("b")
+        lines.add(f"{bounds} = key_bounds({low}, {path.low_inclusive}, {high}, {path.high_inclusive})")
+        head = f"for L, s, e in spans({self._root(source.table.id)}, {bounds}[0], {bounds}[1]):"
+        with (
+            lines.block(f"if {bounds} is not None:"),
+            lines.block(head),
+            lines.block(self._loop_head(source, "[s:e]")),
+        ):
+            inside(lines)
+
+    def _lookup(self, lines: Lines, source: TableSource, path: KeyLookup, inside: Inside) -> None:
+        key = self._function.module.fresh("x")
+        if len(path.values) == 1:
+            value = path.values[0]
+            code = self._expressions.numeric(value)
+            if code.isidentifier():
+                key = code
+            else:
+                lines.add(f"{key} = {code}")
+            if value.nullable:
+                with lines.block(f"if {key} is not None:"):
+                    self._descend(lines, source, key, inside, sure=False)
+            else:
+                self._descend(lines, source, key, inside, sure=False)
+            return
+        values = ", ".join(self._expressions.value(v) for v in path.values)
+        with lines.block(f"for {key} in key_values(({values},)):"):
+            self._descend(lines, source, key, inside, sure=False)
+
+    def _descend(self, lines: Lines, source: TableSource, key: str, inside: Inside, *, sure: bool) -> None:
+        """Emits the way from the root to the row at ``key``."""
+        lines.add(f"n = {self._root(source.table.id)}")
+        lines.add("ch = n.children")
+        with lines.block("while ch is not None:"):
+            lines.add(f"n = ch[bisect_right(n.keys, {key})]")
+            lines.add("ch = n.children")
+        lines.add("ks = n.keys")
+        lines.add(f"i = bisect_left(ks, {key})")
+        if sure:
+            self._assign(lines, source)
+            inside(lines)
+            return
+        with lines.block(f"if i < len(ks) and ks[i] == {key}:"):
+            self._assign(lines, source)
+            inside(lines)
+
+    def _assign(self, lines: Lines, source: TableSource) -> None:
+        columns = self._needed.get(source.number, [])
+        stored = [c for c in columns if c != ROW_KEY]
+        if ROW_KEY in columns:
+            lines.add(f"{variable(source.number, ROW_KEY)} = ks[i]")
+        if len(stored) > 1:
+            lines.add("cs = n.cols")
+        for column in stored:
+            container = "cs" if len(stored) > 1 else "n.cols"
+            lines.add(f"{variable(source.number, column)} = {container}[{source.table.slots[column]}][i]")
+
+    def _index(self, lines: Lines, source: TableSource, path: IndexScan, inside: Inside) -> None:
+        helper = self._function.module.share(
+            "B",
+            IndexBounds(
+                source.table,
+                path.index,
+                len(path.equal),
+                path.low is not None,
+                path.low_inclusive,
+                path.high is not None,
+                path.high_inclusive,
+            ),
+        )
+        equal = ", ".join(self._expressions.value(v) for v in path.equal)
+        low = "None" if path.low is None else self._expressions.value(path.low)
+        high = "None" if path.high is None else self._expressions.value(path.high)
+        bounds = self._function.module.fresh("b")
+        lines.add(f"{bounds} = {helper}.bounds(({equal}{',' if equal else ''}), {low}, {high})")
+        key = variable(source.number, ROW_KEY)
+        needs_row = any(c != ROW_KEY for c in self._needed.get(source.number, []))
+        with (
+            lines.block(f"if {bounds} is not None:"),
+            lines.block(f"for L, s, e in spans({self._root(path.index.id)}, {bounds}[0], {bounds}[1]):"),
+            lines.block("for x in L.keys[s:e]:"),
+        ):
+            lines.add(f"{key} = _row_key(x)")
+            if needs_row:
+                self._descend(lines, source, key, inside, sure=True)
+            else:
+                inside(lines)
+
+    # --- rows that are there already -------------------------------------------------------
+
+    def _rows(self, lines: Lines, source: QuerySource, inside: Inside) -> None:
+        rows = self._query_rows(source)
+        needed = set(self._needed.get(source.number, []))
+        width = source.query.visible
+        names = [variable(source.number, i) if i in needed else "_" for i in range(width)]
+        with lines.block(f"for {', '.join(names)}{',' if width == 1 else ''} in {rows}:"):
+            inside(lines)
+
+    def _given(self, lines: Lines, source: GivenSource, inside: Inside) -> None:
+        key = variable(source.number, ROW_KEY)
+        with lines.block(f"for {key}, stored in given:"):
+            for column in self._needed.get(source.number, []):
+                if column != ROW_KEY:
+                    lines.add(f"{variable(source.number, column)} = stored[{source.table.slots[column]}]")
+            inside(lines)
+
+    # --- rows gathered before the loops ----------------------------------------------------
+
+    def _probe(self, lines: Lines, step: Step, inside: Inside) -> None:
+        path = step.path
+        number = step.source.number
+        names = [variable(number, c) for c in self._needed.get(number, [])] or ["_"]
+        row = ", ".join(names) + ("," if len(names) == 1 else "")
+        value = f"({row})" if names != ["_"] else "(None,)"
+        table = self._function.module.fresh("h")
+        before = self._function.before
+        filters = [self._expressions.condition(f) for f in step.filters]
+        bare = Step(step.source, FullScan())
+
+        def gather(inner: Lines) -> None:
+            if filters:
+                inner.add(f"if {' and '.join(filters)}:")
+                inner.depth += 1
+            if isinstance(path, HashProbe):
+                key, nulls = self._key([(self._expressions.value(b), b.nullable) for b in path.build])
+                guard = f"if {nulls}:" if nulls else "if True:"
+                with inner.block(guard):
+                    inner.add(f"g = {table}.get({key})")
+                    with inner.block("if g is None:"):
+                        inner.add(f"{table}[{key}] = [{value}]")
+                    with inner.block("else:"):
+                        inner.add(f"g.append({value})")
+            else:
+                inner.add(f"{table}.append({value})")
+            if filters:
+                inner.depth -= 1
+
+        before.add(f"{table} = {'{}' if isinstance(path, HashProbe) else '[]'}")
+        self.emit(before, bare, gather)
+        if isinstance(path, HashProbe):
+            probe, _ = self._key([(self._expressions.value(p), False) for p in path.probe])
+            head = f"for {row} in {table}.get({probe}, ()):"
+        else:
+            head = f"for {row} in {table}:"
+        with lines.block(head):
+            inside(lines)
+
+    @staticmethod
+    def _key(parts: list[tuple[str, bool]]) -> tuple[str, str]:
+        """Returns the key's code, and the test that no part is NULL."""
+        code = parts[0][0] if len(parts) == 1 else "(" + ", ".join(c for c, _ in parts) + ")"
+        return code, " and ".join(f"{c} is not None" for c, nullable in parts if nullable)

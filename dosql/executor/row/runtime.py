@@ -1,0 +1,328 @@
+"""What generated code calls. Names here are the names in that code."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from dosql.btree import leaves, spans
+from dosql.errors import TypeMismatch
+from dosql.functions import scalar as f
+from dosql.schema import Index, Table
+from dosql.types.compare import ABOVE, BELOW, blob_operand, eq, ge, gt, le, lt, ne, number_operand, sort_key, text_operand
+from dosql.types.keys import after_prefix, decode_row_key, key_encoder
+from dosql.types.numbers import INT_MAX, INT_MIN, integer_prefix, number_in, number_prefix, real_to_integer
+from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
+from dosql.types.temporal import MICROS_PER_DAY, date_stored, temporal_text, timestamp_stored
+
+
+def as_date(value: Any) -> Any:
+    """A value compared with a DATE."""
+    return None if value is None else date_stored(value)
+
+
+def as_timestamp(value: Any) -> Any:
+    """A value compared with a TIMESTAMP."""
+    return None if value is None else timestamp_stored(value)
+
+
+def key_values(values: Sequence[Any]) -> list[Any]:
+    """Distinct numbers among ``values``, ascending: the keys a lookup must try."""
+    numbers = {n for n in map(number_operand, values) if n is not None and n is not ABOVE}
+    return sorted(numbers)
+
+
+def key_bounds(low: Any, low_inclusive: bool, high: Any, high_inclusive: bool) -> tuple[Any, Any] | None:
+    """Half-open integer range of row keys, or None if no key is in it. ``...`` is no bound."""
+    start = stop = None
+    if low is not ...:
+        low = number_operand(low)
+        if low is None or low is ABOVE or low == math.inf:
+            return None
+        if low != -math.inf:
+            start = math.ceil(low) if low_inclusive else math.floor(low) + 1
+    if high is not ...:
+        high = number_operand(high)
+        if high is None or high == -math.inf:
+            return None
+        if high is not ABOVE and high != math.inf:
+            stop = math.floor(high) + 1 if high_inclusive else math.ceil(high)
+    return start, stop
+
+
+class IndexBounds:
+    """Byte bounds of an index scan from the values it is asked for."""
+
+    def __init__(
+        self, table: Table, index: Index, equal: int, low: bool, low_inclusive: bool, high: bool, high_inclusive: bool
+    ) -> None:
+        types = [table.columns[c].type for c in index.columns]
+        self._equal = types[:equal]
+        self._next = types[equal] if low or high else None
+        self._low, self._low_inclusive = low, low_inclusive
+        self._high, self._high_inclusive = high, high_inclusive
+
+    def bounds(self, equal: Sequence[Any], low: Any = None, high: Any = None) -> tuple[bytes, bytes | None] | None:
+        """Returns ``low <= entry < high``, or None if no entry can match."""
+        prefix = b""
+        for sql_type, value in zip(self._equal, equal, strict=True):
+            stored = _exact(sql_type, value)
+            if stored is None:
+                return None
+            prefix += key_encoder(sql_type)(stored)
+        if self._next is None:
+            return prefix, after_prefix(prefix)
+        start: bytes = prefix + b"\x02"  # above NULL, which no comparison matches
+        stop = after_prefix(prefix) if prefix else None
+        if self._low:
+            found = _bound(self._next, low, upper=False)
+            if found is None:
+                return None
+            start = max(start, prefix + found)
+        if self._high:
+            found = _bound(self._next, high, upper=True)
+            if found is None:
+                return None
+            stop = after_prefix(prefix + found) or stop
+        return start, stop
+
+
+def _exact(sql_type: SqlType, value: Any) -> Any:
+    """The stored form that equals ``value``, None if there is none."""
+    if value is None:
+        return None
+    if sql_type in NUMERIC_TYPES:
+        number = number_operand(value)
+        if number is ABOVE:
+            return None
+        if sql_type is SqlType.REAL:
+            real = float(number)
+            return real if real == number else None
+        if isinstance(number, float):
+            return int(number) if number.is_integer() and INT_MIN <= number <= INT_MAX else None
+        return number if INT_MIN <= number <= INT_MAX else None
+    if sql_type is SqlType.TEXT:
+        text = text_operand(value)
+        return None if text is ABOVE else text
+    if sql_type is SqlType.BLOB:
+        return value if isinstance(value, bytes) else None
+    if sql_type is SqlType.DATE:
+        return date_stored(value)
+    return timestamp_stored(value) if sql_type is SqlType.TIMESTAMP else value
+
+
+def _bound(sql_type: SqlType, value: Any, *, upper: bool) -> bytes | None:
+    """An encoded bound that lets no match out (the comparison is tested again), None if nothing matches."""
+    if value is None:
+        return None
+    encode = key_encoder(sql_type)
+    if sql_type in NUMERIC_TYPES:
+        number = number_operand(value)
+        if number is ABOVE or (isinstance(number, float) and math.isinf(number)):
+            above = number is ABOVE or number > 0
+            return b"\xff" if above else b"\x02"
+        if sql_type is SqlType.REAL:
+            return encode(float(number))
+        limit = math.ceil(number) if upper else math.floor(number)
+        return encode(max(INT_MIN, min(INT_MAX, limit)))
+    if sql_type is SqlType.TEXT:
+        text = text_operand(value)
+        return b"\xff" if text is ABOVE else encode(text)
+    if sql_type is SqlType.BLOB:
+        return encode(value) if isinstance(value, bytes) else b"\x02"
+    if sql_type is SqlType.DATE:
+        return encode(date_stored(value))
+    return encode(timestamp_stored(value) if sql_type is SqlType.TIMESTAMP else value)
+
+
+def limit_of(value: Any) -> int:
+    """LIMIT: NULL or negative is no limit."""
+    if value is None:
+        return INT_MAX
+    number = number_operand(value)
+    if number is ABOVE or number != int(number):
+        raise TypeMismatch("LIMIT and OFFSET must be integers")
+    return INT_MAX if number < 0 else int(number)
+
+
+def offset_of(value: Any) -> int:
+    """OFFSET: NULL or negative is 0."""
+    limit = limit_of(value)
+    return 0 if limit == INT_MAX else limit
+
+
+def scalar(rows: list[tuple[Any, ...]]) -> Any:
+    """A subquery as a value."""
+    return rows[0][0] if rows else None
+
+
+def value_set(rows: Iterable[tuple[Any, ...]]) -> tuple[set[Any], bool, bool]:
+    """Values of a subquery of IN: the set, whether it has NULL, whether it has anything."""
+    values = {row[0] for row in rows}
+    some = bool(values)
+    null = None in values
+    values.discard(None)
+    return values, null, some
+
+
+def in_query(value: Any, found: tuple[set[Any], bool, bool]) -> bool | None:
+    """``value IN (SELECT ...)``."""
+    values, null, some = found
+    if not some:
+        return False
+    if value is None:
+        return None
+    return True if value in values else None if null else False
+
+
+def in_items(value: Any, items: Iterable[Any]) -> bool | None:
+    """``value IN (items)`` of coerced operands."""
+    null = value is None
+    for item in items:
+        if item is None:
+            null = True
+        elif value is not None and value == item:
+            return True
+    return None if null else False
+
+
+def sum_of(total: Any, count: int) -> Any:
+    """Result of sum(): NULL without values; an integer total must fit."""
+    if not count:
+        return None
+    if isinstance(total, int) and not INT_MIN <= total <= INT_MAX:
+        raise TypeMismatch("integer overflow in sum()")
+    return None if total != total else total
+
+
+def cast_integer(value: Any) -> Any:
+    """CAST AS INTEGER."""
+    if value is None or isinstance(value, int):
+        return value
+    return real_to_integer(value) if isinstance(value, float) else integer_prefix(value)
+
+
+def cast_real(value: Any) -> Any:
+    """CAST AS REAL."""
+    return None if value is None else float(f.number(value))
+
+
+def cast_numeric(value: Any) -> Any:
+    """CAST AS NUMERIC."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if isinstance(value, str | bytes):
+        return cast_numeric(number_prefix(value))
+    return value
+
+
+def cast_blob(value: Any) -> Any:
+    """CAST AS BLOB."""
+    return value if value is None or isinstance(value, bytes) else f.text(value).encode()
+
+
+def cast_boolean(value: Any) -> Any:
+    """CAST AS BOOLEAN."""
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return int(value.strip().lower() == "true")
+    result = f.truth(value)
+    return None if result is None else int(result)
+
+
+def date_as_text(value: Any) -> Any:
+    """A DATE as text."""
+    return None if value is None else temporal_text(SqlType.DATE, value)
+
+
+def timestamp_as_text(value: Any) -> Any:
+    """A TIMESTAMP as text."""
+    return None if value is None else temporal_text(SqlType.TIMESTAMP, value)
+
+
+def timestamp_as_date(value: Any) -> Any:
+    """A TIMESTAMP's day."""
+    return None if value is None else value // MICROS_PER_DAY
+
+
+def date_as_timestamp(value: Any) -> Any:
+    """A DATE at midnight."""
+    return None if value is None else value * MICROS_PER_DAY
+
+
+def joined(values: list[tuple[Any, Any]]) -> Any:
+    """Result of group_concat(): each separator goes before its value."""
+    if not values:
+        return None
+    out = [f.text(values[0][0])]
+    for value, separator in values[1:]:
+        out.append(f.text(separator) or "")
+        out.append(f.text(value))
+    return "".join(out)
+
+
+NAMES: dict[str, Callable[..., Any] | object] = {
+    "ABOVE": ABOVE,
+    "BELOW": BELOW,
+    "INF": math.inf,
+    "_row_key": decode_row_key,
+    "_text": f.text,
+    "add": f.add,
+    "and3": f.and3,
+    "as_date": as_date,
+    "as_timestamp": as_timestamp,
+    "bisect_left": bisect_left,
+    "bisect_right": bisect_right,
+    "bit_and": f.bit_and,
+    "bit_not": f.bit_not,
+    "bit_or": f.bit_or,
+    "blob_operand": blob_operand,
+    "cast_blob": cast_blob,
+    "cast_boolean": cast_boolean,
+    "cast_integer": cast_integer,
+    "cast_numeric": cast_numeric,
+    "cast_real": cast_real,
+    "concat": f.concat,
+    "date_as_text": date_as_text,
+    "date_as_timestamp": date_as_timestamp,
+    "divide": f.divide,
+    "eq": eq,
+    "ge": ge,
+    "glob": f.glob,
+    "gt": gt,
+    "in_items": in_items,
+    "in_query": in_query,
+    "is_": f.is_,
+    "joined": joined,
+    "key_bounds": key_bounds,
+    "key_values": key_values,
+    "le": le,
+    "leaves": leaves,
+    "like": f.like,
+    "limit_of": limit_of,
+    "lt": lt,
+    "multiply": f.multiply,
+    "ne": ne,
+    "negate": f.negate,
+    "not3": f.not3,
+    "number": f.number,
+    "number_in": number_in,
+    "number_operand": number_operand,
+    "offset_of": offset_of,
+    "or3": f.or3,
+    "remainder": f.remainder,
+    "scalar": scalar,
+    "shift_left": f.shift_left,
+    "shift_right": f.shift_right,
+    "sort_key": sort_key,
+    "spans": spans,
+    "subtract": f.subtract,
+    "sum_of": sum_of,
+    "text_operand": text_operand,
+    "timestamp_as_date": timestamp_as_date,
+    "timestamp_as_text": timestamp_as_text,
+    "truth": f.truth,
+    "value_set": value_set,
+}
+"""The global names of every generated module."""

@@ -1,0 +1,106 @@
+"""Which functions there are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dosql.functions import scalar as f
+from dosql.types.sqltypes import SqlType
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarFunction:
+    """A scalar function.
+
+    Attributes:
+        call: Takes stored values.
+        type: Of the result; None is the type of the first argument.
+        arity: Fewest and most arguments; -1 is no upper limit.
+        nullable: Whether it can give NULL though no argument is NULL. True also where it always may.
+        total: Whether it gives a value even for NULL.
+        stable: Whether the same arguments give the same value.
+    """
+
+    call: Callable[..., Any]
+    type: SqlType | None
+    arity: tuple[int, int]
+    nullable: bool = False
+    total: bool = False
+    stable: bool = True
+
+
+def _math(call: Callable[..., float], arity: int = 1) -> ScalarFunction:
+    def run(*args: Any) -> Any:
+        numbers = [f.number(a) for a in args]
+        if None in numbers:
+            return None
+        try:
+            value = call(*numbers)
+        except (ValueError, OverflowError, ZeroDivisionError):
+            return None
+        return None if value != value else value
+
+    return ScalarFunction(run, SqlType.REAL, (arity, arity), nullable=True)
+
+
+_INTEGER, _REAL, _TEXT, _ANY = SqlType.INTEGER, SqlType.REAL, SqlType.TEXT, SqlType.ANY
+
+SCALARS: dict[str, ScalarFunction] = {
+    "abs": ScalarFunction(f.absolute, None, (1, 1)),
+    "length": ScalarFunction(f.length, _INTEGER, (1, 1)),
+    "octet_length": ScalarFunction(f.octet_length, _INTEGER, (1, 1)),
+    "lower": ScalarFunction(f.lower, _TEXT, (1, 1)),
+    "upper": ScalarFunction(f.upper, _TEXT, (1, 1)),
+    "substr": ScalarFunction(f.substr, _ANY, (2, 3), nullable=True),
+    "substring": ScalarFunction(f.substr, _ANY, (2, 3), nullable=True),
+    "replace": ScalarFunction(f.replace, _TEXT, (3, 3)),
+    "trim": ScalarFunction(f.trim, _TEXT, (1, 2)),
+    "ltrim": ScalarFunction(f.ltrim, _TEXT, (1, 2)),
+    "rtrim": ScalarFunction(f.rtrim, _TEXT, (1, 2)),
+    "instr": ScalarFunction(f.instr, _INTEGER, (2, 2)),
+    "round": ScalarFunction(f.round_, _REAL, (1, 2)),
+    "sign": ScalarFunction(f.sign, _INTEGER, (1, 1), nullable=True),
+    "hex": ScalarFunction(f.hex_, _TEXT, (1, 1), total=True),
+    "typeof": ScalarFunction(f.typeof, _TEXT, (1, 1), total=True),
+    "quote": ScalarFunction(f.quote, _TEXT, (1, 1), total=True),
+    "char": ScalarFunction(f.char, _TEXT, (0, -1), total=True),
+    "unicode": ScalarFunction(f.unicode_, _INTEGER, (1, 1), nullable=True),
+    "min": ScalarFunction(f.least, _ANY, (2, -1)),
+    "max": ScalarFunction(f.greatest, _ANY, (2, -1)),
+    "nullif": ScalarFunction(f.nullif, None, (2, 2), nullable=True),
+    "random": ScalarFunction(f.random_, _INTEGER, (0, 0), stable=False),
+    "current_timestamp": ScalarFunction(f.current_timestamp, _TEXT, (0, 0), stable=False),
+    "current_date": ScalarFunction(f.current_date, _TEXT, (0, 0), stable=False),
+    "zeroblob": ScalarFunction(f.zeroblob, SqlType.BLOB, (1, 1), total=True),
+    "concat": ScalarFunction(f.concat_all, _TEXT, (1, -1), total=True),
+    "concat_ws": ScalarFunction(f.concat_ws, _TEXT, (2, -1), nullable=True),
+    "sqrt": _math(math.sqrt),
+    "exp": _math(math.exp),
+    "ln": _math(math.log),
+    "log10": _math(math.log10),
+    "log2": _math(math.log2),
+    "pow": _math(math.pow, 2),
+    "power": _math(math.pow, 2),
+    "sin": _math(math.sin),
+    "cos": _math(math.cos),
+    "tan": _math(math.tan),
+    "ceil": _math(math.ceil),
+    "ceiling": _math(math.ceil),
+    "floor": _math(math.floor),
+    "pi": ScalarFunction(lambda: math.pi, _REAL, (0, 0)),
+}
+
+AGGREGATES: dict[str, tuple[int, int]] = {
+    "count": (0, 1),
+    "sum": (1, 1),
+    "total": (1, 1),
+    "avg": (1, 1),
+    "min": (1, 1),
+    "max": (1, 1),
+    "group_concat": (1, 2),
+    "string_agg": (2, 2),
+}
+"""Fewest and most arguments by name."""

@@ -1,0 +1,198 @@
+"""Bound expressions. Frozen, comparable by value, so that equal parts of a statement are equal here.
+
+``type`` is what is known before running; ANY is known at run time only. An INTEGER
+operation may still give a REAL, where 64 bits overflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from dosql.types.sqltypes import SqlType
+
+if TYPE_CHECKING:
+    from dosql.plan.logical import Query
+
+ROW_KEY = -1
+"""Column index of a table's row key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A value known when the statement is bound."""
+
+    value: Any
+    type: SqlType
+
+    @property
+    def nullable(self) -> bool:
+        """Whether it is NULL."""
+        return self.value is None
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter; ``index`` is its place in the tuple that the generated function gets."""
+
+    index: int
+    type: SqlType = SqlType.ANY
+    nullable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Col:
+    """Column ``index`` of row source ``source``; ``ROW_KEY`` is the key of a table's row."""
+
+    source: int
+    index: int
+    type: SqlType
+    nullable: bool
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """An operator, by its SQL spelling."""
+
+    op: str
+    args: tuple[Expr, ...]
+    type: SqlType
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Func:
+    """A scalar function of :mod:`dosql.functions.scalar`."""
+
+    name: str
+    args: tuple[Expr, ...]
+    type: SqlType
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CaseWhen:
+    """CASE WHEN condition THEN value ... ELSE otherwise."""
+
+    whens: tuple[tuple[Expr, Expr], ...]
+    otherwise: Expr
+    type: SqlType
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CastTo:
+    """CAST."""
+
+    value: Expr
+    type: SqlType
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InItems:
+    """``value IN (items)``."""
+
+    value: Expr
+    items: tuple[Expr, ...]
+    nullable: bool
+    type: SqlType = SqlType.INTEGER
+
+
+@dataclass(frozen=True, eq=False)
+class Subquery:
+    """``kind`` is scalar, exists or in.
+
+    ``outer`` are the columns of outer blocks as the query names them, ``passed`` what stands
+    for them where the subquery is used.
+    """
+
+    kind: str
+    query: Query
+    outer: tuple[Col, ...]
+    passed: tuple[Expr, ...]
+    value: Expr | None
+    type: SqlType
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """An aggregate of a grouped block; its result is a :class:`Col` of the block's group source."""
+
+    name: str
+    args: tuple[Expr, ...]
+    distinct: bool
+    filter: Expr | None
+    type: SqlType
+    nullable: bool
+
+
+Expr: TypeAlias = "Const | Param | Col | Op | Func | CaseWhen | CastTo | InItems | Subquery"
+
+TRUE = Const(1, SqlType.INTEGER)
+NULL = Const(None, SqlType.ANY)
+
+
+def children(expr: Expr) -> Iterator[Expr]:
+    """Yields the direct parts of an expression; of a subquery, what is passed to it."""
+    if isinstance(expr, Op | Func):
+        yield from expr.args
+    elif isinstance(expr, CaseWhen):
+        for condition, value in expr.whens:
+            yield condition
+            yield value
+        yield expr.otherwise
+    elif isinstance(expr, CastTo):
+        yield expr.value
+    elif isinstance(expr, InItems):
+        yield expr.value
+        yield from expr.items
+    elif isinstance(expr, Subquery):
+        if expr.value is not None:
+            yield expr.value
+        yield from expr.passed
+
+
+def walk(expr: Expr) -> Iterator[Expr]:
+    """Yields an expression and everything in it."""
+    yield expr
+    for child in children(expr):
+        yield from walk(child)
+
+
+def transform(expr: Expr, rule: Callable[[Expr], Expr | None]) -> Expr:
+    """Returns ``expr`` with ``rule`` applied from the top; where it gives None, to the parts."""
+    replaced = rule(expr)
+    if replaced is not None:
+        return replaced
+    if isinstance(expr, Op | Func):
+        return replace(expr, args=tuple(transform(a, rule) for a in expr.args))
+    if isinstance(expr, CaseWhen):
+        whens = tuple((transform(c, rule), transform(v, rule)) for c, v in expr.whens)
+        return replace(expr, whens=whens, otherwise=transform(expr.otherwise, rule))
+    if isinstance(expr, CastTo):
+        return replace(expr, value=transform(expr.value, rule))
+    if isinstance(expr, InItems):
+        items = tuple(transform(i, rule) for i in expr.items)
+        return replace(expr, value=transform(expr.value, rule), items=items)
+    if isinstance(expr, Subquery):
+        value = None if expr.value is None else transform(expr.value, rule)
+        return replace(expr, value=value, passed=tuple(transform(p, rule) for p in expr.passed))
+    return expr
+
+
+def sources_of(expr: Expr) -> frozenset[int]:
+    """Returns the row sources an expression reads."""
+    return frozenset(e.source for e in walk(expr) if isinstance(e, Col))
+
+
+def conjuncts(expr: Expr | None) -> list[Expr]:
+    """Returns the parts of a condition that AND joins."""
+    if expr is None:
+        return []
+    if isinstance(expr, Op) and expr.op == "AND":
+        return [c for a in expr.args for c in conjuncts(a)]
+    return [expr]

@@ -1,0 +1,240 @@
+"""Bound statements: query blocks in the manner of a query graph, and data changes.
+
+A block is one SELECT. Its row sources are numbered, uniquely in the statement; every
+column reference names a source by its number. Nothing says yet how rows are found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from dosql.plan.expr import Aggregate, Expr
+from dosql.schema import Column, Index, Table
+from dosql.types.sqltypes import SqlType
+
+
+@dataclass(slots=True)
+class TableSource:
+    """Rows of a table."""
+
+    number: int
+    alias: str
+    table: Table
+
+
+@dataclass(slots=True)
+class QuerySource:
+    """Rows of a subquery in FROM."""
+
+    number: int
+    alias: str
+    query: Query
+
+
+@dataclass(slots=True)
+class GivenSource:
+    """Rows handed to the generated function: those a RETURNING clause is about."""
+
+    number: int
+    alias: str
+    table: Table
+
+
+Source: TypeAlias = "TableSource | QuerySource | GivenSource"
+
+
+@dataclass(slots=True)
+class JoinStep:
+    """A source joined to those before it. ``on`` of an inner join is part of ``where`` instead."""
+
+    source: Source
+    left: bool = False
+    on: list[Expr] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SortKey:
+    """Sorts by output column ``output``; NULL is the smallest value unless ``nulls_first`` says otherwise."""
+
+    output: int
+    descending: bool
+    nulls_first: bool | None
+
+
+@dataclass(slots=True)
+class Output:
+    """A column of the result; those after ``Block.visible`` are for sorting only."""
+
+    expr: Expr
+    name: str
+
+
+@dataclass(slots=True)
+class Block:
+    """One SELECT with its ORDER BY and LIMIT.
+
+    Attributes:
+        steps: Row sources in the order of FROM.
+        where: Conditions, all of which must hold.
+        group_source: Source number of the groups: columns are the group keys, then the aggregates.
+        visible: How many of the outputs the result has.
+    """
+
+    steps: list[JoinStep]
+    where: list[Expr]
+    outputs: list[Output]
+    visible: int
+    grouped: bool = False
+    group_by: list[Expr] = field(default_factory=list)
+    aggregates: list[Aggregate] = field(default_factory=list)
+    group_source: int = -1
+    having: Expr | None = None
+    distinct: bool = False
+    order_by: list[SortKey] = field(default_factory=list)
+    limit: Expr | None = None
+    offset: Expr | None = None
+
+
+@dataclass(slots=True)
+class ValuesRows:
+    """VALUES."""
+
+    rows: list[list[Expr]]
+    outputs: list[Output]
+    order_by: list[SortKey] = field(default_factory=list)
+    limit: Expr | None = None
+    offset: Expr | None = None
+
+    @property
+    def visible(self) -> int:
+        """Number of columns."""
+        return len(self.outputs)
+
+
+@dataclass(slots=True)
+class CompoundRows:
+    """UNION and its kin."""
+
+    op: str
+    left: Query
+    right: Query
+    outputs: list[Output]
+    order_by: list[SortKey] = field(default_factory=list)
+    limit: Expr | None = None
+    offset: Expr | None = None
+
+    @property
+    def visible(self) -> int:
+        """Number of columns."""
+        return len(self.outputs)
+
+
+Query: TypeAlias = "Block | ValuesRows | CompoundRows"
+
+
+@dataclass(slots=True)
+class QueryStatement:
+    """A query as a statement."""
+
+    query: Query
+
+
+@dataclass(slots=True)
+class InsertStatement:
+    """``query`` gives rows of values for ``targets`` (column positions). None: one row of defaults."""
+
+    table: Table
+    targets: list[int]
+    query: Query | None
+    conflict: str | None
+    returning: Block | None
+
+
+@dataclass(slots=True)
+class UpdateStatement:
+    """``query`` gives the row key, then the new values of ``targets``."""
+
+    table: Table
+    targets: list[int]
+    query: Block
+    returning: Block | None
+
+
+@dataclass(slots=True)
+class DeleteStatement:
+    """``query`` gives the row key."""
+
+    table: Table
+    query: Block
+    returning: Block | None
+
+
+@dataclass(slots=True)
+class CreateTableStatement:
+    """Ids are given when it runs."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key_column: int
+    primary_key: tuple[int, ...]
+    uniques: list[tuple[int, ...]]
+    if_not_exists: bool
+    sql: str
+
+
+@dataclass(slots=True)
+class CreateIndexStatement:
+    """CREATE INDEX; ``table`` None where IF NOT EXISTS found one."""
+
+    name: str
+    table: Table | None
+    columns: tuple[int, ...]
+    unique: bool
+
+
+@dataclass(slots=True)
+class DropTableStatement:
+    """DROP TABLE; None where IF EXISTS found none."""
+
+    table: Table | None
+
+
+@dataclass(slots=True)
+class DropIndexStatement:
+    """DROP INDEX; None where IF EXISTS found none."""
+
+    index: Index | None
+
+
+@dataclass(slots=True)
+class TransactionStatement:
+    """BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE, ROLLBACK TO."""
+
+    verb: str
+    name: str
+    read_only: bool
+
+
+@dataclass(slots=True)
+class ExplainStatement:
+    """EXPLAIN."""
+
+    statement: Bound
+    code: bool
+
+
+Bound: TypeAlias = (
+    "QueryStatement | InsertStatement | UpdateStatement | DeleteStatement | CreateTableStatement"
+    " | CreateIndexStatement | DropTableStatement | DropIndexStatement | TransactionStatement | ExplainStatement"
+)
+
+
+def output_types(query: Query) -> list[SqlType]:
+    """Returns the types of a query's visible columns."""
+    return [o.expr.type for o in query.outputs[: query.visible]]
+
+
+def output_names(query: Query) -> list[str]:
+    """Returns the names of a query's visible columns."""
+    return [o.name for o in query.outputs[: query.visible]]

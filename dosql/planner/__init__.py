@@ -1,0 +1,16 @@
+"""From statements to physical plans: names are bound against the schema, then access paths and join order chosen.
+
+Modules:
+    scope: which names a part of a statement can see.
+    binder: queries and data changes to bound blocks.
+    binder_expr: expressions.
+    definitions: CREATE and DROP.
+    cost: what a row is estimated to cost.
+    optimizer: blocks to physical plans.
+    explain: plans as text.
+"""
+
+from dosql.planner.binder import BoundStatement, bind
+from dosql.planner.optimizer import plan_block
+
+__all__ = ["BoundStatement", "bind", "plan_block"]

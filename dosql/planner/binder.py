@@ -1,0 +1,526 @@
+"""Queries and data changes: from syntax to bound blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dosql.errors import Position, SchemaError, SqlSyntaxError, Unsupported
+from dosql.plan import logical as l
+from dosql.plan import syntax as s
+from dosql.plan.expr import (
+    ROW_KEY,
+    Aggregate,
+    CastTo,
+    Col,
+    Const,
+    Expr,
+    Param,
+    conjuncts,
+    transform,
+    walk,
+)
+from dosql.planner.binder_expr import ExpressionBinder, comparison
+from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop
+from dosql.planner.scope import Relation, Scope, key_column, nearest
+from dosql.schema import Schema, Table
+from dosql.types.sqltypes import SqlType
+
+SOURCES_MAX = 64
+COLUMNS_MAX = 2000
+
+
+@dataclass(slots=True)
+class BoundStatement:
+    """A bound statement and what it needs to run.
+
+    Attributes:
+        param_keys: For each place of the parameter tuple, its number or name.
+    """
+
+    body: l.Bound
+    param_keys: list[int | str]
+
+
+def bind(schema: Schema, sql: str, statement: s.Statement) -> BoundStatement:
+    """Binds a statement against a schema.
+
+    Raises:
+        SqlError: A name does not exist, is ambiguous, or something stands where it cannot.
+    """
+    binder = Binder(schema, sql)
+    return BoundStatement(binder.statement(statement), binder.param_keys)
+
+
+class Binder:
+    """State of binding one statement: source numbers and parameters."""
+
+    def __init__(self, schema: Schema, sql: str) -> None:
+        self.schema = schema
+        self.sql = sql
+        self.param_keys: list[int | str] = []
+        self._next_source = 0
+        self._ctes: list[dict[str, tuple[list[str], s.Query]]] = []
+
+    # --- statements ------------------------------------------------------------------------
+
+    def statement(self, node: s.Statement) -> l.Bound:
+        """Returns the bound statement."""
+        match node:
+            case s.Query():
+                return l.QueryStatement(self.query(node, None))
+            case s.Insert():
+                return self._insert(node)
+            case s.Update():
+                return self._update(node)
+            case s.Delete():
+                return self._delete(node)
+            case s.CreateTable():
+                return bind_create_table(self.schema, self.sql, node)
+            case s.CreateIndex():
+                return bind_create_index(self.schema, self.sql, node)
+            case s.Drop():
+                return bind_drop(self.schema, self.sql, node)
+            case s.Transaction():
+                return l.TransactionStatement(node.verb, node.name, node.read_only)
+            case s.Explain():
+                return l.ExplainStatement(self.statement(node.statement), node.code)
+
+    def parameter(self, node: s.Parameter) -> Param:
+        """Returns the parameter's place; the same key has one place."""
+        if node.key not in self.param_keys:
+            self.param_keys.append(node.key)
+        return Param(self.param_keys.index(node.key))
+
+    def subquery(self, node: s.Query, scope: Scope) -> tuple[l.Query, tuple[Col, ...]]:
+        """Binds a subquery of an expression; returns it with the outer columns it reads."""
+        inner = Scope(scope)
+        query = self.query(node, inner)
+        return query, tuple(inner.outer_uses)
+
+    def _new_source(self) -> int:
+        self._next_source += 1
+        if self._next_source > 10_000:
+            raise Unsupported("the statement has too many row sources")
+        return self._next_source - 1
+
+    def table(self, name: str, at: int) -> Table:
+        """Returns a table by name."""
+        table = self.schema.table(name)
+        if table is None:
+            raise SchemaError(
+                f"no such table: {name}",
+                code="TABLE_NOT_FOUND",
+                hint=nearest(name, (t.name for t in self.schema.tables)),
+                position=Position.at(self.sql, at),
+            )
+        return table
+
+    # --- queries ---------------------------------------------------------------------------
+
+    def query(self, node: s.Query, outer: Scope | None) -> l.Query:
+        """Binds a query. ``outer`` is a scope of its own whose parent is the scope around it."""
+        self._ctes.append({name.lower(): (columns, query) for name, columns, query in node.ctes})
+        try:
+            scope = outer or Scope(None)
+            if isinstance(node.body, s.Select):
+                return self._select(node.body, node, scope)
+            bound = self._body(node.body, scope)
+            assert not isinstance(bound, l.Block)
+            self._order_outputs(node, bound)
+            bound.limit, bound.offset = self._limits(node, scope)
+            return bound
+        finally:
+            self._ctes.pop()
+
+    def _body(self, node: s.Body, scope: Scope) -> l.Query:
+        if isinstance(node, s.Select):
+            inner = Scope(scope.parent, outer_uses=scope.outer_uses)
+            return self._select(node, s.Query(node), inner)
+        if isinstance(node, s.Values):
+            binder = ExpressionBinder(self, scope, "VALUES")
+            rows = [[binder.bind(e) for e in row] for row in node.rows]
+            width = len(rows[0])
+            if any(len(row) != width for row in rows):
+                raise SqlSyntaxError("all VALUES must have the same number of terms")
+            outputs = [l.Output(_any_of([row[i] for row in rows]), f"column{i + 1}") for i in range(width)]
+            return l.ValuesRows(rows, outputs)
+        left, right = self._body(node.left, scope), self._body(node.right, scope)
+        if left.visible != right.visible:
+            raise SqlSyntaxError(
+                f"SELECTs to the left and right of {node.op} do not have the same number of result columns"
+            )
+        outputs = [
+            l.Output(_any_of([a.expr, b.expr]), a.name)
+            for a, b in zip(left.outputs[: left.visible], right.outputs, strict=False)
+        ]
+        return l.CompoundRows(node.op, left, right, outputs)
+
+    def _limits(self, node: s.Query, scope: Scope) -> tuple[Expr | None, Expr | None]:
+        binder = ExpressionBinder(self, Scope(scope.parent), "LIMIT")
+        limit = None if node.limit is None else binder.bind(node.limit)
+        return limit, None if node.offset is None else binder.bind(node.offset)
+
+    def _select(self, node: s.Select, query: s.Query, scope: Scope) -> l.Block:
+        block = l.Block([], [], [], 0)
+        if node.source is not None:
+            self._from(node.source, scope, block)
+        if node.where is not None:
+            block.where += conjuncts(ExpressionBinder(self, scope, "WHERE").bind(node.where))
+        block.group_source = self._new_source()
+        pending: list[Aggregate] = []
+
+        def register(aggregate: Aggregate) -> Col:
+            if aggregate not in pending:
+                pending.append(aggregate)
+            place = pending.index(aggregate)
+            return Col(block.group_source, 100_000 + place, aggregate.type, aggregate.nullable, aggregate.name)
+
+        expressions = ExpressionBinder(self, scope, "GROUP BY", register)
+        for item, alias in node.items:
+            if isinstance(item, s.Star):
+                block.outputs += self._star(item, scope)
+            else:
+                block.outputs.append(l.Output(expressions.bind(item), alias or self._item_name(item)))
+        block.visible = len(block.outputs)
+        if block.visible > COLUMNS_MAX:
+            raise Unsupported(f"more than {COLUMNS_MAX} result columns")
+        block.distinct = node.distinct
+        plain = ExpressionBinder(self, scope, "GROUP BY")
+        for term in node.group_by:
+            block.group_by.append(self._group_term(term, node, block, plain, scope))
+        if node.having is not None:
+            block.having = expressions.bind(self._aliased(node.having, node, scope))
+        block.grouped = bool(node.group_by) or bool(pending)
+        self._order(query, node, block, expressions, scope)
+        block.grouped = block.grouped or bool(pending)
+        if block.having is not None and not block.grouped:
+            raise SqlSyntaxError("HAVING needs GROUP BY or an aggregate")
+        block.limit, block.offset = self._limits(query, scope)
+        if block.grouped:
+            self._regroup(block, pending)
+        return block
+
+    def _star(self, item: s.Star, scope: Scope) -> list[l.Output]:
+        out: list[l.Output] = []
+        for relation in scope.relations:
+            if item.table is None or relation.alias.lower() == item.table.lower():
+                hidden = relation.hidden if item.table is None else ()
+                out += [l.Output(c, c.name) for c in relation.columns if c.name.lower() not in hidden]
+        if not out:
+            if item.table is not None:
+                raise SchemaError(f"no such table: {item.table}", position=Position.at(self.sql, item.at))
+            raise SqlSyntaxError("no tables specified")
+        return out
+
+    def _item_name(self, item: s.Expr) -> str:
+        if isinstance(item, s.Name):
+            return item.column
+        return _written(item)
+
+    def _aliased(self, node: s.Expr, select: s.Select, scope: Scope) -> s.Expr:
+        """Returns what an alias stands for, where ``node`` is a bare alias that is no column."""
+        if isinstance(node, s.Name) and node.table is None and not scope.find(None, node.column):
+            for item, alias in select.items:
+                if alias is not None and alias.lower() == node.column.lower():
+                    return item
+        return node
+
+    def _group_term(
+        self, term: s.Expr, node: s.Select, block: l.Block, plain: ExpressionBinder, scope: Scope
+    ) -> Expr:
+        if isinstance(term, s.Literal) and isinstance(term.value, int):
+            bound = self._position(term, block).expr
+        else:
+            bound = plain.bind(self._aliased(term, node, scope))
+        if any(isinstance(e, Col) and e.source == block.group_source for e in walk(bound)):
+            raise SqlSyntaxError("aggregate functions are not allowed in the GROUP BY clause")
+        return bound
+
+    def _position(self, term: s.Literal, block: l.Block) -> l.Output:
+        if not 1 <= term.value <= block.visible:
+            raise SqlSyntaxError(
+                f"term {term.value} is out of range: it should be between 1 and {block.visible}",
+                position=Position.at(self.sql, term.at) if term.at else None,
+            )
+        return block.outputs[term.value - 1]
+
+    def _order(
+        self, query: s.Query, node: s.Select, block: l.Block, expressions: ExpressionBinder, scope: Scope
+    ) -> None:
+        for item in query.order_by:
+            if isinstance(item.value, s.Literal) and isinstance(item.value.value, int):
+                place = block.outputs.index(self._position(item.value, block))
+            else:
+                place = self._order_output(item.value, node, block, expressions)
+            block.order_by.append(l.SortKey(place, item.descending, item.nulls_first))
+
+    def _order_output(
+        self, value: s.Expr, node: s.Select, block: l.Block, expressions: ExpressionBinder
+    ) -> int:
+        """Returns the place of the output that an ORDER BY term sorts by; a hidden one is made if needed."""
+        if isinstance(value, s.Name) and value.table is None:
+            for i, output in enumerate(block.outputs[: block.visible]):
+                if output.name.lower() == value.column.lower() and not isinstance(output.expr, Const):
+                    return i
+        bound = expressions.bind(value)
+        for i, output in enumerate(block.outputs):
+            if output.expr == bound:
+                return i
+        if node.distinct:
+            raise SqlSyntaxError("ORDER BY of a SELECT DISTINCT must name a result column")
+        block.outputs.append(l.Output(bound, ""))
+        return len(block.outputs) - 1
+
+    def _order_outputs(self, query: s.Query, bound: l.ValuesRows | l.CompoundRows) -> None:
+        names = [o.name.lower() for o in bound.outputs]
+        for item in query.order_by:
+            value = item.value
+            if isinstance(value, s.Literal) and isinstance(value.value, int) and 1 <= value.value <= len(names):
+                place = value.value - 1
+            elif isinstance(value, s.Name) and value.column.lower() in names:
+                place = names.index(value.column.lower())
+            else:
+                raise SqlSyntaxError("an ORDER BY term of a compound SELECT must be a result column")
+            bound.order_by.append(l.SortKey(place, item.descending, item.nulls_first))
+
+    def _regroup(self, block: l.Block, pending: list[Aggregate]) -> None:
+        """Makes outputs and HAVING read the groups: their keys, the aggregates, and bare columns."""
+        keys = block.group_by
+        group = block.group_source
+
+        def rule(expr: Expr) -> Expr | None:
+            if expr in keys:
+                i = keys.index(expr)
+                name = expr.name if isinstance(expr, Col) else "key"
+                return Col(group, i, expr.type, expr.nullable, name)
+            if isinstance(expr, Col):
+                if expr.source == group:
+                    return Col(group, len(keys) + expr.index - 100_000, expr.type, expr.nullable, expr.name)
+                if expr.source in own:  # a column that is neither grouped nor aggregated: of some row
+                    bare = Aggregate("bare", (expr,), False, None, expr.type, True)
+                    if bare not in pending:
+                        pending.append(bare)
+                    return Col(group, len(keys) + pending.index(bare), expr.type, True, expr.name)
+            return None
+
+        own = {step.source.number for step in block.steps}
+        for output in block.outputs:
+            output.expr = transform(output.expr, rule)
+        if block.having is not None:
+            block.having = transform(block.having, rule)
+        block.aggregates = pending
+
+    # --- FROM ------------------------------------------------------------------------------
+
+    def _from(self, item: s.FromItem, scope: Scope, block: l.Block) -> None:
+        if isinstance(item, s.Join):
+            self._join(item, scope, block)
+        else:
+            block.steps.append(l.JoinStep(self._source(item, scope)))
+        if len(block.steps) > SOURCES_MAX:
+            raise Unsupported(f"a join of more than {SOURCES_MAX} tables")
+
+    def _join(self, join: s.Join, scope: Scope, block: l.Block) -> None:
+        if join.kind == "FULL":
+            raise Unsupported("FULL JOIN is not supported yet", position=Position.at(self.sql, join.at))
+        left, right = join.left, join.right
+        if isinstance(right, s.Join):
+            raise Unsupported("a join on the right side of a join is not supported yet")
+        if join.kind == "RIGHT":
+            if isinstance(left, s.Join):
+                raise Unsupported("RIGHT JOIN after another join is not supported yet", hint="Write it as LEFT JOIN")
+            left, right = right, left
+        self._from(left, scope, block)
+        before = list(scope.relations)
+        step = l.JoinStep(self._source(right, scope), left=join.kind in ("LEFT", "RIGHT"))
+        if join.kind == "RIGHT":  # the columns of * keep the order of the text
+            scope.relations.reverse()
+        relation = next(r for r in scope.relations if r.number == step.source.number)
+        names = join.using
+        if join.natural:
+            known = {c.name.lower() for r in before for c in r.columns}
+            names = [c.name for c in relation.columns if c.name.lower() in known]
+        for name in names:
+            mine = [c for c in relation.columns if c.name.lower() == name.lower()]
+            theirs = [
+                c
+                for r in before
+                for c in r.columns
+                if c.name.lower() == name.lower() and name.lower() not in r.hidden
+            ]
+            if not mine or not theirs:
+                raise SchemaError(
+                    f"cannot join using column {name}: it is not in both tables", code="COLUMN_NOT_FOUND"
+                )
+            step.on.append(comparison("=", theirs[0], mine[0]))
+            relation.hidden.add(name.lower())
+        if join.on is not None:
+            step.on += conjuncts(ExpressionBinder(self, scope, "ON").bind(join.on))
+        if not step.left:
+            block.where += step.on
+            step.on = []
+        block.steps.append(step)
+
+    def _source(self, item: s.FromItem, scope: Scope) -> l.Source:
+        number = self._new_source()
+        if isinstance(item, s.TableRef):
+            for depth in range(len(self._ctes) - 1, -1, -1):
+                cte = self._ctes[depth].get(item.name.lower())
+                if cte is not None:
+                    return self._cte(item, cte, depth, number, scope)
+            table = self.table(item.name, item.at)
+            scope.add(table_relation(number, item.alias or table.name, table), self.sql, item.at)
+            return l.TableSource(number, item.alias or table.name, table)
+        assert isinstance(item, s.Derived)
+        query = self.query(item.query, Scope(None))
+        return self._derived(query, item.alias or f"subquery-{number}", item.columns, number, scope, item.at)
+
+    def _cte(
+        self, item: s.TableRef, cte: tuple[list[str], s.Query], depth: int, number: int, scope: Scope
+    ) -> l.Source:
+        columns, node = cte
+        hidden = self._ctes[depth:]  # a CTE sees those before it, not itself
+        del self._ctes[depth:]
+        visible = dict(hidden[0])
+        for name in list(visible)[list(visible).index(item.name.lower()) :]:
+            del visible[name]
+        self._ctes.append(visible)
+        try:
+            query = self.query(node, Scope(None))
+        finally:
+            del self._ctes[depth:]
+            self._ctes += hidden
+        return self._derived(query, item.alias or item.name, columns, number, scope, item.at)
+
+    def _derived(
+        self, query: l.Query, alias: str, columns: list[str], number: int, scope: Scope, at: int
+    ) -> l.Source:
+        names = l.output_names(query)
+        if columns:
+            if len(columns) != len(names):
+                raise SqlSyntaxError(f"{alias} has {len(names)} columns but {len(columns)} names")
+            names = columns
+        cols = [
+            Col(number, i, output.expr.type, output.expr.nullable, name)
+            for i, (name, output) in enumerate(zip(names, query.outputs, strict=False))
+        ]
+        scope.add(Relation(number, alias, cols, None), self.sql, at)
+        return l.QuerySource(number, alias, query)
+
+    # --- data changes ----------------------------------------------------------------------
+
+    def _column(self, table: Table, name: str, at: int = 0) -> int:
+        position = table.positions.get(name.lower())
+        if position is None:
+            if table.key_column < 0 and name.lower() in ("rowid", "oid", "_rowid_"):
+                return ROW_KEY
+            raise SchemaError(
+                f"table {table.name} has no column named {name}",
+                code="COLUMN_NOT_FOUND",
+                hint=nearest(name, (c.name for c in table.columns)),
+                position=Position.at(self.sql, at) if at else None,
+            )
+        return position
+
+    def _insert(self, node: s.Insert) -> l.InsertStatement:
+        table = self.table(node.table, node.at)
+        targets = [self._column(table, c, node.at) for c in node.columns] or list(range(len(table.columns)))
+        if len(set(targets)) != len(targets):
+            raise SqlSyntaxError("a column is named twice", position=Position.at(self.sql, node.at))
+        query = None
+        if node.source is not None:
+            query = self.query(node.source, None)
+            if query.visible != len(targets):
+                raise SqlSyntaxError(
+                    f"table {table.name} gets {query.visible} values for {len(targets)} columns",
+                    position=Position.at(self.sql, node.at),
+                )
+        returning = self._returning(table, table.name, node.returning)
+        return l.InsertStatement(table, targets if query else [], query, node.conflict, returning)
+
+    def _update(self, node: s.Update) -> l.UpdateStatement:
+        table = self.table(node.table, node.at)
+        block, scope = self._target_block(table, node.alias, node.where)
+        targets: list[int] = []
+        binder = ExpressionBinder(self, scope, "SET")
+        for name, value, at in node.assignments:
+            position = self._column(table, name, at)
+            if position in targets:  # SQLite: the last one counts
+                place = targets.index(position) + 1
+                block.outputs[place] = l.Output(binder.bind(value), name)
+                continue
+            targets.append(position)
+            block.outputs.append(l.Output(binder.bind(value), name))
+        block.visible = len(block.outputs)
+        return l.UpdateStatement(table, targets, block, self._returning(table, node.alias, node.returning))
+
+    def _delete(self, node: s.Delete) -> l.DeleteStatement:
+        table = self.table(node.table, node.at)
+        block, _ = self._target_block(table, node.alias, node.where)
+        return l.DeleteStatement(table, block, self._returning(table, node.alias, node.returning))
+
+    def _target_block(self, table: Table, alias: str | None, where: s.Expr | None) -> tuple[l.Block, Scope]:
+        number = self._new_source()
+        scope = Scope(None)
+        scope.add(table_relation(number, alias or table.name, table), self.sql, 0)
+        step = l.JoinStep(l.TableSource(number, alias or table.name, table))
+        block = l.Block([step], [], [l.Output(key_column(number), "rowid")], 1)
+        if where is not None:
+            block.where = conjuncts(ExpressionBinder(self, scope, "WHERE").bind(where))
+        return block, scope
+
+    def _returning(self, table: Table, alias: str | None, items: list[tuple[s.Expr, str | None]]) -> l.Block | None:
+        if not items:
+            return None
+        number = self._new_source()
+        scope = Scope(None)
+        scope.add(table_relation(number, alias or table.name, table), self.sql, 0)
+        block = l.Block([l.JoinStep(l.GivenSource(number, alias or table.name, table))], [], [], 0)
+        binder = ExpressionBinder(self, scope, "RETURNING")
+        for item, name in items:
+            if isinstance(item, s.Star):
+                block.outputs += self._star(item, scope)
+            else:
+                block.outputs.append(l.Output(binder.bind(item), name or self._item_name(item)))
+        block.visible = len(block.outputs)
+        return block
+
+
+def table_relation(number: int, alias: str, table: Table) -> Relation:
+    """Returns a table as a relation; its INTEGER PRIMARY KEY is the row key."""
+    columns = [
+        Col(number, ROW_KEY if i == table.key_column else i, c.type, c.nullable, c.name)
+        for i, c in enumerate(table.columns)
+    ]
+    return Relation(number, alias, columns, key_column(number))
+
+
+def _any_of(values: list[Expr]) -> Expr:
+    """Returns an expression that has the type and nullability common to all."""
+    types = {v.type for v in values if not (isinstance(v, Const) and v.value is None)}
+    common = types.pop() if len(types) == 1 else SqlType.ANY
+    return CastTo(values[0], common, any(v.nullable for v in values))
+
+
+def _written(node: s.Expr) -> str:
+    """Returns a name for a result column without one: near what was written."""
+    match node:
+        case s.Literal():
+            return "NULL" if node.value is None else repr(node.value)
+        case s.Name():
+            return f"{node.table}.{node.column}" if node.table else node.column
+        case s.Parameter():
+            return f"?{node.key}" if isinstance(node.key, int) else f":{node.key}"
+        case s.Call():
+            inside = "*" if node.star else ", ".join(_written(a) for a in node.args)
+            return f"{node.name}({'DISTINCT ' if node.distinct else ''}{inside})"
+        case s.Operator():
+            if len(node.args) == 1:
+                return f"{'-' if node.op == 'NEG' else node.op + ' '}{_written(node.args[0])}"
+            return f" {node.op} ".join(_written(a) for a in node.args)
+        case s.Cast():
+            return f"CAST({_written(node.value)} AS {node.type_name})"
+        case s.Star():
+            return "*"
+        case _:
+            return type(node).__name__.lower()

@@ -1,0 +1,296 @@
+"""Expressions: names to columns, calls to functions, and a type for everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dosql.errors import Position, ResourceExhausted, SchemaError, SqlSyntaxError, TypeMismatch, Unsupported
+from dosql.functions import AGGREGATES, SCALARS
+from dosql.plan import syntax as s
+from dosql.plan.expr import (
+    NULL,
+    Aggregate,
+    CaseWhen,
+    CastTo,
+    Col,
+    Const,
+    Expr,
+    Func,
+    InItems,
+    Op,
+    Subquery,
+)
+from dosql.plan.logical import output_types
+from dosql.planner.scope import Scope, nearest
+from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType, declared_type
+
+if TYPE_CHECKING:
+    from dosql.planner.binder import Binder
+
+_COMPARISONS = {"=", "<>", "<", "<=", ">", ">="}
+_LOGIC = {"AND", "OR", "NOT", "LIKE", "GLOB", "IS", "IS NOT"}
+_INTEGER_OPS = {"&", "|", "<<", ">>", "~", "%"}
+_DEPTH_MAX = 400
+
+
+class ExpressionBinder:
+    """Binds expressions in one scope.
+
+    Args:
+        binder: The statement's binder: parameters, subqueries.
+        scope: The names in sight.
+        aggregates: Where aggregates go, or None where none may stand; ``place`` says where that is.
+    """
+
+    def __init__(
+        self, binder: Binder, scope: Scope, place: str, register: Callable[[Aggregate], Col] | None = None
+    ) -> None:
+        self._binder = binder
+        self._scope = scope
+        self._place = place
+        self._register = register
+        self._inside_aggregate = False
+        self._depth = 0
+
+    def bind(self, node: s.Expr) -> Expr:
+        """Returns the bound form.
+
+        Raises:
+            SqlError: A name, a function or a type does not fit.
+        """
+        self._depth += 1
+        if self._depth > _DEPTH_MAX:
+            raise ResourceExhausted(f"an expression nests deeper than {_DEPTH_MAX} levels")
+        try:
+            return self._bind(node)
+        finally:
+            self._depth -= 1
+
+    def _at(self, node: s.Expr) -> Position | None:
+        return Position.at(self._binder.sql, node.at) if node.at else None
+
+    def _bind(self, node: s.Expr) -> Expr:
+        match node:
+            case s.Literal():
+                return constant(node.value)
+            case s.Name():
+                return self._name(node)
+            case s.Parameter():
+                return self._binder.parameter(node)
+            case s.Operator():
+                return self._operator(node)
+            case s.Call():
+                return self._call(node)
+            case s.Case():
+                return self._case(node)
+            case s.Cast():
+                return self._cast(node)
+            case s.InList():
+                value = self.bind(node.value)
+                items = tuple(self.bind(i) for i in node.items)
+                return InItems(value, items, value.nullable or any(i.nullable for i in items))
+            case s.InQuery():
+                value = self.bind(node.value)
+                query, outer = self._binder.subquery(node.query, self._scope)
+                if query.visible != 1:
+                    raise SqlSyntaxError("the subquery of IN must give one column", position=self._at(node))
+                return Subquery("in", query, outer, outer, value, SqlType.INTEGER, True)
+            case s.Scalar():
+                query, outer = self._binder.subquery(node.query, self._scope)
+                if query.visible != 1:
+                    raise SqlSyntaxError("a subquery used as a value must give one column", position=self._at(node))
+                return Subquery("scalar", query, outer, outer, None, output_types(query)[0], True)
+            case s.Exists():
+                query, outer = self._binder.subquery(node.query, self._scope)
+                return Subquery("exists", query, outer, outer, None, SqlType.INTEGER, False)
+            case s.Star():
+                raise SqlSyntaxError("* cannot stand here", position=self._at(node))
+
+    def _name(self, node: s.Name) -> Expr:
+        found = self._scope.resolve(node.table, node.column)
+        if not found:
+            if node.quoted:  # SQLite: a quoted name that is none is a string
+                return constant(node.column)
+            raise self._scope.error(self._binder.sql, node.table, node.column, node.at)
+        if len(found) > 1:
+            raise SchemaError(
+                f"column name {node.column} is ambiguous",
+                code="AMBIGUOUS_COLUMN",
+                hint="Put the table's name before it",
+                position=self._at(node),
+            )
+        return found[0]
+
+    def _operator(self, node: s.Operator) -> Expr:
+        op = node.op
+        if op in ("AND", "OR"):
+            return self._chain(node)
+        args = tuple(self.bind(a) for a in node.args)
+        nullable = any(a.nullable for a in args)
+        if op == "BETWEEN":
+            value, low, high = args
+            parts = (comparison(">=", value, low), comparison("<=", value, high))
+            return Op("AND", parts, SqlType.INTEGER, nullable)
+        if op in _COMPARISONS:
+            return comparison(op, *args)
+        if op in _LOGIC:
+            return Op(op, args, SqlType.INTEGER, nullable and not op.startswith("IS"))
+        if op == "NEG" and isinstance(args[0], Const) and isinstance(args[0].value, int | float):
+            return constant(-args[0].value)
+        if op == "||":
+            return Op(op, tuple(as_text(a) for a in args), SqlType.TEXT, nullable)
+        if op in _INTEGER_OPS and op != "%":
+            return Op(op, args, SqlType.INTEGER, nullable)
+        return Op(op, args, _arithmetic_type(args), nullable or op in ("/", "%"))
+
+    def _chain(self, node: s.Operator) -> Expr:
+        """Binds ``a AND b AND c ...``, which nests to the left, without recursing into it."""
+        parts: list[s.Expr] = []
+        rest: s.Expr = node
+        while isinstance(rest, s.Operator) and rest.op == node.op:
+            parts.append(rest.args[1])
+            rest = rest.args[0]
+        parts.append(rest)
+        args = tuple(self.bind(p) for p in reversed(parts))
+        return Op(node.op, args, SqlType.INTEGER, any(a.nullable for a in args))
+
+    def _case(self, node: s.Case) -> Expr:
+        operand = None if node.operand is None else self.bind(node.operand)
+        whens = []
+        for condition, value in node.whens:
+            test = self.bind(condition)
+            whens.append((test if operand is None else comparison("=", operand, test), self.bind(value)))
+        otherwise = NULL if node.otherwise is None else self.bind(node.otherwise)
+        values = [v for _, v in whens] + [otherwise]
+        return CaseWhen(tuple(whens), otherwise, common_type(values), any(v.nullable for v in values))
+
+    def _cast(self, node: s.Cast) -> Expr:
+        value = self.bind(node.value)
+        target = declared_type(node.type_name)
+        if target is None and node.type_name.upper().startswith(("NUMERIC", "DECIMAL")):
+            return Op("NUMERIC", (value,), SqlType.ANY, value.nullable)
+        if target is None:
+            raise Unsupported(f"type {node.type_name} is not supported yet", position=self._at(node))
+        return CastTo(value, target, value.nullable)
+
+    def _call(self, node: s.Call) -> Expr:
+        name = node.name
+        if name in AGGREGATES and (node.star or len(node.args) <= AGGREGATES[name][1]):
+            return self._aggregate(node)
+        if node.star or node.distinct or node.filter is not None:
+            raise SqlSyntaxError(f"{name}() is not an aggregate function", position=self._at(node))
+        args = tuple(self.bind(a) for a in node.args)
+        if name in ("coalesce", "ifnull"):
+            if len(args) < 2:
+                raise self._arity(node)
+            return Op("COALESCE", args, common_type(list(args)), all(a.nullable for a in args))
+        if name in ("iif", "if"):
+            if len(args) not in (2, 3):
+                raise self._arity(node)
+            otherwise = args[2] if len(args) == 3 else NULL
+            values = [args[1], otherwise]
+            return CaseWhen(((args[0], args[1]),), otherwise, common_type(values), any(v.nullable for v in values))
+        function = SCALARS.get(name)
+        if function is None:
+            raise SchemaError(
+                f"no such function: {name}",
+                code="FUNCTION_NOT_FOUND",
+                hint=nearest(name, [*SCALARS, *AGGREGATES, "coalesce", "ifnull", "iif"]),
+                position=self._at(node),
+            )
+        fewest, most = function.arity
+        if len(args) < fewest or (most >= 0 and len(args) > most):
+            raise self._arity(node)
+        if name not in ("nullif", "min", "max"):
+            args = tuple(as_text(a) if a.type in TEMPORAL_TYPES else a for a in args)
+        result = function.type or args[0].type
+        if name in ("min", "max"):
+            result = common_type(list(args))
+        if name == "abs" and result not in NUMERIC_TYPES:
+            result = SqlType.ANY
+        nullable = function.nullable or (not function.total and any(a.nullable for a in args))
+        return Func(name, args, result, nullable)
+
+    def _arity(self, node: s.Call) -> SqlSyntaxError:
+        return SqlSyntaxError(f"wrong number of arguments to function {node.name}()", position=self._at(node))
+
+    def _aggregate(self, node: s.Call) -> Expr:
+        name = node.name
+        if self._register is None or self._inside_aggregate:
+            raise SqlSyntaxError(
+                f"misuse of aggregate {name}()",
+                hint=f"An aggregate cannot stand in {'another one' if self._inside_aggregate else self._place}",
+                position=self._at(node),
+            )
+        if node.star and (name != "count" or node.args):
+            raise self._arity(node)
+        if not node.star and len(node.args) < max(1, AGGREGATES[name][0]):
+            raise self._arity(node)
+        self._inside_aggregate = True
+        try:
+            args = tuple(self.bind(a) for a in node.args)
+            filter_ = None if node.filter is None else self.bind(node.filter)
+        finally:
+            self._inside_aggregate = False
+        if node.distinct and len(args) != 1:
+            raise SqlSyntaxError("DISTINCT aggregates must have exactly one argument", position=self._at(node))
+        if name == "string_agg":
+            name = "group_concat"
+        if name in ("sum", "avg", "total") and args[0].type in TEMPORAL_TYPES:
+            raise TypeMismatch(f"{name}() cannot take a {args[0].type}", position=self._at(node))
+        if name == "group_concat":
+            args = tuple(as_text(a) for a in args)
+        types = {
+            "count": SqlType.INTEGER,
+            "avg": SqlType.REAL,
+            "total": SqlType.REAL,
+            "group_concat": SqlType.TEXT,
+        }
+        result = types.get(name) or args[0].type
+        if name == "sum" and result not in (SqlType.INTEGER, SqlType.REAL):
+            result = SqlType.INTEGER if result is SqlType.BOOLEAN else SqlType.ANY
+        return self._register(
+            Aggregate(name, args, node.distinct, filter_, result, name not in ("count", "total"))
+        )
+
+
+def constant(value: object) -> Const:
+    """Returns a constant of the value's own type."""
+    if value is None:
+        return NULL
+    if isinstance(value, bool):
+        return Const(int(value), SqlType.INTEGER)
+    if isinstance(value, int):
+        return Const(value, SqlType.INTEGER)
+    if isinstance(value, float):
+        return Const(value, SqlType.REAL)
+    return Const(value, SqlType.TEXT if isinstance(value, str) else SqlType.BLOB)
+
+
+def comparison(op: str, a: Expr, b: Expr) -> Op:
+    """Returns ``a op b``."""
+    return Op(op, (a, b), SqlType.INTEGER, a.nullable or b.nullable)
+
+
+def as_text(expr: Expr) -> Expr:
+    """Returns a DATE or TIMESTAMP as text; everything else as it is."""
+    return CastTo(expr, SqlType.TEXT, expr.nullable) if expr.type in TEMPORAL_TYPES else expr
+
+
+def common_type(values: list[Expr]) -> SqlType:
+    """Returns the type that all values have, NULL aside; ANY if they differ."""
+    types = {v.type for v in values if not (isinstance(v, Const) and v.value is None)}
+    return types.pop() if len(types) == 1 else SqlType.ANY
+
+
+def _arithmetic_type(args: tuple[Expr, ...]) -> SqlType:
+    types = {a.type for a in args}
+    if types <= {SqlType.INTEGER, SqlType.BOOLEAN, *TEMPORAL_TYPES}:
+        return SqlType.INTEGER
+    if types <= {SqlType.INTEGER, SqlType.BOOLEAN, SqlType.REAL}:
+        return SqlType.REAL
+    return SqlType.ANY
+
+
+

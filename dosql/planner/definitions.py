@@ -1,0 +1,149 @@
+"""CREATE and DROP: from syntax to descriptors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dosql.errors import Position, SchemaError, SqlSyntaxError, TypeMismatch, Unsupported
+from dosql.plan import syntax as s
+from dosql.plan.logical import CreateIndexStatement, CreateTableStatement, DropIndexStatement, DropTableStatement
+from dosql.planner.scope import nearest
+from dosql.schema import Column, Schema, Table
+from dosql.types.sqltypes import SqlType, declared_type
+from dosql.types.storing import storer
+
+COLUMNS_MAX = 2000
+
+
+def bind_create_table(schema: Schema, sql: str, node: s.CreateTable) -> CreateTableStatement:
+    """Binds CREATE TABLE.
+
+    Raises:
+        SchemaError: ALREADY_EXISTS.
+        Unsupported: A type or a constraint that this version does not have.
+    """
+    at = Position.at(sql, node.at)
+    exists = node.name.lower() in schema.by_name or node.name.lower() in schema.index_by_name
+    if exists and not node.if_not_exists:
+        raise SchemaError(f"table {node.name} already exists", code="ALREADY_EXISTS", position=at)
+    if node.name.lower().startswith("sqlite_") or node.name.lower().endswith("__changelog"):
+        raise SchemaError(f"the name {node.name} is reserved", code="ALREADY_EXISTS", position=at)
+    if len(node.columns) > COLUMNS_MAX:
+        raise Unsupported(f"more than {COLUMNS_MAX} columns", position=at)
+    names = [c.name.lower() for c in node.columns]
+    if len(set(names)) != len(names):
+        double = next(n for n in names if names.count(n) > 1)
+        raise SchemaError(f"duplicate column name: {double}", code="ALREADY_EXISTS", position=at)
+    keys = [list(node.primary_key)] if node.primary_key else []
+    keys += [[c.name] for c in node.columns if c.primary_key]
+    if len(keys) > 1:
+        raise SqlSyntaxError(f"table {node.name} has more than one primary key", position=at)
+    primary = tuple(_position(names, k, node.name) for k in keys[0]) if keys else ()
+    key_column = -1
+    if len(primary) == 1 and node.columns[primary[0]].declared.upper() == "INTEGER":
+        key_column = primary[0]
+    columns = tuple(_column(sql, spec, i in primary, i == key_column) for i, spec in enumerate(node.columns))
+    uniques = [tuple(_position(names, c, node.name) for c in unique) for unique in node.uniques]
+    uniques += [(i,) for i, spec in enumerate(node.columns) if spec.unique and i != key_column]
+    if primary and key_column < 0:
+        uniques.insert(0, primary)
+    return CreateTableStatement(
+        node.name, columns, key_column, primary, list(dict.fromkeys(uniques)), exists, node.sql
+    )
+
+
+def _position(names: list[str], name: str, table: str) -> int:
+    if name.lower() not in names:
+        raise SchemaError(
+            f"table {table} has no column named {name}", code="COLUMN_NOT_FOUND", hint=nearest(name, names)
+        )
+    return names.index(name.lower())
+
+
+def _column(sql: str, spec: s.ColumnSpec, in_key: bool, is_row_key: bool) -> Column:
+    at = Position.at(sql, spec.at)
+    kind = declared_type(spec.declared)
+    if kind is None:
+        raise Unsupported(
+            f"type {spec.declared} of column {spec.name} is not supported yet",
+            hint="Types: INTEGER, REAL, TEXT, BLOB, BOOLEAN, DATE, TIMESTAMP, ANY",
+            position=at,
+        )
+    default, default_now = _default(spec, kind, at)
+    nullable = not (spec.not_null or in_key or is_row_key)
+    return Column(spec.name, kind, spec.declared, nullable, default, default_now)
+
+
+def _default(spec: s.ColumnSpec, kind: SqlType, at: Position) -> tuple[Any, str]:
+    node = spec.default
+    if node is None:
+        return None, ""
+    if isinstance(node, s.Call) and node.name in ("current_timestamp", "current_date"):
+        return None, node.name
+    if isinstance(node, s.Name) and node.table is None and node.quoted:
+        node = s.Literal(node.column)
+    if isinstance(node, s.Operator) and node.op == "NEG" and isinstance(node.args[0], s.Literal):
+        node = s.Literal(-node.args[0].value)
+    if not isinstance(node, s.Literal):
+        raise Unsupported(f"the default of column {spec.name} is an expression; that is not supported yet", position=at)
+    if node.value is None:
+        return None, ""
+    try:
+        return storer(kind)(node.value), ""
+    except TypeMismatch as e:
+        raise TypeMismatch(f"default of column {spec.name}: {e.message}", position=at) from None
+
+
+def bind_create_index(schema: Schema, sql: str, node: s.CreateIndex) -> CreateIndexStatement:
+    """Binds CREATE INDEX.
+
+    Raises:
+        SchemaError: TABLE_NOT_FOUND, COLUMN_NOT_FOUND or ALREADY_EXISTS.
+    """
+    at = Position.at(sql, node.at)
+    if node.name.lower() in schema.index_by_name or node.name.lower() in schema.by_name:
+        if node.if_not_exists:
+            return CreateIndexStatement(node.name, None, (), node.unique)
+        raise SchemaError(f"index {node.name} already exists", code="ALREADY_EXISTS", position=at)
+    table = _table(schema, node.table, at)
+    names = [c.name.lower() for c in table.columns]
+    columns = tuple(_position(names, c, table.name) for c in node.columns)
+    return CreateIndexStatement(node.name, table, columns, node.unique)
+
+
+def bind_drop(schema: Schema, sql: str, node: s.Drop) -> DropTableStatement | DropIndexStatement:
+    """Binds DROP.
+
+    Raises:
+        SchemaError: There is nothing of that name.
+    """
+    at = Position.at(sql, node.at)
+    if node.kind == "TABLE":
+        table = schema.table(node.name)
+        if table is None and not node.if_exists:
+            table = _table(schema, node.name, at)
+        return DropTableStatement(table)
+    index = schema.index_by_name.get(node.name.lower())
+    if index is None and not node.if_exists:
+        raise SchemaError(
+            f"no such index: {node.name}",
+            code="INDEX_NOT_FOUND",
+            hint=nearest(node.name, (i.name for i in schema.indexes)),
+            position=at,
+        )
+    if index is not None and index.implied:
+        raise SchemaError(
+            f"index {index.name} belongs to a UNIQUE or PRIMARY KEY constraint and cannot be dropped",
+            code="CONSTRAINT_VIOLATION",
+            position=at,
+        )
+    return DropIndexStatement(index)
+
+
+def _table(schema: Schema, name: str, at: Position) -> Table:
+    table = schema.table(name)
+    if table is None:
+        raise SchemaError(
+            f"no such table: {name}", hint=nearest(name, (t.name for t in schema.tables)), position=at
+        )
+    return table

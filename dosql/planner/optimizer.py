@@ -1,0 +1,351 @@
+"""Blocks to physical plans: an access path for each source, and the order of joins, by cost.
+
+Inner joins are ordered by dynamic programming over sets of sources (left-deep) up to
+``DP_SOURCES_MAX``, greedily beyond. LEFT JOINs keep their place: only what stands before the
+first of them is reordered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dosql.plan.expr import ROW_KEY, Col, Const, Expr, InItems, Op, Param, sources_of
+from dosql.plan.logical import Block, JoinStep, TableSource
+from dosql.plan.physical import (
+    BlockPlan,
+    FullScan,
+    Gathered,
+    HashProbe,
+    IndexScan,
+    KeyLookup,
+    KeyRange,
+    Path,
+    Step,
+)
+from dosql.planner import cost
+from dosql.schema import Index, Schema
+from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
+
+DP_SOURCES_MAX = 8
+_FLIPPED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_DEFAULT_ROWS = 1000.0
+
+
+@dataclass(slots=True)
+class Access:
+    """A way to find a source's rows for one row of those before it.
+
+    Attributes:
+        used: Conditions that the path alone makes sure of.
+        rows: Rows it gives a time; ``cost`` a time, ``setup`` once.
+    """
+
+    path: Path
+    used: list[Expr]
+    rows: float
+    cost: float
+    setup: float = 0.0
+
+
+def plan_block(block: Block, schema: Schema, count_of: Callable[[int], int]) -> BlockPlan:
+    """Chooses paths and order for a block.
+
+    Args:
+        block: Bound; it is not changed.
+        schema: For the indexes.
+        count_of: Number of rows of a table, by its id.
+    """
+    return _BlockPlanner(block, schema, count_of).plan()
+
+
+class _BlockPlanner:
+    def __init__(self, block: Block, schema: Schema, count_of: Callable[[int], int]) -> None:
+        self._block = block
+        self._schema = schema
+        self._count_of = count_of
+        self._own = frozenset(step.source.number for step in block.steps)
+
+    def plan(self) -> BlockPlan:
+        block = self._block
+        constants = [c for c in block.where if not self._needs(c)]
+        where = [c for c in block.where if self._needs(c)]
+        first_left = next((i for i, step in enumerate(block.steps) if step.left), len(block.steps))
+        movable, fixed = block.steps[:first_left], block.steps[first_left:]
+        order = [*self._order(movable, where), *fixed]
+        steps: list[Step] = []
+        placed: frozenset[int] = frozenset()
+        rows, total = 1.0, 0.0
+        pending = list(where)
+        for join in order:
+            number = join.source.number
+            usable = join.on if join.left else [c for c in pending if self._needs(c) <= placed | {number}]
+            access = self._best(join, placed, usable, rows, first=not steps)
+            step = Step(join.source, access.path, join.left)
+            for condition in usable:
+                if condition in access.used:
+                    continue
+                if self._needs(condition) <= {number}:
+                    step.filters.append(condition)
+                elif join.left:
+                    step.on.append(condition)
+                else:
+                    step.after.append(condition)
+            placed |= {number}
+            if join.left:
+                step.after += [c for c in pending if self._needs(c) <= placed]
+                pending = [c for c in pending if not self._needs(c) <= placed]
+            else:
+                pending = [c for c in pending if c not in usable]
+            total += access.setup + rows * access.cost
+            rows = max(rows * access.rows, 0.01) if not join.left else max(rows, rows * access.rows)
+            step.rows, step.cost = rows, total
+            steps.append(step)
+        return BlockPlan(block, steps, constants)
+
+    def _needs(self, condition: Expr) -> frozenset[int]:
+        """Returns the sources of this block that a condition reads."""
+        return sources_of(condition) & self._own
+
+    # --- join order ------------------------------------------------------------------------
+
+    def _order(self, steps: list[JoinStep], where: list[Expr]) -> list[JoinStep]:
+        if len(steps) < 2:
+            return steps
+        if len(steps) > DP_SOURCES_MAX:
+            return self._greedy_order(steps, where)
+        best: dict[frozenset[int], tuple[float, float, list[JoinStep]]] = {frozenset(): (0.0, 1.0, [])}
+        for size in range(len(steps)):
+            for done, (spent, rows, order) in [(k, v) for k, v in best.items() if len(k) == size]:
+                for step in steps:
+                    number = step.source.number
+                    if number in done:
+                        continue
+                    total, out = self._extended(step, done, where, spent, rows)
+                    key = done | {number}
+                    if key not in best or total < best[key][0]:
+                        best[key] = (total, out, [*order, step])
+        return best[frozenset(s.source.number for s in steps)][2]
+
+    def _greedy_order(self, steps: list[JoinStep], where: list[Expr]) -> list[JoinStep]:
+        left = list(steps)
+        order: list[JoinStep] = []
+        done: frozenset[int] = frozenset()
+        spent, rows = 0.0, 1.0
+        while left:
+            scored = [(self._extended(step, done, where, spent, rows), i) for i, step in enumerate(left)]
+            ((spent, rows), i) = min(scored)
+            step = left.pop(i)
+            order.append(step)
+            done |= {step.source.number}
+        return order
+
+    def _extended(
+        self, step: JoinStep, done: frozenset[int], where: list[Expr], spent: float, rows: float
+    ) -> tuple[float, float]:
+        usable = [c for c in where if self._needs(c) <= done | {step.source.number} and not self._needs(c) <= done]
+        access = self._best(step, done, usable, rows, first=not done)
+        kept = access.rows
+        for condition in usable:
+            if condition not in access.used and not self._needs(condition) <= {step.source.number}:
+                kept *= cost.selectivity(condition, rows)
+        return spent + access.setup + rows * access.cost, max(rows * kept, 0.01)
+
+    # --- access paths ----------------------------------------------------------------------
+
+    def _best(
+        self, join: JoinStep, placed: frozenset[int], usable: list[Expr], outer_rows: float, *, first: bool
+    ) -> Access:
+        options = self._options(join, placed, usable, first=first)
+        return min(options, key=lambda a: a.setup + outer_rows * a.cost)
+
+    def _options(self, join: JoinStep, placed: frozenset[int], usable: list[Expr], *, first: bool) -> list[Access]:
+        source = join.source
+        number = source.number
+        table_rows = _DEFAULT_ROWS
+        if isinstance(source, TableSource):
+            # A plan outlives the moment: a table that is small now may grow under it.
+            table_rows = float(max(self._count_of(source.table.id), _DEFAULT_ROWS))
+        local = [c for c in usable if self._needs(c) <= {number}]
+        kept = table_rows
+        for condition in local:
+            kept *= cost.selectivity(condition, table_rows)
+        scan_cost = table_rows * (cost.SCAN_ROW + cost.FILTER_ROW * bool(local))
+        options: list[Access] = []
+        if first and not join.left:
+            options.append(Access(FullScan(), [], kept, scan_cost))
+        else:
+            options.append(Access(Gathered(), [], kept, kept * cost.GATHERED_ROW, scan_cost + kept * 0.1))
+        equalities = self._equalities(number, placed, usable)
+        probes = [(c, a, b) for c, a, b in equalities if self._needs(b) and _hashable(a, b)]
+        if probes:
+            matches = max(kept / max(table_rows, 1) * cost.equal_rows(table_rows), 0.5)
+            if isinstance(source, TableSource) and any(self._unique(source, a) for _, a, _ in probes):
+                matches = min(1.0, kept / table_rows)
+            path: Path = HashProbe(tuple(a for _, a, _ in probes), tuple(b for _, _, b in probes))
+            build = scan_cost + kept * cost.HASH_BUILD_ROW
+            options.append(
+                Access(path, [c for c, _, _ in probes], matches, cost.HASH_PROBE + matches * 0.05, build)
+            )
+        if isinstance(source, TableSource):
+            options += self._keyed(source, placed, usable, equalities, table_rows)
+        return options
+
+    def _equalities(
+        self, number: int, placed: frozenset[int], usable: list[Expr]
+    ) -> list[tuple[Expr, Expr, Expr]]:
+        """Returns ``(condition, mine, theirs)`` of conditions ``mine = theirs``."""
+        out = []
+        for condition in usable:
+            if isinstance(condition, Op) and condition.op == "=":
+                a, b = condition.args
+                if self._needs(b) == {number}:
+                    a, b = b, a
+                if self._needs(a) == {number} and self._needs(b) <= placed:
+                    out.append((condition, a, b))
+        return out
+
+    def _unique(self, source: TableSource, mine: Expr) -> bool:
+        if not isinstance(mine, Col):
+            return False
+        if mine.index == ROW_KEY:
+            return True
+        indexes = self._schema.indexes_of(source.table.id)
+        return any(i.unique and i.columns == (mine.index,) for i in indexes)
+
+    def _keyed(
+        self,
+        source: TableSource,
+        placed: frozenset[int],
+        usable: list[Expr],
+        equalities: list[tuple[Expr, Expr, Expr]],
+        table_rows: float,
+    ) -> list[Access]:
+        options: list[Access] = []
+        number = source.number
+        for condition, mine, theirs in equalities:
+            if isinstance(mine, Col) and mine.index == ROW_KEY:
+                options.append(Access(KeyLookup((theirs,)), [condition], 1.0, cost.KEY_LOOKUP))
+        for condition in usable:
+            if (
+                isinstance(condition, InItems)
+                and isinstance(condition.value, Col)
+                and (condition.value.source, condition.value.index) == (number, ROW_KEY)
+                and all(self._needs(i) <= placed for i in condition.items)
+            ):
+                size = float(len(condition.items))
+                options.append(Access(KeyLookup(condition.items), [condition], size, size * cost.KEY_LOOKUP))
+        options += self._key_ranges(number, placed, usable, table_rows)
+        for index in self._schema.indexes_of(source.table.id):
+            access = self._index_access(index, source, placed, usable, equalities, table_rows)
+            if access is not None:
+                options.append(access)
+        return options
+
+    def _bounds(
+        self, number: int, column: int, placed: frozenset[int], usable: list[Expr]
+    ) -> tuple[list[Expr], tuple[Expr, bool] | None, tuple[Expr, bool] | None]:
+        """Returns conditions and bounds ``(value, inclusive)`` that limit a column from below and above."""
+        low: tuple[Expr, bool] | None = None
+        high: tuple[Expr, bool] | None = None
+        used: list[Expr] = []
+        for condition in usable:
+            parts = condition.args if isinstance(condition, Op) and condition.op == "AND" else (condition,)
+            for part in parts:
+                if not isinstance(part, Op) or part.op not in ("<", "<=", ">", ">="):
+                    continue
+                a, b = part.args
+                op = part.op
+                if not (isinstance(a, Col) and a.source == number and a.index == column):
+                    a, b, op = b, a, _FLIPPED[op]
+                if not (isinstance(a, Col) and a.source == number and a.index == column):
+                    continue
+                if not self._needs(b) <= placed or not _indexable(a, b):
+                    continue
+                if op in (">", ">=") and low is None:
+                    low = (b, op == ">=")
+                    used.append(part)
+                elif op in ("<", "<=") and high is None:
+                    high = (b, op == "<=")
+                    used.append(part)
+        return used, low, high
+
+    def _key_ranges(
+        self, number: int, placed: frozenset[int], usable: list[Expr], table_rows: float
+    ) -> list[Access]:
+        used, low, high = self._bounds(number, ROW_KEY, placed, usable)
+        if low is None and high is None:
+            return []
+        part = 0.3 if low is None or high is None else 0.05
+        path = KeyRange(low and low[0], bool(low and low[1]), high and high[0], bool(high and high[1]))
+        rows = table_rows * part
+        return [Access(path, used, rows, 2.0 + rows * cost.SCAN_ROW * 1.2)]
+
+    def _index_access(
+        self,
+        index: Index,
+        source: TableSource,
+        placed: frozenset[int],
+        usable: list[Expr],
+        equalities: list[tuple[Expr, Expr, Expr]],
+        table_rows: float,
+    ) -> Access | None:
+        number, table = source.number, source.table
+        equal: list[Expr] = []
+        used: list[Expr] = []
+        for position in index.columns:
+            column = ROW_KEY if position == table.key_column else position
+            found = next(
+                (
+                    (c, theirs)
+                    for c, mine, theirs in equalities
+                    if isinstance(mine, Col) and mine.index == column and _indexable(mine, theirs)
+                ),
+                None,
+            )
+            if found is None:
+                break
+            used.append(found[0])
+            equal.append(found[1])
+        rest = index.columns[len(equal) :]
+        low = high = None
+        if rest:
+            column = ROW_KEY if rest[0] == table.key_column else rest[0]
+            _, low, high = self._bounds(number, column, placed, usable)  # tested again on the row
+        if not equal and low is None and high is None:
+            return None
+        rows = table_rows
+        if equal:
+            full = len(equal) == len(index.columns)
+            rows = 1.0 if full and index.unique else cost.equal_rows(table_rows) / len(equal)
+        if low is not None or high is not None:
+            rows *= 0.3 if low is None or high is None else 0.05
+        rows = max(rows, 1.0)
+        path = IndexScan(
+            index,
+            tuple(equal),
+            low and low[0],
+            bool(low and low[1]),
+            high and high[0],
+            bool(high and high[1]),
+        )
+        return Access(path, used, rows, cost.INDEX_PROBE + rows * cost.INDEX_ROW)
+
+
+def _indexable(mine: Col, theirs: Expr) -> bool:
+    """Whether comparing by the index's key order is what SQL's comparison does for these types."""
+    free = isinstance(theirs, Const | Param)
+    if mine.type in NUMERIC_TYPES:
+        return theirs.type in NUMERIC_TYPES or free
+    if mine.type in TEMPORAL_TYPES:
+        return theirs.type is mine.type or (free and theirs.type in (SqlType.TEXT, SqlType.ANY))
+    if mine.type is SqlType.ANY:
+        return free
+    return theirs.type is mine.type or (free and mine.type is SqlType.TEXT)
+
+
+def _hashable(a: Expr, b: Expr) -> bool:
+    """Whether Python's equality of the stored values is SQL's for these types."""
+    if a.type in NUMERIC_TYPES and b.type in NUMERIC_TYPES:
+        return True
+    return a.type is b.type and a.type is not SqlType.ANY

@@ -1,0 +1,98 @@
+"""Names in scope: the row sources of a SELECT, and those of the SELECTs around it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dosql.errors import Position, SchemaError
+from dosql.plan.expr import ROW_KEY, Col
+from dosql.types.sqltypes import SqlType
+
+_ROW_KEY_NAMES = ("rowid", "oid", "_rowid_")
+
+
+@dataclass(slots=True)
+class Relation:
+    """A row source by the name it has in the statement."""
+
+    number: int
+    alias: str
+    columns: list[Col]
+    key: Col | None
+    hidden: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Scope:
+    """Relations of one SELECT. ``outer_uses`` collects the columns of outer scopes that it reads."""
+
+    parent: Scope | None
+    relations: list[Relation] = field(default_factory=list)
+    outer_uses: list[Col] = field(default_factory=list)
+
+    def add(self, relation: Relation, sql: str, at: int) -> None:
+        """Adds a relation; its alias must be new here."""
+        if any(r.alias.lower() == relation.alias.lower() for r in self.relations):
+            raise SchemaError(
+                f"the name {relation.alias} stands for two tables",
+                code="AMBIGUOUS_COLUMN",
+                hint="Give one of them an alias",
+                position=Position.at(sql, at),
+            )
+        self.relations.append(relation)
+
+    def find(self, table: str | None, column: str) -> list[Col]:
+        """Returns the columns of this scope that a name can mean."""
+        name = column.lower()
+        found: list[Col] = []
+        for relation in self.relations:
+            if table is not None and relation.alias.lower() != table.lower():
+                continue
+            hits = [c for c in relation.columns if c.name.lower() == name]
+            if table is None and name in relation.hidden:
+                hits = []
+            if not hits and name in _ROW_KEY_NAMES and relation.key is not None:
+                hits = [relation.key]
+            found += hits
+        return found
+
+    def resolve(self, table: str | None, column: str) -> list[Col]:
+        """As :meth:`find`, then in the scopes around; what is found there is noted as an outer use."""
+        scope: Scope | None = self
+        passed: list[Scope] = []
+        while scope is not None:
+            found = scope.find(table, column)
+            if found:
+                for inner in passed:
+                    if found[0] not in inner.outer_uses:
+                        inner.outer_uses.append(found[0])
+                return found
+            passed.append(scope)
+            scope = scope.parent
+        return []
+
+    def error(self, sql: str, table: str | None, column: str, at: int) -> SchemaError:
+        """Returns the error for a name that nothing has, with the nearest one."""
+        known = [c.name for r in self.relations for c in r.columns]
+        full = f"{table}.{column}" if table else column
+        if table is not None and not any(r.alias.lower() == table.lower() for r in self.relations):
+            hint = nearest(table, (r.alias for r in self.relations))
+        else:
+            hint = nearest(column, known)
+        return SchemaError(
+            f"no such column: {full}", code="COLUMN_NOT_FOUND", hint=hint, position=Position.at(sql, at)
+        )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Returns ``Did you mean x?`` for the known name nearest to ``name``, or an empty text."""
+    by_lower = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f"Did you mean {by_lower[close[0]]}?" if close else ""
+
+
+def key_column(number: int) -> Col:
+    """Returns the hidden row key of source ``number``."""
+    return Col(number, ROW_KEY, SqlType.INTEGER, False, "rowid")
