@@ -7,15 +7,15 @@ is committed. An event of a subscription is an array ``[kind, ...]``:
 kind   fields
 ====== ============================================================================
 ``T``  ``table``: a :class:`TableShape`; comes before the first change of that table
-``C``  ``first_lsn, commit_lsn, time_us, tx_id, ops``: a whole transaction, or, for a
-       large one, a part of it
+``C``  ``first_lsn, commit_lsn, time_us, tx_id, changes``: a transaction, or the last part of
+       a large one; empty where the filter left nothing. A change is ``[lsn, operation]``
 ``c``  as ``C``, and more parts of the same transaction follow
 ``S``  ``table_id, lsn, keys, columns``: rows of the initial snapshot, by column
 ``E``  ``lsn``: the snapshot is complete; changes after ``lsn`` follow
 ``H``  ``lsn, time_us``: heartbeat; nothing at or before ``lsn`` is still to come
 ====== ============================================================================
 
-An operation is an array too. It takes as many LSNs as it changes rows, in order:
+An operation is an array too. It takes as many LSNs as it changes rows, from its ``lsn`` on:
 
 ====================================== ===============================================
 ``[1, table_id, key, None, after]``    insert

@@ -21,6 +21,9 @@ try:
 except ImportError:  # the pure form, for platforms without the compiled one
     from websockets.utils import apply_mask as _apply_mask
 
+OP_TOO_BIG = -1
+"""Not on the wire: what :meth:`FrameParser.feed` gives for a message that was skipped."""
+
 OP_CONT, OP_TEXT, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 CLOSE_NORMAL = 1000
@@ -29,6 +32,9 @@ CLOSE_PROTOCOL_ERROR = 1002
 CLOSE_UNSUPPORTED = 1003
 CLOSE_INVALID_DATA = 1007
 CLOSE_TOO_BIG = 1009
+
+_HEAD_BYTES = 64
+_SKIP_BYTES_MAX = 4 << 30
 
 _H = struct.Struct("!H")
 _Q = struct.Struct("!Q")
@@ -82,17 +88,26 @@ class FrameParser:
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self._opcode = 0
+        self._skip = 0
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Takes bytes from the transport.
 
         Returns:
-            ``(opcode, payload)`` of every message and control frame that is now complete.
+            ``(opcode, payload)`` of every message and control frame that is now complete. A
+            message over the limit is skipped without being kept; for it ``OP_TOO_BIG`` and its
+            first bytes are given, so that the connection lives on.
 
         Raises:
-            ProtocolError: The bytes are not a frame, or a message is over the limit.
+            ProtocolError: The bytes are not a frame, or a message in fragments is over the limit.
         """
         buffer = self._buffer
+        if self._skip:
+            if self._skip >= len(data):
+                self._skip -= len(data)
+                return []
+            data = data[self._skip :]
+            self._skip = 0
         buffer += data
         out: list[tuple[int, bytes]] = []
         pos, end = 0, len(buffer)
@@ -120,7 +135,20 @@ class FrameParser:
                 length = _Q.unpack_from(buffer, at)[0]
                 at += 8
             if self._parts_bytes + length > self._limit:
-                raise ProtocolError(CLOSE_TOO_BIG, f"message is over the limit of {self._limit} bytes")
+                if opcode == OP_CONT or not first & 0x80 or length > _SKIP_BYTES_MAX:
+                    raise ProtocolError(CLOSE_TOO_BIG, f"message is over the limit of {self._limit} bytes")
+                head = 4 * self._masked + _HEAD_BYTES
+                if end - at < head:
+                    break
+                payload = bytes(buffer[at : at + head])
+                out.append((OP_TOO_BIG, _apply_mask(payload[4:], payload[:4]) if self._masked else payload))
+                self._skip = at + 4 * self._masked + length - end
+                if self._skip >= 0:
+                    pos = end
+                    break
+                pos = end + self._skip
+                self._skip = 0
+                continue
             if self._masked:
                 if end - at < 4 + length:
                     break

@@ -158,7 +158,7 @@ class QueryResult(Result):
 
     columns: list[str]
     column_types: list[str]
-    rows: list[Any]
+    rows: list[tuple[Any, ...]]
     row_count: int
     lsn: int
     execution_time_ms: float

@@ -35,31 +35,23 @@ class Result:
         columns: Names; empty if the statement gives no rows.
         types: SQL types of the columns.
         rows: List of tuples of Python values.
+        lsn: The LSN the answer is true at; of a write, its commit.
         rows_affected: Rows changed.
         last_insert_id: Key of the last row inserted, or None.
-        lsn: The LSN the answer is true at; of a write, its commit.
         unflushed: The commit is not durable before the next flush.
     """
 
-    __slots__ = ("columns", "last_insert_id", "lsn", "rows", "rows_affected", "types", "unflushed")
+    __slots__ = ("columns", "lsn", "rows", "types")
 
-    def __init__(
-        self,
-        columns: list[str],
-        types: list[Any],
-        rows: list[tuple[Any, ...]],
-        lsn: int,
-        rows_affected: int = 0,
-        last_insert_id: int | None = None,
-        unflushed: bool = False,
-    ) -> None:
+    rows_affected: int = 0
+    last_insert_id: int | None = None
+    unflushed: bool = False
+
+    def __init__(self, columns: list[str], types: list[Any], rows: list[tuple[Any, ...]], lsn: int) -> None:
         self.columns = columns
         self.types = types
         self.rows = rows
         self.lsn = lsn
-        self.rows_affected = rows_affected
-        self.last_insert_id = last_insert_id
-        self.unflushed = unflushed
 
     def __iter__(self) -> Any:
         return iter(self.rows)
@@ -74,6 +66,27 @@ class Result:
     def scalar(self) -> Any:
         """Returns the first column of the first row, or None."""
         return self.rows[0][0] if self.rows else None
+
+
+class ChangeResult(Result):
+    """Result of a statement that may have changed something; apart, so that a plain read carries less."""
+
+    __slots__ = ("last_insert_id", "rows_affected", "unflushed")
+
+    def __init__(
+        self,
+        statement: Statement | None,
+        rows: list[tuple[Any, ...]],
+        lsn: int,
+        *,
+        rows_affected: int = 0,
+        last_insert_id: int | None = None,
+        unflushed: bool = False,
+    ) -> None:
+        super().__init__(statement.columns if statement else [], statement.types if statement else [], rows, lsn)
+        self.rows_affected = rows_affected
+        self.last_insert_id = last_insert_id
+        self.unflushed = unflushed
 
 
 class Session:
@@ -112,9 +125,25 @@ class Session:
         """
         view = self._workspace or self._store.durable
         statement = self._cache.get(sql)
-        if statement is None or statement.is_stale(view.schema, view.trees):
+        if (
+            statement is None
+            or statement.schema is not view.schema
+            or (statement.counts and statement.is_stale(view.schema, view.trees))
+        ):
             statement = self._database.prepare(sql, view)
-        values = self._bind(statement, params)
+        if params.__class__ is tuple and statement.positional and len(params) == len(statement.param_keys):
+            values: tuple[Any, ...] = params  # type: ignore[assignment]
+            for value in values:  # what needs no conversion needs no copy either
+                kind = value.__class__
+                if kind is int:
+                    if INT_MIN <= value <= INT_MAX:
+                        continue
+                elif kind is str or value is None:
+                    continue
+                values = self._bind(statement, params)
+                break
+        else:
+            values = self._bind(statement, params)
         run = statement.run
         if run is None:
             return self._execute_other(statement, values)
@@ -272,7 +301,14 @@ class Session:
         rows: list[tuple[Any, ...]] = []
         if statement.returning is not None:
             rows = _presented(statement.returning.run(workspace, values, given=change.rows), statement)
-        return Result(statement.columns, statement.types, rows, lsn, change.count, change.last_key, unflushed)
+        return ChangeResult(
+            statement,
+            rows,
+            lsn,
+            rows_affected=change.count,
+            last_insert_id=change.last_key,
+            unflushed=unflushed,
+        )
 
     # --- transactions ----------------------------------------------------------------------
 
@@ -303,7 +339,7 @@ class Session:
             lsn = self._store.commit(workspace)
         finally:
             self._end()
-        return Result([], [], [], lsn, unflushed=self._store.pending and bool(workspace.ops))
+        return ChangeResult(None, [], lsn, unflushed=self._store.pending and bool(workspace.ops))
 
     def rollback(self) -> None:
         """Takes back the open transaction.

@@ -32,14 +32,14 @@ class Statement:
         positional: Whether the parameters are ``?`` or ``?1 ?2 ...`` in order.
         columns, types: Result columns; empty where there are none.
         presenters: ``(column, function)`` of result columns whose Python value is not the stored one.
+        counts: Row counts that the plan of a join was made for, by table id.
         run: The compiled query of a plain SELECT, else None: the session's short way.
     """
 
     __slots__ = (
-        "_counts",
-        "_returning_run",
         "body",
         "columns",
+        "counts",
         "inserter",
         "param_keys",
         "plans",
@@ -79,7 +79,7 @@ class Statement:
         if isinstance(body, l.ExplainStatement):
             self.columns, self.types = ["plan"], [SqlType.TEXT]
             body = body.statement
-        self._counts: dict[int, int] = {}
+        self.counts: dict[int, int] = {}
         query = getattr(body, "query", None)
         if query is not None:
             self.query = self._compiled(query, count_of)
@@ -106,7 +106,7 @@ class Statement:
                 for step in block.steps:
                     if isinstance(step.source, l.TableSource):
                         table_id = step.source.table.id
-                        self._counts[table_id] = count_of(table_id)
+                        self.counts[table_id] = count_of(table_id)
             return plan_block(block, self.schema, count_of)
 
         return compile_query(query, plan, self.sql)
@@ -115,7 +115,7 @@ class Statement:
         """Whether the schema is another, or a joined table grew or shrank so much that the plan may be wrong."""
         if schema is not self.schema:
             return True
-        for table_id, count in self._counts.items():
+        for table_id, count in self.counts.items():
             now = trees[table_id].count
             if now > _REPLAN_FACTOR * count + 100 or count > _REPLAN_FACTOR * now + 100:
                 return True

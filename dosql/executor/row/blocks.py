@@ -95,8 +95,12 @@ class _BlockEmitter:
                 body.add("seen = set()")
             row = self._row([o.expr for o in block.outputs])
 
+            lone = _finds_one(plan) and not limited and block.visible == len(block.outputs)
+
             def emit(lines: Lines) -> None:
-                if block.distinct:
+                if lone:
+                    lines.add(f"return [{row}]")
+                elif block.distinct:
                     lines.add(f"row = {row}")
                     with lines.block("if row not in seen:"):
                         lines.add("seen.add(row)")
@@ -333,6 +337,14 @@ class _BlockEmitter:
         name = self._function.module.fresh("u")
         self._function.before.add(f"{name} = {code}")
         return name
+
+
+def _finds_one(plan: BlockPlan) -> bool:
+    """Whether the block can have one row only, found by its key."""
+    if len(plan.steps) != 1:
+        return False
+    path = plan.steps[0].path
+    return isinstance(path, KeyLookup) and len(path.values) == 1
 
 
 def _is_grouped(query: Query) -> bool:

@@ -1,0 +1,12 @@
+"""The RPC protocol, sans-IO: messages in, messages out, and the database behind it.
+
+Modules:
+    connection: one client: decodes requests, calls, encodes answers.
+    target: what the methods do.
+    subscription: a change stream pushed to a client.
+"""
+
+from dosql.rpc.connection import RpcConnection
+from dosql.rpc.target import Target
+
+__all__ = ["RpcConnection", "Target"]

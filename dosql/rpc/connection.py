@@ -1,0 +1,288 @@
+"""One client's end of the protocol: a message is decoded, called, and answered, without a task or a queue.
+
+Requests run in the order they come. An answer that must wait for the disk is given later, from the
+group commit's callback; answers to later requests may overtake it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from dosql.config import ServerSettings
+from dosql.engine import Session
+from dosql.errors import DosqlError, InternalError, RequestError, ResourceExhausted, TransactionError
+from dosql.rpc.subscription import Subscription
+from dosql.rpc.target import Target
+from shared_types import messages as m
+
+log = logging.getLogger("dosql.rpc")
+
+
+class RpcConnection:
+    """Protocol state of one connection.
+
+    Args:
+        target: The database.
+        send: Takes an encoded message; must not block.
+        settings: Limits.
+    """
+
+    def __init__(self, target: Target, send: Callable[[bytes], None], settings: ServerSettings) -> None:
+        self._target = target
+        self._send = send
+        self._settings = settings
+        self._session = target.database.session()
+        self._transactions: dict[str, Session] = {}
+        self._subscriptions: dict[int, Subscription] = {}
+        self._next_id = 1
+        self._paused = False
+        self._closed = False
+        target.connections += 1
+
+    # --- input -----------------------------------------------------------------------------
+
+    def receive(self, message: bytes) -> None:
+        """Takes one message; answers go to ``send``, now or later."""
+        try:
+            request = m.decode_request(message)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
+            self._fail(_id_in(message), RequestError(f"the message is not a request: {e}"))
+            return
+        try:
+            method = _METHODS.get(request.method)
+            if method is None:
+                names = ", ".join(sorted(_METHODS))
+                raise RequestError(f"there is no method {request.method!r}", hint=f"Methods: {names}")
+            decode, handler = method
+            try:
+                params = decode(request.params)
+            except (msgspec.MsgspecError, ValueError, RecursionError) as e:
+                raise RequestError(f"parameters of {request.method}: {e}") from e
+            handler(self, request.id, params)
+        except DosqlError as e:
+            self._fail(request.id, e)
+        except RecursionError:
+            self._fail(request.id, ResourceExhausted("the statement nests too deep"))
+        except MemoryError:
+            self._fail(request.id, ResourceExhausted("out of memory"))
+        except Exception as e:
+            log.exception("request %s failed", request.method)
+            self._fail(request.id, InternalError(f"{type(e).__name__}: {e}"))
+
+    def too_big(self, head: bytes) -> None:
+        """Answers a message that was over the limit and was skipped; ``head`` are its first bytes."""
+        self._fail(
+            _id_in(head),
+            ResourceExhausted(
+                f"the message is over the limit of {self._settings.message_bytes_max} bytes",
+                hint="Send less at a time, for example fewer rows in one call",
+            ),
+        )
+
+    def pause(self) -> None:
+        """The peer does not read: streams stop."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """The peer reads again."""
+        self._paused = False
+        for subscription in self._subscriptions.values():
+            subscription.wake()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the peer does not read."""
+        return self._paused
+
+    def close(self) -> None:
+        """The connection is gone: everything open is rolled back."""
+        if self._closed:
+            return
+        self._closed = True
+        self._target.connections -= 1
+        self._session.close()
+        for session in self._transactions.values():
+            session.close()
+        for subscription in self._subscriptions.values():
+            subscription.close()
+
+    # --- output ----------------------------------------------------------------------------
+
+    def push(self, subscription_id: int, event: Any) -> None:
+        """Sends an event of a subscription."""
+        self._send(m.encode(m.Push(subscription_id, event)))
+
+    def _answer(self, request_id: int, result: Any) -> None:
+        if not self._closed:
+            self._send(m.encode(m.Response(request_id, result)))
+
+    def _fail(self, request_id: int, error: DosqlError) -> None:
+        if not self._closed:
+            self._send(m.encode(m.Response(request_id, error=m.WireError.of(error))))
+
+    def _answer_durably(self, request_id: int, result: Any) -> None:
+        def done(error: DosqlError | None) -> None:
+            if error is None:
+                self._answer(request_id, result)
+            else:
+                self._fail(request_id, error)
+
+        self._target.commits.wait(done)
+
+    # --- methods ---------------------------------------------------------------------------
+
+    def _session_of(self, transaction_id: str | None) -> Session:
+        if transaction_id is None:
+            return self._session
+        session = self._transactions.get(transaction_id)
+        if session is None:
+            raise TransactionError(
+                f"there is no transaction {transaction_id} on this connection", code="TRANSACTION_NOT_FOUND"
+            )
+        return session
+
+    def _query(self, request_id: int, params: m.QueryParams) -> None:
+        started = time.perf_counter()
+        session = self._session_of(params.transaction_id)
+        values = params.params if params.named_params is None else params.named_params
+        result = session.execute(params.sql, () if values is None else _frozen(values))
+        answer = self._target.query_result(result, session, started, params.limit, params.offset)
+        if result.unflushed:
+            self._answer_durably(request_id, answer)
+        else:
+            self._answer(request_id, answer)
+
+    def _execute(self, request_id: int, params: m.ExecuteParams) -> None:
+        started = time.perf_counter()
+        session = self._session_of(params.transaction_id)
+        if params.param_sets is not None:
+            if params.params or params.named_params:
+                raise RequestError("give params or paramSets, not both")
+            result = session.execute_many(params.sql, params.param_sets)
+        else:
+            values = params.params if params.named_params is None else params.named_params
+            result = session.execute(params.sql, () if values is None else _frozen(values))
+        answer = self._target.query_result(result, session, started)
+        if result.unflushed:
+            self._answer_durably(request_id, answer)
+        else:
+            self._answer(request_id, answer)
+
+    def _batch(self, request_id: int, params: m.BatchParams) -> None:
+        result, unflushed = self._target.batch(params, self._session_of(params.transaction_id))
+        if unflushed:
+            self._answer_durably(request_id, result)
+        else:
+            self._answer(request_id, result)
+
+    def _begin(self, request_id: int, params: m.BeginParams) -> None:
+        if len(self._transactions) >= self._settings.transactions_per_connection_max:
+            raise ResourceExhausted(
+                f"{len(self._transactions)} transactions are open on this connection, which is the limit",
+                hint="Commit or roll back some",
+            )
+        session = self._target.database.session()
+        start_lsn = session.begin(read_only=params.read_only)
+        tx_id = f"tx-{self._target.next_number()}"
+        self._transactions[tx_id] = session
+        self._answer(request_id, m.BeginResult(tx_id, start_lsn))
+
+    def _commit(self, request_id: int, params: m.EndParams) -> None:
+        session = self._session_of(params.tx_id)
+        del self._transactions[params.tx_id]
+        result = session.commit()
+        answer = m.EndResult(True, result.lsn)
+        if result.unflushed:
+            self._answer_durably(request_id, answer)
+        else:
+            self._answer(request_id, answer)
+
+    def _rollback(self, request_id: int, params: m.EndParams) -> None:
+        session = self._session_of(params.tx_id)
+        del self._transactions[params.tx_id]
+        session.rollback()
+        self._answer(request_id, m.EndResult(True, self._target.database.store.durable.lsn))
+
+    def _get_schema(self, request_id: int, params: m.SchemaParams) -> None:
+        self._answer(request_id, self._target.schema(params.tables))
+
+    def _ping(self, request_id: int, params: m.NoParams) -> None:
+        self._answer(request_id, self._target.ping())
+
+    def _get_stats(self, request_id: int, params: m.NoParams) -> None:
+        self._answer(request_id, self._target.stats())
+
+    def _subscribe(self, request_id: int, params: m.SubscribeParams) -> None:
+        if len(self._subscriptions) >= self._settings.subscriptions_per_connection_max:
+            raise ResourceExhausted(
+                f"{len(self._subscriptions)} subscriptions are open on this connection, which is the limit"
+            )
+        number = self._next_id
+        self._next_id += 1
+        subscription = Subscription(self._target, self, number, params)
+        self._subscriptions[number] = subscription
+
+        def started(error: DosqlError | None) -> None:
+            if error is not None:
+                self._fail(request_id, error)
+                return
+            self._answer(request_id, subscription.opened())
+            subscription.wake()
+
+        self._target.commits.wait(started)  # a new slot is durable before its reader relies on it
+
+    def _subscription(self, number: int) -> Subscription:
+        subscription = self._subscriptions.get(number)
+        if subscription is None:
+            raise RequestError(f"there is no subscription {number} on this connection", code="SUBSCRIPTION_ERROR")
+        return subscription
+
+    def _ack(self, request_id: int, params: m.AckParams) -> None:
+        self._subscription(params.subscription_id).acknowledge(params.lsn)
+        self._answer(request_id, m.EndResult(True, params.lsn))
+
+    def _unsubscribe(self, request_id: int, params: m.UnsubscribeParams) -> None:
+        subscription = self._subscription(params.subscription_id)
+        del self._subscriptions[params.subscription_id]
+        subscription.close(drop_slot=params.drop_slot)
+        self._answer(request_id, m.EndResult(True, subscription.lsn))
+
+
+_Handler = Callable[[RpcConnection, int, Any], None]
+
+_METHODS: dict[str, tuple[Callable[[bytes | msgspec.Raw], Any], _Handler]] = {
+    "query": (m.decoder(m.QueryParams), RpcConnection._query),
+    "execute": (m.decoder(m.ExecuteParams), RpcConnection._execute),
+    "batch": (m.decoder(m.BatchParams), RpcConnection._batch),
+    "begin": (m.decoder(m.BeginParams), RpcConnection._begin),
+    "commit": (m.decoder(m.EndParams), RpcConnection._commit),
+    "rollback": (m.decoder(m.EndParams), RpcConnection._rollback),
+    "getSchema": (m.decoder(m.SchemaParams), RpcConnection._get_schema),
+    "ping": (m.decoder(m.NoParams), RpcConnection._ping),
+    "getStats": (m.decoder(m.NoParams), RpcConnection._get_stats),
+    "subscribeCDC": (m.decoder(m.SubscribeParams), RpcConnection._subscribe),
+    "ackCDC": (m.decoder(m.AckParams), RpcConnection._ack),
+    "unsubscribeCDC": (m.decoder(m.UnsubscribeParams), RpcConnection._unsubscribe),
+}
+
+
+def _frozen(values: Any) -> Any:
+    return tuple(values) if isinstance(values, list) else values
+
+
+def _id_in(message: bytes) -> int:
+    """Returns the id a broken or cut message begins with, or -1."""
+    # {"id": n, ...}: a map header, the text "id", then the number.
+    if len(message) > 5 and message[0] & 0xF0 == 0x80 and message[1:4] == b"\xa2id":
+        head = message[4:13]
+        width = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}.get(head[0])
+        if head[0] < 0x80:
+            return head[0]
+        if width is not None:
+            return int.from_bytes(head[1 : 1 + width], "big")
+    return -1

@@ -1,0 +1,156 @@
+"""What the protocol's methods do with the database, apart from connections."""
+
+from __future__ import annotations
+
+import time
+from datetime import date
+from typing import Any
+
+from dosql.engine import Database, Result, Session
+from dosql.engine.group_commit import GroupCommit
+from dosql.errors import DosqlError, RequestError, StorageError
+from dosql.types.sqltypes import TEMPORAL_TYPES
+from shared_types import messages as m
+from shared_types.values import to_wire
+
+
+class Target:
+    """The database as the protocol sees it; shared by all connections."""
+
+    def __init__(self, database: Database, commits: GroupCommit) -> None:
+        self.database = database
+        self.commits = commits
+        self.connections = 0
+        self.active_slots: dict[str, object] = {}
+        self._number = 0
+
+    def next_number(self) -> int:
+        """Returns a number that this process has not used yet."""
+        self._number += 1
+        return self._number
+
+    def query_result(
+        self, result: Result, session: Session, started: float, limit: int | None = None, offset: int | None = None
+    ) -> m.QueryResult:
+        """Returns the wire form of a result, or of a window of its rows."""
+        rows = result.rows
+        count = len(rows)
+        more = False
+        if limit is not None or offset:
+            start = offset or 0
+            if start < 0 or (limit is not None and limit < 0):
+                raise RequestError("limit and offset must not be negative")
+            stop = count if limit is None else start + limit
+            rows, more = rows[start:stop], stop < count
+        if rows and not TEMPORAL_TYPES.isdisjoint(result.types):
+            rows = [tuple([to_wire(v) if isinstance(v, date) else v for v in row]) for row in rows]
+        return m.QueryResult(
+            result.columns,
+            result.types,
+            rows,
+            len(rows),
+            result.lsn,
+            (time.perf_counter() - started) * 1000,
+            more,
+            result.rows_affected,
+            result.last_insert_id,
+            session.in_transaction,
+        )
+
+    def batch(self, params: m.BatchParams, session: Session) -> tuple[m.BatchResult, bool]:
+        """Runs a batch; returns the result, and whether it must wait for the disk."""
+        started = time.perf_counter()
+        own = params.atomic and not session.in_transaction
+        if own:
+            session.begin()
+        entries: list[m.BatchEntry] = []
+        failed = False
+        unflushed = False
+        for i, item in enumerate(params.queries):
+            if failed and not params.continue_on_error:
+                entries.append(m.BatchEntry(i, error=m.WireError("SKIPPED", "a statement before it failed")))
+                continue
+            values: Any = item.params if item.named_params is None else item.named_params
+            begun = time.perf_counter()
+            try:
+                result = session.execute(item.sql, () if values is None else values)
+                unflushed |= result.unflushed
+                entries.append(m.BatchEntry(i, self.query_result(result, session, begun)))
+            except DosqlError as e:
+                failed = True
+                entries.append(m.BatchEntry(i, error=m.WireError.of(e)))
+                if own:  # atomic: the rest cannot change the outcome
+                    params.continue_on_error = False
+        lsn = self.database.store.durable.lsn
+        if own and session.in_transaction:
+            if failed:
+                session.rollback()
+                for entry in entries:
+                    entry.result = None
+                    entry.error = entry.error or m.WireError("TRANSACTION_ABORTED", "the batch was rolled back")
+            else:
+                end = session.commit()
+                unflushed, lsn = end.unflushed, end.lsn
+        errors = sum(e.error is not None for e in entries)
+        elapsed = (time.perf_counter() - started) * 1000
+        return m.BatchResult(entries, len(entries) - errors, errors, elapsed, lsn), unflushed
+
+    def schema(self, names: list[str] | None) -> m.SchemaResult:
+        """Returns descriptions of the tables."""
+        snapshot = self.database.store.durable
+        wanted = None if names is None else {n.lower() for n in names}
+        tables = []
+        for table in snapshot.schema.tables:
+            if wanted is not None and table.name.lower() not in wanted:
+                continue
+            columns = [
+                m.ColumnInfo(
+                    c.name,
+                    c.declared or c.type.value,
+                    c.nullable,
+                    i in table.primary_key,
+                    c.default_now or (None if c.default is None else repr(c.default)),
+                )
+                for i, c in enumerate(table.columns)
+            ]
+            indexes = [
+                m.IndexInfo(i.name, [table.columns[c].name for c in i.columns], i.unique)
+                for i in snapshot.schema.indexes_of(table.id)
+            ]
+            tables.append(m.TableInfo(table.id, table.name, columns, indexes, snapshot.trees[table.id].count))
+        return m.SchemaResult(tables, snapshot.schema.version, self.database.store.name)
+
+    def ping(self) -> m.PingResult:
+        """Returns the present LSN and time."""
+        return m.PingResult(True, self.database.store.durable.lsn, time.time_ns() // 1000)
+
+    def stats(self) -> m.StatsResult:
+        """Returns figures of the server."""
+        store = self.database.store
+        durable = store.durable
+        slots = [
+            m.SlotInfo(name, lsn, name in self.active_slots) for name, lsn in sorted(store.slots.positions().items())
+        ]
+        return m.StatsResult(
+            store.name,
+            store.database_id.hex(),
+            durable.lsn,
+            store.checkpoint_lsn,
+            store.wal_bytes,
+            len(durable.schema.tables),
+            sum(durable.trees[t.id].count for t in durable.schema.tables),
+            store.open_transactions,
+            self.connections,
+            store.commits,
+            store.syncs,
+            store.failure is not None,
+            slots,
+        )
+
+    def record(self, payload: bytes) -> None:
+        """Writes a record beside the transactions, as far as the log takes writes."""
+        try:
+            self.database.store.append_record(payload)
+        except StorageError:
+            return  # read-only: the position is lost at the end, which only makes its reader read again
+        self.commits.wait(lambda error: None)
