@@ -292,10 +292,10 @@ class RawResponse(msgspec.Struct):
     """What a client decodes first; exactly one field group is set."""
 
     id: int | None = None
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = msgspec.Raw()
     error: WireError | None = None
     sub: int | None = None
-    event: msgspec.Raw | None = None
+    event: msgspec.Raw = msgspec.Raw()
 
 
 class Push(msgspec.Struct):

@@ -84,7 +84,7 @@ class BlockingConnection:
             raise ConnectionLost(f"the connection was lost: {e.strerror or e}") from e
         if answer.error is not None:
             raise answer.error.exception()
-        return decode(answer.result or msgspec.Raw(b"\xc0"))
+        return decode(answer.result)
 
     def close(self) -> None:
         """Closes the connection; what is open is rolled back."""

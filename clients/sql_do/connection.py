@@ -170,7 +170,6 @@ class Connection(asyncio.Protocol):
             self._fail(ConnectionLost(f"the server sent something that is no answer: {e}"))
             return
         if answer.sub is not None:
-            assert answer.event is not None
             receiver = self._streams.get(answer.sub)
             if receiver is None:
                 self._early.setdefault(answer.sub, []).append(answer.event)
@@ -189,7 +188,7 @@ class Connection(asyncio.Protocol):
             future.set_result(None)
         else:
             try:
-                future.set_result(decode(answer.result or msgspec.Raw(b"\xc0")))
+                future.set_result(decode(answer.result))
             except (msgspec.MsgspecError, ValueError) as e:
                 future.set_exception(RequestError(f"the answer cannot be read: {e}"))
 

@@ -1,0 +1,230 @@
+"""The lake's tables of one namespace, and flushes into them."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from dolake.catalog import Pointers, Swap
+from dolake.catalog.warehouse import remove_files, sync_files
+from dolake.tables.changelog import ChangeBuffer, Changelog
+from dolake.tables.commit import LakeTable, Staged, load, stage_table
+from dolake.tables.mirror import Mirror, RowBuffer
+from dolake.tables.schemas import changelog_schema, mirror_schema
+from shared_types import changes as c
+
+log = logging.getLogger("dolake.ingest")
+
+CHANGELOG_SUFFIX = "__changelog"
+
+
+@dataclass(slots=True)
+class TableBuffer:
+    """What waits for one table. ``dropped`` and ``created`` frame what happened to the table itself."""
+
+    shape: c.TableShape
+    rows: RowBuffer
+    changes: ChangeBuffer
+    created: bool = False
+    dropped: bool = False
+
+
+@dataclass(slots=True)
+class Buffer:
+    """What waits for a flush; ``lsn`` is the last whole transaction in it."""
+
+    lsn: int = 0
+    count: int = 0
+    tables: dict[int, TableBuffer] = field(default_factory=dict)
+
+    def table(self, shape: c.TableShape) -> TableBuffer:
+        """Returns the buffer of a table."""
+        found = self.tables.get(shape.id)
+        if found is None:
+            found = self.tables[shape.id] = TableBuffer(shape, RowBuffer(shape), ChangeBuffer(shape))
+        return found
+
+    def apply(self, shapes: dict[int, c.TableShape], lsn: int, time_us: int, tx_id: int, op: list[Any]) -> None:
+        """Adds one operation of a transaction."""
+        kind = op[0]
+        self.count += c.rows_in(op)
+        if kind == c.OP_CREATE_TABLE:
+            shape: c.TableShape = op[1]
+            self.table(shape).created = True
+            return
+        buffer = self.table(shapes[op[1]])
+        if kind == c.OP_DROP_TABLE:
+            buffer.dropped = True
+            buffer.rows = RowBuffer(buffer.shape)
+        elif kind == c.OP_INSERT_MANY:
+            keys, columns = op[2], op[3]
+            buffer.rows.put_many(keys, columns)
+            buffer.changes.put_many(range(lsn, lsn + len(keys)), time_us, "insert", keys, tx_id, columns)
+        elif kind == c.OP_INSERT:
+            buffer.rows.put(op[2], op[4], replaces=False)
+            buffer.changes.put(lsn, time_us, "insert", op[2], tx_id, op[4])
+        elif kind == c.OP_UPDATE:
+            buffer.rows.put(op[2], op[4], replaces=True)
+            buffer.changes.put(lsn, time_us, "update", op[2], tx_id, op[4])
+        else:
+            buffer.rows.delete(op[2])
+            buffer.changes.put(lsn, time_us, "delete", op[2], tx_id, op[3])
+
+    def apply_snapshot(self, shape: c.TableShape, lsn: int, keys: list[int], columns: list[list[Any]]) -> None:
+        """Adds rows of the initial snapshot."""
+        buffer = self.table(shape)
+        self.count += len(keys)
+        buffer.rows.put_many(keys, columns)
+        buffer.changes.put_many([lsn] * len(keys), None, "read", keys, None, columns)
+
+
+class Lake:
+    """Mirrors and changelogs of one source.
+
+    Args:
+        pointers: The catalog's store.
+        warehouse: ``file://`` location of all tables.
+        namespace: The source database's name.
+        shard: The source's name in snapshot summaries.
+    """
+
+    def __init__(self, pointers: Pointers, warehouse: str, namespace: str, shard: str) -> None:
+        self._pointers = pointers
+        self._warehouse = warehouse
+        self._namespace = namespace
+        self._shard = shard
+        self._mirrors: dict[int, Mirror] = {}
+        self._changelogs: dict[int, Changelog] = {}
+        pointers.create_namespace(namespace)
+
+    @property
+    def lsn_property(self) -> str:
+        """Key of the position in a snapshot's summary."""
+        return f"dolake.lsn.{self._shard}"
+
+    def position(self) -> int | None:
+        """Returns the highest LSN that the tables' own summaries tell, None if none tells one."""
+        found: list[int] = []
+        for name in self._pointers.tables(self._namespace):
+            table = self._load(name)
+            snapshot = table.metadata.current_snapshot() if table else None
+            value = snapshot.summary.get(self.lsn_property) if snapshot and snapshot.summary else None
+            if value is not None:
+                found.append(int(value))
+        return max(found, default=None)
+
+    def reset(self) -> None:
+        """Drops the mirrors: a snapshot of the source will make them anew. Changelogs stay."""
+        swaps = []
+        for name in self._pointers.tables(self._namespace):
+            if CHANGELOG_SUFFIX not in name:
+                swaps.append(Swap(self._namespace, name, self._pointers.location(self._namespace, name), None))
+        self._pointers.forget_source(self._shard)
+        self._pointers.swap(swaps)
+        self._mirrors.clear()
+        self._changelogs.clear()
+
+    def flush(self, buffer: Buffer, database_id: str, *, final: bool = True) -> int:
+        """Writes a buffer: files, metadata, then all pointers at once.
+
+        Args:
+            buffer: Ends at the end of a transaction (invariant 1).
+            database_id: The source's history.
+            final: Whether the position moves too; not in the middle of a snapshot.
+
+        Returns:
+            Number of tables committed.
+
+        Raises:
+            OSError: The disk refused. Nothing is current that was not before.
+            CatalogConflict: Someone else moved a pointer.
+        """
+        properties = {self.lsn_property: str(buffer.lsn)} if final else {}
+        swaps: list[Swap] = []
+        staged: list[tuple[Mirror | Changelog, Staged]] = []
+        files: list[str] = []
+        dropped: list[int] = []
+        for table_id, waiting in buffer.tables.items():
+            if waiting.dropped:
+                dropped.append(table_id)
+                old = self._pointers.location(self._namespace, waiting.shape.name)
+                if old is not None and not waiting.created:
+                    swaps.append(Swap(self._namespace, waiting.shape.name, old, None))
+            else:
+                mirror, old = self._mirror(waiting, swaps, files)
+                staged.append((mirror, mirror.stage(waiting.rows, properties)))
+                self._point(swaps, staged[-1][1], old)
+            if waiting.changes.lsns:
+                changelog, old = self._changelog(waiting.shape, swaps, files)
+                staged.append((changelog, changelog.stage(waiting.changes, properties)))
+                self._point(swaps, staged[-1][1], old)
+        for _, result in staged:
+            files += result.files
+        sync_files(files)
+        position = (self._shard, database_id, buffer.lsn) if final else None
+        self._pointers.swap(swaps, position)  # Invariant 2.
+        for table, result in staged:
+            table.committed(result.table)
+            if isinstance(table, Mirror):
+                self._mirrors[table.shape.id] = table
+            else:
+                self._changelogs[table.shape.id] = table
+            remove_files(result.obsolete)
+        for table_id in dropped:
+            self._mirrors.pop(table_id, None)
+            self._changelogs.pop(table_id, None)
+        return len(staged)
+
+    def _point(self, swaps: list[Swap], result: Staged, old: str | None) -> None:
+        table = result.table
+        swaps.append(Swap(table.namespace, table.name, old, table.metadata_location))
+
+    def _mirror(self, waiting: TableBuffer, swaps: list[Swap], files: list[str]) -> tuple[Mirror, str | None]:
+        """Returns a table's mirror and the pointer it has now; a new one if there is none."""
+        shape = waiting.shape
+        known = self._mirrors.get(shape.id)
+        if known is not None:
+            return known, known.table.metadata_location
+        found = None if waiting.created else self._load(shape.name)
+        if found is not None:
+            return Mirror(shape, found), found.metadata_location
+        made = stage_table(self._namespace, shape.name, self._location(shape.name), mirror_schema(shape))
+        files += made.files
+        return Mirror(shape, made.table), self._taken(shape.name, swaps)
+
+    def _taken(self, name: str, swaps: list[Swap]) -> str | None:
+        """Returns the pointer that a new table of this name replaces; one dropped in this flush is none."""
+        if any(s.name == name and s.new is None for s in swaps):
+            return None
+        return self._pointers.location(self._namespace, name)
+
+    def _changelog(self, shape: c.TableShape, swaps: list[Swap], files: list[str]) -> tuple[Changelog, str | None]:
+        known = self._changelogs.get(shape.id)
+        if known is not None:
+            return known, known.table.metadata_location
+        name = shape.name + CHANGELOG_SUFFIX
+        schema = changelog_schema(shape)
+        earlier = self._load(name)
+        if earlier is not None:
+            if earlier.metadata.schema().as_struct() == schema.as_struct():
+                return Changelog(shape, earlier), earlier.metadata_location
+            # The table was dropped and made anew with other columns: its old history keeps another name.
+            kept = f"{name}_until_{uuid.uuid4().hex[:8]}"
+            swaps.append(Swap(self._namespace, name, earlier.metadata_location, None))
+            swaps.append(Swap(self._namespace, kept, None, earlier.metadata_location))
+            log.warning("changelog of %s has other columns now; the old one is %s", shape.name, kept)
+        made = stage_table(self._namespace, name, self._location(name), schema)
+        files += made.files
+        return Changelog(shape, made.table), None
+
+    def _load(self, name: str) -> LakeTable | None:
+        location = self._pointers.location(self._namespace, name)
+        return None if location is None else load(self._namespace, name, location)
+
+    def _location(self, name: str) -> str:
+        safe = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+        return f"{self._warehouse}/{quote(self._namespace)}/{safe}-{uuid.uuid4().hex[:12]}"

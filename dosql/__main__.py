@@ -1,0 +1,5 @@
+"""``python -m dosql``."""
+
+from dosql.cli import main
+
+main()
