@@ -13,7 +13,7 @@ ending               read as
 
 from __future__ import annotations
 
-import io
+
 import zipfile
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def _unpacked(path: Path, packed: str) -> pa.NativeFile:
             names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX")]
             if len(names) != 1:
                 raise zipfile.BadZipFile(f"the archive holds {len(names)} files, not one")
-            return pa.PythonFile(io.BytesIO(archive.read(names[0])))
+            return pa.BufferReader(archive.read(names[0]))
     compression = _COMPRESSIONS.get(packed)
     if compression is None:
         return pa.OSFile(str(path))

@@ -61,7 +61,7 @@ def run_up(data: Path, listen: str, catalog_listen: str, database: str) -> int:
         catalog = lake.wait_ready(lambda: stopping)
         if catalog is None:
             return 0 if stopping else 1
-        _say_hello(data, url, catalog)
+        _say_hello(data, url, catalog, database)
         while not stopping:
             for child in children:
                 code = child.process.poll()
@@ -97,7 +97,7 @@ def _wait_for_port(address: str) -> None:
             time.sleep(0.1)
 
 
-def _say_hello(data: Path, url: str, catalog: str) -> None:
+def _say_hello(data: Path, url: str, catalog: str, database: str) -> None:
     to = "" if url.endswith(":8765") else f" --to {url}"
     click.echo(
         f"""\
@@ -109,8 +109,9 @@ Try next, in another terminal:
   dosql sql "SELECT origin, count(*) FROM flights GROUP BY origin"{to}
   dosql shell{to}
 In DuckDB, with its iceberg extension:
-  ATTACH 'main' AS lake (TYPE iceberg, ENDPOINT '{catalog}', AUTHORIZATION_TYPE 'none');
-  SELECT count(*) FROM lake.main.flights;
+  ATTACH '{database}' AS lake
+    (TYPE iceberg, ENDPOINT '{catalog}', AUTHORIZATION_TYPE 'none', DEFAULT_SCHEMA '{database}');
+  SELECT count(*) FROM lake.{database}.flights;
 Ctrl-C stops everything."""
     )
     sys.stdout.flush()
