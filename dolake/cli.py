@@ -19,9 +19,24 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--source", "sources", multiple=True, required=True, metavar="ws://HOST:PORT", help="A DoSQL server. May be given several times.")
-@click.option("--warehouse", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the tables.")
-@click.option("--listen", default="127.0.0.1:8181", show_default=True, metavar="HOST:PORT", help="Where the Iceberg REST catalog listens.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    required=True,
+    metavar="ws://HOST:PORT",
+    help="A DoSQL server. May be given several times.",
+)
+@click.option(
+    "--warehouse", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the tables."
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1:8181",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where the Iceberg REST catalog listens.",
+)
 @click.option("--flush-age", default=1.0, show_default=True, metavar="SECONDS", help="Longest time a change waits.")
 @click.option("--flush-rows", default=200_000, show_default=True, help="Rows after which a flush begins at once.")
 @click.option("--parent-fd", type=int, hidden=True)
@@ -39,7 +54,9 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     host, _, port = listen.rpartition(":")
     if host.strip("[]") not in ("127.0.0.1", "localhost", "::1") or not port.isdigit():
-        raise click.BadParameter("the catalog has no access control yet: give a loopback HOST:PORT", param_hint="--listen")
+        raise click.BadParameter(
+            "the catalog has no access control yet: give a loopback HOST:PORT", param_hint="--listen"
+        )
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -53,7 +70,9 @@ def serve(
         click.echo(url if announce else f"catalog listens on {url}", err=not announce)
         sys.stdout.flush()
 
-    run_server(sources, warehouse, sock, FlushLimits(rows=flush_rows, age_s=flush_age), ready=ready, parent_fd=parent_fd)
+    run_server(
+        sources, warehouse, sock, FlushLimits(rows=flush_rows, age_s=flush_age), ready=ready, parent_fd=parent_fd
+    )
 
 
 def main() -> None:

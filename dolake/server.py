@@ -52,9 +52,7 @@ async def _run(
     workers = [SourceWorker(url, pointers, warehouse.resolve().as_uri(), limits) for url in sources]
 
     def health() -> tuple[dict[str, Any], bool]:
-        body = [
-            {"url": w.url, "state": w.state, "lsn": w.lsn, "flushes": w.flushes, "error": w.error} for w in workers
-        ]
+        body = [{"url": w.url, "state": w.state, "lsn": w.lsn, "flushes": w.flushes, "error": w.error} for w in workers]
         well = all(w.state == "streaming" for w in workers)
         return {"status": "ok" if well else "degraded", "sources": body}, well
 

@@ -13,7 +13,6 @@ ending               read as
 
 from __future__ import annotations
 
-
 import zipfile
 from pathlib import Path
 
@@ -75,7 +74,20 @@ def _unpacked(path: Path, packed: str) -> pa.NativeFile:
 
 def _read_csv(source: pa.NativeFile, delimiter: str, nulls: list[str]) -> pa.Table:
     convert = pa_csv.ConvertOptions(
-        null_values=list(dict.fromkeys([*nulls, *(["",] if nulls else _NUMERIC_NULLS)])),
+        null_values=list(
+            dict.fromkeys(
+                [
+                    *nulls,
+                    *(
+                        [
+                            "",
+                        ]
+                        if nulls
+                        else _NUMERIC_NULLS
+                    ),
+                ]
+            )
+        ),
         strings_can_be_null=bool(nulls),
         quoted_strings_can_be_null=False,
     )

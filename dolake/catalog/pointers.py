@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS format (version INTEGER NOT NULL);
@@ -71,9 +71,7 @@ class Pointers:
 
     def location(self, namespace: str, name: str) -> str | None:
         """Returns where a table's metadata lies, None if there is no such table."""
-        rows = self._rows(
-            "SELECT metadata_location FROM tables WHERE namespace = ? AND name = ?", (namespace, name)
-        )
+        rows = self._rows("SELECT metadata_location FROM tables WHERE namespace = ? AND name = ?", (namespace, name))
         return rows[0][0] if rows else None
 
     def swap(self, swaps: Sequence[Swap], position: tuple[str, str, int] | None = None) -> None:
@@ -119,7 +117,7 @@ class Pointers:
     def source(self, shard: str) -> tuple[str, int] | None:
         """Returns database id and LSN of a source that was read before, else None."""
         rows = self._rows("SELECT database_id, lsn FROM sources WHERE shard = ?", (shard,))
-        return (rows[0][0], rows[0][1]) if rows else None
+        return (str(rows[0][0]), int(rows[0][1])) if rows else None
 
     def forget_source(self, shard: str) -> None:
         """Forgets how far a source was read, so that it starts with a snapshot."""
@@ -130,6 +128,6 @@ class Pointers:
         with self._lock:
             self._db.close()
 
-    def _rows(self, sql: str, params: Sequence[object] = ()) -> list[tuple[str, ...]] | list[tuple[str, int]]:
+    def _rows(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
             return self._db.execute(sql, params).fetchall()

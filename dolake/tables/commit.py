@@ -93,7 +93,7 @@ def stage_rows(
     updates, _ = producer._commit()
     expired = table.metadata.snapshots[: max(0, len(table.metadata.snapshots) + 1 - SNAPSHOTS_KEPT)]
     if expired:
-        updates = (*updates, RemoveSnapshotsUpdate(snapshot_ids=[s.snapshot_id for s in expired]))
+        updates = (*updates, RemoveSnapshotsUpdate.model_validate({"snapshot-ids": [s.snapshot_id for s in expired]}))
     metadata = update_table_metadata(table.metadata, updates, metadata_location=table.metadata_location)
     number = int(table.metadata_location.rsplit("/", 1)[1].split("-", 1)[0]) + 1
     place = load_location_provider(metadata.location, metadata.properties).new_table_metadata_file_location(number)

@@ -77,7 +77,9 @@ def mirror_schema(shape: TableShape) -> Schema:
 def changelog_schema(shape: TableShape) -> Schema:
     """Returns the Iceberg schema of a table's changelog: what happened, then the row."""
     types: list[PrimitiveType] = [LongType(), TimestamptzType(), StringType(), LongType(), LongType()]
-    fields = [NestedField(i, n, t, required=False) for i, (n, t) in enumerate(zip(CHANGE_COLUMNS, types, strict=True), 1)]
+    fields = [
+        NestedField(i, n, t, required=False) for i, (n, t) in enumerate(zip(CHANGE_COLUMNS, types, strict=True), 1)
+    ]
     first = len(fields) + 1
     fields += [
         NestedField(first + i, column.name, _ICEBERG[column.type], required=False)

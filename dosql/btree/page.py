@@ -75,6 +75,7 @@ def _read_keys(data: memoryview, at: int, count: int, key_kind: str) -> tuple[An
 
 
 def _encode_column(column: Any, kind: str) -> bytes:
+    form: str
     if type(column) is array:
         form, body = column.typecode, column.tobytes()
     elif kind in "qd":

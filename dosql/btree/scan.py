@@ -24,7 +24,7 @@ def get(root: Node, key: Any) -> tuple[Leaf, int] | None:
 def leaves(root: Node) -> Iterator[Leaf]:
     """Yields all leaves in key order."""
     if root.children is None:
-        yield root  # type: ignore[misc]
+        yield root
         return
     stack = [iter(root.children)]
     while stack:

@@ -43,9 +43,19 @@ def cli() -> None:
 
 
 @cli.command(context_settings=_CONTEXT)
-@click.option("--data", default="./dosql-data", show_default=True, metavar="DIR", help="Folder of the database and the lake.")
-@click.option("--listen", default="127.0.0.1:8765", show_default=True, metavar="HOST:PORT", help="Where the SQL server listens.")
-@click.option("--catalog-listen", default="127.0.0.1:8181", show_default=True, metavar="HOST:PORT", help="Where the Iceberg REST catalog listens.")
+@click.option(
+    "--data", default="./dosql-data", show_default=True, metavar="DIR", help="Folder of the database and the lake."
+)
+@click.option(
+    "--listen", default="127.0.0.1:8765", show_default=True, metavar="HOST:PORT", help="Where the SQL server listens."
+)
+@click.option(
+    "--catalog-listen",
+    default="127.0.0.1:8181",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where the Iceberg REST catalog listens.",
+)
 @click.option("--database", default="main", show_default=True, help="Name of a new database; the lake's namespace.")
 def up(data: str, listen: str, catalog_listen: str, database: str) -> None:
     """Start the SQL server, the lake and the catalog; Ctrl-C stops all of them.
@@ -75,7 +85,9 @@ def serve(data: str, listen: str, database: str, parent_fd: int | None, announce
 @click.argument("text")
 @to_option
 @data_option
-@click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True, help="How rows are printed.")
+@click.option(
+    "--format", "style", type=click.Choice(FORMATS), default="table", show_default=True, help="How rows are printed."
+)
 def sql(text: str, to: str | None, data: str | None, style: str) -> None:
     """Run TEXT, one or several statements with semicolons between.
 
@@ -107,7 +119,9 @@ def shell(to: str | None, data: str | None) -> None:
 @cli.command("import", context_settings=_CONTEXT)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--table", required=True, metavar="NAME", help="Table to load into; made from the file's columns if new.")
-@click.option("--null", "nulls", multiple=True, metavar="TEXT", help="Text that means NULL in a CSV file, besides the empty one.")
+@click.option(
+    "--null", "nulls", multiple=True, metavar="TEXT", help="Text that means NULL in a CSV file, besides the empty one."
+)
 @to_option
 @data_option
 def import_(file: Path, table: str, nulls: tuple[str, ...], to: str | None, data: str | None) -> None:

@@ -34,9 +34,7 @@ async def run_shell(to: str | None, data: str | None) -> None:
                 await shell.statement(statement)
             return
         click.echo(f"DoSQL shell on {data or to or DEFAULT_URL}. .help tells more, .quit leaves.", err=True)
-        session: PromptSession[str] = PromptSession(
-            history=InMemoryHistory(), auto_suggest=AutoSuggestFromHistory()
-        )
+        session: PromptSession[str] = PromptSession(history=InMemoryHistory(), auto_suggest=AutoSuggestFromHistory())
         await shell.loop(session)
 
 

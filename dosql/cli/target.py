@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import dosql
 import sql_do
+
+import dosql
 from dosql.errors import RequestError
 
 DEFAULT_URL = "ws://127.0.0.1:8765"

@@ -46,9 +46,7 @@ def run_up(data: Path, listen: str, catalog_listen: str, database: str) -> int:
         signal.signal(number, stop)
     children: list[_Child] = []
     try:
-        server = _Child(
-            "dosql", ["serve", "--data", str(data / "db"), "--listen", listen, "--database", database]
-        )
+        server = _Child("dosql", ["serve", "--data", str(data / "db"), "--listen", listen, "--database", database])
         children.append(server)
         url = server.wait_ready(lambda: stopping)
         if url is None:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
+from sql_do import BlockingConnection
+
 from dosql.config import StoreSettings
 from dosql.dbapi.cursor import Cursor
 from dosql.dbapi.exceptions import InterfaceError, translated
 from dosql.engine import Database, Session
 from dosql.errors import DosqlError
-from sql_do import BlockingConnection
 
 
 class Answer(Protocol):
@@ -29,7 +30,9 @@ class Answer(Protocol):
 class Backend(Protocol):
     """What connections need of a database. Raises DosqlError."""
 
-    in_transaction: bool
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
 
     def execute(self, sql: str, params: Any) -> tuple[Any, list[str]]:
         """Runs a statement; returns the answer and the types of its columns."""

@@ -26,7 +26,9 @@ class Database:
         self.statements: dict[str, Statement] = {}
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], settings: StoreSettings | None = None, *, name: str = "main") -> Database:
+    def open(
+        cls, path: str | os.PathLike[str], settings: StoreSettings | None = None, *, name: str = "main"
+    ) -> Database:
         """Opens the folder ``path``, made if it does not exist; ``:memory:`` is a database in memory.
 
         Raises:

@@ -16,7 +16,6 @@ import asyncio
 import os
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
 
 from dosql.config import StoreSettings
 from dosql.engine.database import Database

@@ -132,7 +132,7 @@ class Session:
         ):
             statement = self._database.prepare(sql, view)
         if params.__class__ is tuple and statement.positional and len(params) == len(statement.param_keys):
-            values: tuple[Any, ...] = params  # type: ignore[assignment]
+            values: tuple[Any, ...] = params
             for value in values:  # what needs no conversion needs no copy either
                 kind = value.__class__
                 if kind is int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 from dosql.errors import ConstraintViolation, TypeMismatch
@@ -124,7 +125,7 @@ class Inserter:
             keys = writer.take_keys(count)
         else:
             keys = self._given_keys(writer, given[self._key_place])
-            if any(a >= b for a, b in zip(keys, keys[1:], strict=False)):
+            if any(a >= b for a, b in pairwise(keys)):
                 for key, stored in zip(keys, zip(*columns, strict=True) if columns else [()] * count, strict=True):
                     writer.insert(key, stored)
                 return Change(count, keys[-1])

@@ -19,7 +19,7 @@ class EntryMaker(NamedTuple):
         slots: Stored columns the entry depends on; an update of others leaves it as it is.
     """
 
-    index: Index
+    definition: Index
     prefix: Callable[[Sequence[Any], int], bytes]
     has_null: Callable[[Sequence[Any]], bool]
     slots: frozenset[int]

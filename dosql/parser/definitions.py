@@ -7,7 +7,7 @@ run is refused by name, never ignored.
 from __future__ import annotations
 
 from sqlglot.errors import ParseError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from dosql.errors import Position, SqlSyntaxError, Unsupported
 from dosql.parser.tokens import DIALECT, mend, words

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from sqlglot.errors import ParseError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from dosql.errors import Position, ResourceExhausted, SqlSyntaxError
 from dosql.parser.definitions import DEFINITION_VERBS, parse_definition

@@ -12,7 +12,7 @@ import re
 
 from sqlglot.dialects.sqlite import SQLite
 from sqlglot.errors import TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from dosql.errors import Position, SqlSyntaxError
 from dosql.types.numbers import INT_MAX

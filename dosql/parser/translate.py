@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from sqlglot import exp
 
@@ -40,7 +40,7 @@ _BINARY: dict[type[exp.Expression], str] = {
 _COMPOUND: dict[type[exp.Expression], str] = {exp.Union: "UNION", exp.Intersect: "INTERSECT", exp.Except: "EXCEPT"}
 
 
-def translate(sql: str, tree: exp.Expression) -> s.Statement:
+def translate(sql: str, tree: Any) -> s.Statement:
     """Returns the statement a sqlglot tree stands for.
 
     Raises:
@@ -386,7 +386,7 @@ class _Translator:
         self._only(node, "this", "expressions")
         items = node.expressions
         if len(items) == 1 and isinstance(items[0], exp.Query):
-            return s.InQuery(value, self.query(items[0]), _offset(node))
+            return s.InQuery(value, self.query(cast(exp.Expression, items[0])), _offset(node))
         return s.InList(value, [self.expr(e) for e in items], _offset(node))
 
     def _between(self, node: exp.Between) -> s.Expr:

@@ -305,6 +305,4 @@ class Explain:
     code: bool = False
 
 
-Statement: TypeAlias = (
-    "Query | Insert | Update | Delete | CreateTable | CreateIndex | Drop | Transaction | Explain"
-)
+Statement: TypeAlias = "Query | Insert | Update | Delete | CreateTable | CreateIndex | Drop | Transaction | Explain"

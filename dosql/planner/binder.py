@@ -225,9 +225,7 @@ class Binder:
                     return item
         return node
 
-    def _group_term(
-        self, term: s.Expr, node: s.Select, block: l.Block, plain: ExpressionBinder, scope: Scope
-    ) -> Expr:
+    def _group_term(self, term: s.Expr, node: s.Select, block: l.Block, plain: ExpressionBinder, scope: Scope) -> Expr:
         if isinstance(term, s.Literal) and isinstance(term.value, int):
             bound = self._position(term, block).expr
         else:
@@ -242,7 +240,8 @@ class Binder:
                 f"term {term.value} is out of range: it should be between 1 and {block.visible}",
                 position=Position.at(self.sql, term.at) if term.at else None,
             )
-        return block.outputs[term.value - 1]
+        place: int = term.value
+        return block.outputs[place - 1]
 
     def _order(
         self, query: s.Query, node: s.Select, block: l.Block, expressions: ExpressionBinder, scope: Scope
@@ -254,9 +253,7 @@ class Binder:
                 place = self._order_output(item.value, node, block, expressions)
             block.order_by.append(l.SortKey(place, item.descending, item.nulls_first))
 
-    def _order_output(
-        self, value: s.Expr, node: s.Select, block: l.Block, expressions: ExpressionBinder
-    ) -> int:
+    def _order_output(self, value: s.Expr, node: s.Select, block: l.Block, expressions: ExpressionBinder) -> int:
         """Returns the place of the output that an ORDER BY term sorts by; a hidden one is made if needed."""
         if isinstance(value, s.Name) and value.table is None:
             for i, output in enumerate(block.outputs[: block.visible]):
@@ -343,15 +340,10 @@ class Binder:
         for name in names:
             mine = [c for c in relation.columns if c.name.lower() == name.lower()]
             theirs = [
-                c
-                for r in before
-                for c in r.columns
-                if c.name.lower() == name.lower() and name.lower() not in r.hidden
+                c for r in before for c in r.columns if c.name.lower() == name.lower() and name.lower() not in r.hidden
             ]
             if not mine or not theirs:
-                raise SchemaError(
-                    f"cannot join using column {name}: it is not in both tables", code="COLUMN_NOT_FOUND"
-                )
+                raise SchemaError(f"cannot join using column {name}: it is not in both tables", code="COLUMN_NOT_FOUND")
             step.on.append(comparison("=", theirs[0], mine[0]))
             relation.hidden.add(name.lower())
         if join.on is not None:
@@ -375,9 +367,7 @@ class Binder:
         query = self.query(item.query, Scope(None))
         return self._derived(query, item.alias or f"subquery-{number}", item.columns, number, scope, item.at)
 
-    def _cte(
-        self, item: s.TableRef, cte: tuple[list[str], s.Query], depth: int, number: int, scope: Scope
-    ) -> l.Source:
+    def _cte(self, item: s.TableRef, cte: tuple[list[str], s.Query], depth: int, number: int, scope: Scope) -> l.Source:
         columns, node = cte
         hidden = self._ctes[depth:]  # a CTE sees those before it, not itself
         del self._ctes[depth:]
@@ -392,9 +382,7 @@ class Binder:
             self._ctes += hidden
         return self._derived(query, item.alias or item.name, columns, number, scope, item.at)
 
-    def _derived(
-        self, query: l.Query, alias: str, columns: list[str], number: int, scope: Scope, at: int
-    ) -> l.Source:
+    def _derived(self, query: l.Query, alias: str, columns: list[str], number: int, scope: Scope, at: int) -> l.Source:
         names = l.output_names(query)
         if columns:
             if len(columns) != len(names):

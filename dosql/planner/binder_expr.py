@@ -250,9 +250,7 @@ class ExpressionBinder:
         result = types.get(name) or args[0].type
         if name == "sum" and result not in (SqlType.INTEGER, SqlType.REAL):
             result = SqlType.INTEGER if result is SqlType.BOOLEAN else SqlType.ANY
-        return self._register(
-            Aggregate(name, args, node.distinct, filter_, result, name not in ("count", "total"))
-        )
+        return self._register(Aggregate(name, args, node.distinct, filter_, result, name not in ("count", "total")))
 
 
 def constant(value: object) -> Const:
@@ -291,6 +289,3 @@ def _arithmetic_type(args: tuple[Expr, ...]) -> SqlType:
     if types <= {SqlType.INTEGER, SqlType.BOOLEAN, SqlType.REAL}:
         return SqlType.REAL
     return SqlType.ANY
-
-
-

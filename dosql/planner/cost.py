@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dosql.plan.expr import Const, Expr, InItems, Op
 
 SCAN_ROW = 0.06
@@ -33,4 +35,4 @@ def selectivity(condition: Expr, rows: float) -> float:
 
 def equal_rows(rows: float) -> float:
     """Returns how many of ``rows`` are guessed to share one value of a column that is not unique."""
-    return max(1.0, float(rows) ** 0.5 / 2)
+    return max(1.0, math.sqrt(rows) / 2)

@@ -47,9 +47,7 @@ def bind_create_table(schema: Schema, sql: str, node: s.CreateTable) -> CreateTa
     uniques += [(i,) for i, spec in enumerate(node.columns) if spec.unique and i != key_column]
     if primary and key_column < 0:
         uniques.insert(0, primary)
-    return CreateTableStatement(
-        node.name, columns, key_column, primary, list(dict.fromkeys(uniques)), exists, node.sql
-    )
+    return CreateTableStatement(node.name, columns, key_column, primary, list(dict.fromkeys(uniques)), exists, node.sql)
 
 
 def _position(names: list[str], name: str, table: str) -> int:
@@ -143,7 +141,5 @@ def bind_drop(schema: Schema, sql: str, node: s.Drop) -> DropTableStatement | Dr
 def _table(schema: Schema, name: str, at: Position) -> Table:
     table = schema.table(name)
     if table is None:
-        raise SchemaError(
-            f"no such table: {name}", hint=nearest(name, (t.name for t in schema.tables)), position=at
-        )
+        raise SchemaError(f"no such table: {name}", hint=nearest(name, (t.name for t in schema.tables)), position=at)
     return table

@@ -184,18 +184,14 @@ class _BlockPlanner:
                 matches = min(1.0, kept / table_rows)
             path: Path = HashProbe(tuple(a for _, a, _ in probes), tuple(b for _, _, b in probes))
             build = scan_cost + kept * cost.HASH_BUILD_ROW
-            options.append(
-                Access(path, [c for c, _, _ in probes], matches, cost.HASH_PROBE + matches * 0.05, build)
-            )
+            options.append(Access(path, [c for c, _, _ in probes], matches, cost.HASH_PROBE + matches * 0.05, build))
         if isinstance(source, TableSource):
             options += self._keyed(source, placed, usable, equalities, table_rows)
         return options
 
-    def _equalities(
-        self, number: int, placed: frozenset[int], usable: list[Expr]
-    ) -> list[tuple[Expr, Expr, Expr]]:
+    def _equalities(self, number: int, placed: frozenset[int], usable: list[Expr]) -> list[tuple[Expr, Expr, Expr]]:
         """Returns ``(condition, mine, theirs)`` of conditions ``mine = theirs``."""
-        out = []
+        out: list[tuple[Expr, Expr, Expr]] = []
         for condition in usable:
             if isinstance(condition, Op) and condition.op == "=":
                 a, b = condition.args
@@ -270,9 +266,7 @@ class _BlockPlanner:
                     used.append(part)
         return used, low, high
 
-    def _key_ranges(
-        self, number: int, placed: frozenset[int], usable: list[Expr], table_rows: float
-    ) -> list[Access]:
+    def _key_ranges(self, number: int, placed: frozenset[int], usable: list[Expr], table_rows: float) -> list[Access]:
         used, low, high = self._bounds(number, ROW_KEY, placed, usable)
         if low is None and high is None:
             return []

@@ -81,9 +81,7 @@ class Scope:
             hint = nearest(table, (r.alias for r in self.relations))
         else:
             hint = nearest(column, known)
-        return SchemaError(
-            f"no such column: {full}", code="COLUMN_NOT_FOUND", hint=hint, position=Position.at(sql, at)
-        )
+        return SchemaError(f"no such column: {full}", code="COLUMN_NOT_FOUND", hint=hint, position=Position.at(sql, at))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

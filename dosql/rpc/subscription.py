@@ -77,9 +77,7 @@ class Subscription:
     def opened(self) -> m.SubscribeResult:
         """Returns the answer to the request that opened it."""
         store = self._target.database.store
-        return m.SubscribeResult(
-            self._number, self._started_at, store.name, store.database_id.hex(), self._is_snapshot
-        )
+        return m.SubscribeResult(self._number, self._started_at, store.name, store.database_id.hex(), self._is_snapshot)
 
     def wake(self) -> None:
         """There may be something to send."""

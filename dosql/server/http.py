@@ -21,8 +21,6 @@ def http_app(target: Target) -> Starlette:
         return JSONResponse(body, 200 if store.failure is None else 503)
 
     async def index(request: Request) -> Response:
-        return PlainTextResponse(
-            f"DoSQL. Connect a WebSocket with the subprotocol {PROTOCOL}, or ask GET /health.\n"
-        )
+        return PlainTextResponse(f"DoSQL. Connect a WebSocket with the subprotocol {PROTOCOL}, or ask GET /health.\n")
 
     return Starlette(routes=[Route("/health", health), Route("/", index)])

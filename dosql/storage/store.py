@@ -23,7 +23,7 @@ from dosql.storage.snapshot import Snapshot
 from dosql.storage.workspace import Workspace
 from dosql.wal import WalPosition, WalWriter, read_segment, segment_numbers
 from dosql.wal.frame import HEADER_BYTES, decode_header
-from dosql.wal.reader import segment_name
+from dosql.wal.reader import SegmentContent, segment_name
 from dosql.wal.records import COMMIT, commit_record, decode_record
 from dosql.wal.writer import WalWriteError
 from shared_types.changes import OP_INSERT_MANY
@@ -143,7 +143,7 @@ class Store:
         numbers = [n for n in segment_numbers(self.fs) if n >= start.segment]
         if numbers and numbers[0] != start.segment:
             raise CorruptionError(f"{self.fs.description}/{segment_name(start.segment)} is missing")
-        contents = []
+        contents: list[SegmentContent] = []
         for number in numbers:
             if number != numbers[0] + len(contents):
                 raise CorruptionError(f"{self.fs.description}/{segment_name(numbers[0] + len(contents))} is missing")
@@ -399,7 +399,9 @@ class Store:
             return
         if self._checkpoint_thread is not None and self._checkpoint_thread.is_alive():
             return
-        self._checkpoint_thread = threading.Thread(target=self._checkpoint_quietly, name="dosql-checkpoint", daemon=True)
+        self._checkpoint_thread = threading.Thread(
+            target=self._checkpoint_quietly, name="dosql-checkpoint", daemon=True
+        )
         self._wal_since_checkpoint = 0
         self._checkpoint_thread.start()
 

@@ -186,10 +186,10 @@ class Workspace:
             for key, stored in _rows(leaf.keys, leaf.cols):
                 prefix = maker.prefix(stored, key)
                 entries.append(prefix + encode_row_key(key))
-                if maker.index.unique and not maker.has_null(stored):
+                if maker.definition.unique and not maker.has_null(stored):
                     compared.append(prefix)
         if len(set(compared)) < len(compared):
-            raise unique_violation(table, maker.index)
+            raise unique_violation(table, maker.definition)
         entries.sort()
         return entries
 
@@ -236,7 +236,7 @@ class TableWriter:
         """Returns the keys of rows that keep a row with this key and these values from being inserted."""
         found = {key} if self._editor.get(key) is not None else set()
         for maker, editor in self._indexes:
-            if maker.index.unique and not maker.has_null(stored):
+            if maker.definition.unique and not maker.has_null(stored):
                 prefix = maker.prefix(stored, key)
                 for leaf, start, _ in spans(editor.root, prefix, after_prefix(prefix)):
                     found.add(decode_row_key(leaf.keys[start]))
@@ -251,8 +251,8 @@ class TableWriter:
         prefixes = [(maker.prefix(stored, key), maker, editor) for maker, editor in self._indexes]
         if checked:
             for prefix, maker, editor in prefixes:
-                if maker.index.unique and not maker.has_null(stored) and _taken(editor, prefix, None):
-                    raise unique_violation(self._table, maker.index)
+                if maker.definition.unique and not maker.has_null(stored) and _taken(editor, prefix, None):
+                    raise unique_violation(self._table, maker.definition)
         if not self._editor.insert(key, stored):
             raise key_violation(self._table)
         if prefixes:
@@ -274,9 +274,9 @@ class TableWriter:
             if maker.slots & changed:
                 old_prefix, new_prefix = maker.prefix(before, key), maker.prefix(after, key)
                 if old_prefix != new_prefix:
-                    unique = checked and maker.index.unique and not maker.has_null(after)
+                    unique = checked and maker.definition.unique and not maker.has_null(after)
                     if unique and _taken(editor, new_prefix, key):
-                        raise unique_violation(self._table, maker.index)
+                        raise unique_violation(self._table, maker.definition)
                     moves.append((editor, old_prefix, new_prefix))
         self._editor.update(key, changes)
         tail = encode_row_key(key)
@@ -303,7 +303,7 @@ class TableWriter:
             ConstraintViolation: As :meth:`insert`.
         """
         last = self._editor.max_key()
-        unique = checked and any(maker.index.unique for maker, _ in self._indexes)
+        unique = checked and any(maker.definition.unique for maker, _ in self._indexes)
         if unique or (last is not None and keys[0] <= last):
             for key, stored in _rows(keys, columns):
                 self.insert(key, stored, checked=checked)

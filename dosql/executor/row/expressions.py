@@ -262,9 +262,7 @@ class ExpressionCompiler:
         x, y, direct = self.operands(a, b)
         if not direct:
             return f"{_GENERIC[op]}({x}, {y})"
-        return self.guarded(
-            [(x, a.nullable), (y, b.nullable)], lambda m, n: f"({m} {_PYTHON[op]} {n})", on_null
-        )
+        return self.guarded([(x, a.nullable), (y, b.nullable)], lambda m, n: f"({m} {_PYTHON[op]} {n})", on_null)
 
     def _in_items(self, expr: InItems) -> str:
         value = expr.value

@@ -11,7 +11,20 @@ from dosql.btree import leaves, spans
 from dosql.errors import TypeMismatch
 from dosql.functions import scalar as f
 from dosql.schema import Index, Table
-from dosql.types.compare import ABOVE, BELOW, blob_operand, eq, ge, gt, le, lt, ne, number_operand, sort_key, text_operand
+from dosql.types.compare import (
+    ABOVE,
+    BELOW,
+    blob_operand,
+    eq,
+    ge,
+    gt,
+    le,
+    lt,
+    ne,
+    number_operand,
+    sort_key,
+    text_operand,
+)
 from dosql.types.keys import after_prefix, decode_row_key, key_encoder
 from dosql.types.numbers import INT_MAX, INT_MIN, integer_prefix, number_in, number_prefix, real_to_integer
 from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
