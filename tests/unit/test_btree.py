@@ -1,0 +1,82 @@
+"""The tree against a dict; published trees never change."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from dosql.btree import Tree, TreeEditor, empty_tree, get, leaves, max_key, spans
+from dosql.btree.page import decode_leaf, encode_leaf
+from dosql.btree.node import Leaf
+
+
+def dump(tree: Tree) -> dict[int, tuple[int | None, str]]:
+    return {k: (a, b) for leaf in leaves(tree.root) for k, a, b in zip(leaf.keys, *leaf.cols, strict=True)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_changes_against_a_dict(seed: int) -> None:
+    rng = random.Random(seed)
+    editor = TreeEditor(empty_tree("q", "qt"), object())
+    model: dict[int, tuple[int | None, str]] = {}
+    published: list[tuple[Tree, dict[int, tuple[int | None, str]]]] = []
+    for step in range(8_000):
+        if step % 500 == 0:
+            tree = editor.tree()
+            published.append((tree, dict(model)))
+            editor = TreeEditor(tree, object())
+        key, choice = rng.randrange(3_000), rng.random()
+        if choice < 0.5:
+            row = (rng.choice([None, step]), str(key))
+            assert editor.insert(key, row) == (key not in model)
+            model.setdefault(key, row)
+        elif key in model and choice < 0.7:
+            editor.update(key, [(0, step)])
+            model[key] = (step, model[key][1])
+        elif key in model:
+            editor.delete(key)
+            del model[key]
+    assert dump(editor.tree()) == model
+    assert editor.count == len(model)
+    assert max_key(editor.root) == max(model)
+    for tree, expected in published:
+        assert dump(tree) == expected
+    for _ in range(100):
+        low, high = sorted(rng.sample(range(3_000), 2))
+        found = [k for leaf, start, stop in spans(editor.root, low, high) for k in leaf.keys[start:stop]]
+        assert found == sorted(k for k in model if low <= k < high)
+
+
+def test_append_many_and_delete_all() -> None:
+    editor = TreeEditor(empty_tree("q", "q"), object())
+    editor.insert(-5, (1,))
+    editor.append_many(range(100_000), [list(range(100_000))])
+    assert editor.count == 100_001
+    found = get(editor.root, 77_777)
+    assert found is not None
+    assert found[0].cols[0][found[1]] == 77_777
+    assert get(editor.root, 100_000) is None
+    for key in [-5, *range(100_000)]:
+        editor.delete(key)
+    assert editor.count == 0
+    assert list(spans(editor.root)) == []
+    assert editor.insert(3, (4,))
+
+
+def test_page_keeps_every_value() -> None:
+    columns = [
+        [1, None, -(2**63)],
+        [1.5, None, float("inf")],
+        ["", None, "\0é😀"],
+        [b"", None, b"\0\xff"],
+        [1, "x", None],
+    ]
+    editor = TreeEditor(empty_tree("q", "qdtba"), object())
+    editor.append_many([1, 2, 2**63 - 1], columns)
+    leaf = editor.root
+    assert isinstance(leaf, Leaf)
+    copy = Leaf([], [], None)
+    decode_leaf(encode_leaf(leaf, "q", "qdtba"), copy, "q", "qdtba")
+    assert list(copy.keys) == [1, 2, 2**63 - 1]
+    assert [list(c) for c in copy.cols] == columns

@@ -1,0 +1,181 @@
+"""Sessions: transactions, savepoints, errors that leave no trace, statements that go stale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dosql.engine import Database, Session
+from dosql.errors import (
+    ConstraintViolation,
+    DosqlError,
+    RequestError,
+    SerializationFailure,
+    TransactionError,
+    TypeMismatch,
+)
+
+
+@pytest.fixture
+def database() -> Database:
+    return Database.open(":memory:")
+
+
+@pytest.fixture
+def session(database: Database) -> Session:
+    session = database.session()
+    run(session, "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT NOT NULL, n INTEGER UNIQUE)")
+    run(session, "INSERT INTO t VALUES (1, 'a', 10), (2, 'b', 20)")
+    return session
+
+
+def run(session: Session, sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
+    result = session.execute(sql, params)
+    session._store.flush()
+    return result.rows
+
+
+def test_statement_of_many_rows_is_atomic(session: Session) -> None:
+    for explicit in (False, True):
+        if explicit:
+            run(session, "BEGIN")
+        with pytest.raises(ConstraintViolation):
+            run(session, "INSERT INTO t VALUES (3, 'c', 30), (4, 'd', 10)")
+        with pytest.raises(ConstraintViolation):
+            run(session, "UPDATE t SET n = 5")
+        assert run(session, "SELECT id, n FROM t") == [(1, 10), (2, 20)]
+        if explicit:
+            run(session, "INSERT INTO t VALUES (3, 'c', 30)")
+            run(session, "COMMIT")
+    assert run(session, "SELECT id FROM t WHERE n = 30") == [(3,)]
+
+
+def test_savepoints_nest(session: Session) -> None:
+    run(session, "BEGIN")
+    run(session, "SAVEPOINT a")
+    run(session, "DELETE FROM t WHERE id = 1")
+    run(session, "SAVEPOINT b")
+    run(session, "DELETE FROM t")
+    run(session, "ROLLBACK TO b")
+    assert run(session, "SELECT id FROM t") == [(2,)]
+    run(session, "ROLLBACK TO a")
+    assert run(session, "SELECT count(*) FROM t WHERE n >= 0") == [(2,)]
+    run(session, "RELEASE a")
+    with pytest.raises(TransactionError):
+        run(session, "ROLLBACK TO a")
+    run(session, "COMMIT")
+
+
+def test_transaction_reads_its_own_snapshot(database: Database, session: Session) -> None:
+    other = database.session()
+    run(session, "BEGIN")
+    assert run(session, "SELECT count(*) FROM t") == [(2,)]
+    run(other, "INSERT INTO t VALUES (9, 'z', 90)")
+    assert run(session, "SELECT count(*) FROM t") == [(2,)]
+    assert run(other, "SELECT count(*) FROM t") == [(3,)]
+    run(session, "UPDATE t SET name = 'mine' WHERE id = 1")
+    assert run(other, "SELECT name FROM t WHERE id = 1") == [("a",)]
+    run(session, "COMMIT")
+    assert run(other, "SELECT name FROM t WHERE id = 1") == [("mine",)]
+
+
+def test_conflict_is_refused_and_says_so(database: Database, session: Session) -> None:
+    other = database.session()
+    run(session, "BEGIN")
+    run(other, "BEGIN")
+    run(session, "UPDATE t SET name = 'x' WHERE id = 1")
+    run(other, "UPDATE t SET name = 'y' WHERE id = 1")
+    run(session, "COMMIT")
+    with pytest.raises(SerializationFailure) as caught:
+        run(other, "COMMIT")
+    assert caught.value.retryable
+    assert not other.in_transaction
+    assert run(other, "SELECT name FROM t WHERE id = 1") == [("x",)]
+
+
+def test_two_transactions_insert_without_keys(database: Database, session: Session) -> None:
+    other = database.session()
+    run(session, "BEGIN")
+    run(other, "BEGIN")
+    run(session, "INSERT INTO t (name) VALUES ('p')")
+    run(other, "INSERT INTO t (name) VALUES ('q')")
+    run(session, "COMMIT")
+    run(other, "COMMIT")
+    assert run(session, "SELECT name FROM t WHERE id > 2 ORDER BY id") == [("p",), ("q",)]
+
+
+def test_unique_value_committed_by_another_first(database: Database, session: Session) -> None:
+    other = database.session()
+    run(session, "BEGIN")
+    run(other, "BEGIN")
+    run(session, "INSERT INTO t VALUES (5, 'p', 50)")
+    run(other, "INSERT INTO t VALUES (6, 'q', 50)")
+    run(session, "COMMIT")
+    with pytest.raises(ConstraintViolation):
+        run(other, "COMMIT")
+    assert run(session, "SELECT id FROM t WHERE n = 50") == [(5,)]
+
+
+def test_ddl_is_transactional(database: Database, session: Session) -> None:
+    other = database.session()
+    run(session, "BEGIN")
+    run(session, "CREATE TABLE u (a TEXT)")
+    run(session, "INSERT INTO u VALUES ('x')")
+    with pytest.raises(DosqlError, match="no such table"):
+        run(other, "SELECT * FROM u")
+    run(session, "ROLLBACK")
+    with pytest.raises(DosqlError, match="no such table"):
+        run(session, "SELECT * FROM u")
+    run(session, "DROP TABLE t")
+    run(session, "CREATE TABLE t (only TEXT)")
+    assert run(session, "SELECT * FROM t") == []
+    assert session.execute("SELECT * FROM t").columns == ["only"]
+
+
+def test_plan_made_on_an_empty_table_still_uses_the_key(session: Session) -> None:
+    run(session, "CREATE TABLE e (id INTEGER PRIMARY KEY, v INTEGER)")
+    assert run(session, "SELECT v FROM e WHERE id = ?", (5,)) == []
+    (line,) = [r[0] for r in run(session, "EXPLAIN SELECT v FROM e WHERE id = ?", (5,)) if "SEARCH" in r[0]]
+    assert "USING ROW KEY" in line
+
+
+def test_unique_lets_nulls_be_many(session: Session) -> None:
+    run(session, "INSERT INTO t (name) VALUES ('x'), ('y')")
+    assert run(session, "SELECT count(*) FROM t WHERE n IS NULL") == [(2,)]
+    with pytest.raises(ConstraintViolation, match=r"UNIQUE constraint failed: t\.n"):
+        run(session, "UPDATE t SET n = 10 WHERE name = 'x'")
+
+
+@pytest.mark.parametrize(
+    ("sql", "params", "error"),
+    [
+        ("INSERT INTO t VALUES (?, ?, ?)", (1,), RequestError),
+        ("INSERT INTO t VALUES (:a, :b, :c)", {"a": 1}, RequestError),
+        ("INSERT INTO t (name, n) VALUES ('x', 'many')", (), TypeMismatch),
+        ("INSERT INTO t (name, n) VALUES ('x', 1.5)", (), TypeMismatch),
+        ("INSERT INTO t (name, n) VALUES (x'00', 1)", (), TypeMismatch),
+        ("INSERT INTO t (name, n) VALUES ('x', ?)", (2**63,), TypeMismatch),
+        ("INSERT INTO t (name, n) VALUES (?, 5)", ("\ud800",), TypeMismatch),
+        ("SELECT ?", (object(),), TypeMismatch),
+    ],
+)
+def test_wrong_values_are_refused(session: Session, sql: str, params: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        run(session, sql, params)
+    assert run(session, "SELECT count(*) FROM t") == [(2,)]
+
+
+def test_lossless_conversion(session: Session) -> None:
+    run(session, "INSERT INTO t (id, name, n) VALUES ('7', 12, 3.0)")
+    assert run(session, "SELECT id, name, n FROM t WHERE id = 7") == [(7, "12", 3)]
+
+
+def test_execute_many_is_one_transaction(session: Session) -> None:
+    rows = [(i, f"n{i}", i) for i in range(100, 200)]
+    assert session.execute_many("INSERT INTO t VALUES (?, ?, ?)", rows).rows_affected == 100
+    session._store.flush()
+    with pytest.raises(ConstraintViolation):
+        session.execute_many("INSERT INTO t VALUES (?, ?, ?)", [(300, "x", 1000), (301, "y", 150)])
+    assert run(session, "SELECT count(*) FROM t") == [(102,)]
+    assert run(session, "SELECT id FROM t WHERE n = 150") == [(150,)]

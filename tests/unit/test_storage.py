@@ -1,0 +1,266 @@
+"""The store: recovery from every state that a crash can leave, slots, failures of the disk."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import pytest
+
+from dosql.btree import leaves
+from dosql.config import StoreSettings
+from dosql.errors import CorruptionError, SerializationFailure, StorageError
+from dosql.fsx import LocalFileSystem, MemoryFileSystem
+from dosql.fsx.memory import MemoryFile
+from dosql.schema import Column, Index, Table
+from dosql.storage import Snapshot, Store
+from dosql.types.sqltypes import SqlType
+
+TABLE = Table(1, "t", (Column("id", SqlType.INTEGER, "INTEGER", False), Column("v", SqlType.TEXT, "TEXT")), 0, (0,))
+INDEX = Index(2, "t_v", 1, (1,))
+SETTINGS = StoreSettings(wal_segment_bytes=4096, page_segment_bytes=4096)
+
+
+def dump(snapshot: Snapshot) -> dict[int, str]:
+    if 1 not in snapshot.trees:
+        return {}
+    rows = {k: v for leaf in leaves(snapshot.trees[1].root) for k, v in zip(leaf.keys, leaf.cols[0], strict=True)}
+    entries = [e for leaf in leaves(snapshot.trees[2].root) for e in leaf.keys]
+    assert len(entries) == len(rows), "index and table differ"
+    return rows
+
+
+def made(fs: MemoryFileSystem) -> Store:
+    store = Store.open(fs, SETTINGS)
+    workspace = store.single()
+    workspace.create_table(TABLE)
+    workspace.create_index(INDEX)
+    store.commit(workspace)
+    store.flush()
+    return store
+
+
+def put(store: Store, key: int, value: str) -> int:
+    workspace = store.single()
+    writer = workspace.writer(TABLE)
+    before = writer.row_at(key)
+    if before is None:
+        writer.insert(key, (value,))
+    else:
+        writer.update(key, before, (value,))
+    lsn = store.commit(workspace)
+    store.flush()
+    return lsn
+
+
+def reopened(fs: MemoryFileSystem) -> Store:
+    return Store.open(fs, SETTINGS)
+
+
+def test_power_loss_after_every_commit_loses_nothing() -> None:
+    fs = MemoryFileSystem(track_sync=True)
+    store = made(fs)
+    for i in range(120):
+        lsn = put(store, i % 40, f"value {i}" * (i % 9))
+        if i % 25 == 24:
+            store.checkpoint()
+        survivor = reopened(fs.after_power_loss())
+        assert survivor.durable.lsn == lsn
+        assert dump(survivor.durable) == dump(store.durable)
+    assert len([n for n in fs.names() if n.startswith("wal-00")]) < 6, "the log is let go after checkpoints"
+
+
+def test_log_cut_at_every_byte_keeps_a_whole_prefix() -> None:
+    fs = MemoryFileSystem()
+    store = made(fs)
+    states = {store.durable.lsn: dump(store.durable)}
+    for i in range(12):
+        lsn = put(store, i, f"v{i}")
+        states[lsn] = dump(store.durable)
+    name = max(n for n in fs.names() if n.startswith("wal-00"))
+    whole = bytes(fs.open(name).data)
+    end = len(whole.rstrip(b"\0"))
+    for cut in range(64, end):
+        torn = copied(fs)
+        file = torn.open(name)
+        file.data[cut:] = bytes(len(whole) - cut)
+        recovered = reopened(torn)
+        assert dump(recovered.durable) == states.get(recovered.durable.lsn, {})
+        if not recovered.durable.trees:
+            continue  # the cut took the CREATE TABLE itself
+        put(recovered, 999, "after the crash")  # the torn end is no hindrance
+        again = reopened(torn)
+        assert dump(again.durable)[999] == "after the crash"
+
+
+def test_flipped_byte_is_an_error_or_a_clean_prefix() -> None:
+    fs = MemoryFileSystem()
+    store = made(fs)
+    states = {0: {}, store.durable.lsn: dump(store.durable)}
+    for i in range(12):
+        lsn = put(store, i, f"v{i}")
+        states[lsn] = dump(store.durable)
+    name = max(n for n in fs.names() if n.startswith("wal-00"))
+    size = len(bytes(fs.open(name).data).rstrip(b"\0"))
+    refused = 0
+    for at in range(64, size):
+        broken = copied(fs)
+        broken.open(name).data[at] ^= 0x40
+        try:
+            recovered = reopened(broken)
+        except CorruptionError as e:
+            refused += 1
+            assert name in str(e)
+            continue
+        assert dump(recovered.durable) == states[recovered.durable.lsn]
+    assert refused > size // 2, "damage of what had been synced is told, not hidden"
+
+
+def test_flipped_byte_in_a_page_never_gives_wrong_rows() -> None:
+    fs = MemoryFileSystem()
+    store = made(fs)
+    for i in range(600):
+        put(store, i, f"value {i}")
+    store.checkpoint()
+    expected = dump(store.durable)
+    name = next(n for n in fs.names() if n.startswith("pages-"))
+    for at in range(40, fs.open(name).size(), 97):
+        broken = copied(fs)
+        broken.open(name).data[at] ^= 1
+        recovered = reopened(broken)
+        try:
+            assert dump(recovered.durable) == expected  # the byte is of no live page
+        except CorruptionError as e:
+            assert name in str(e)
+
+
+def copied(fs: MemoryFileSystem) -> MemoryFileSystem:
+    out = MemoryFileSystem()
+    for name in fs.names():
+        out.open(name, create=True).data += fs.open(name).data
+    return out
+
+
+class FailingFile(MemoryFile):
+    """A file whose writes or syncs fail on demand."""
+
+    fail_write = False
+    fail_sync = False
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        if FailingFile.fail_write:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().write_at(offset, data)
+
+    def sync(self) -> None:
+        if FailingFile.fail_sync:
+            raise OSError(errno.EIO, "Input/output error")
+        super().sync()
+
+
+class FailingFileSystem(MemoryFileSystem):
+    def open(self, name: str, *, create: bool = False) -> MemoryFile:
+        if create and name not in self._files:
+            self._files[name] = FailingFile(name, True)
+        return super().open(name, create=create)
+
+
+@pytest.fixture
+def failing() -> Any:
+    FailingFile.fail_write = FailingFile.fail_sync = False
+    yield FailingFile
+    FailingFile.fail_write = FailingFile.fail_sync = False
+
+
+def test_full_disk_fails_the_commit_and_reads_go_on(failing: Any) -> None:
+    store = made(FailingFileSystem(track_sync=True))
+    put(store, 1, "kept")
+    failing.fail_write = True
+    with pytest.raises(StorageError, match="No space left"):
+        put(store, 2, "lost")
+    assert dump(store.durable) == {1: "kept"}
+    failing.fail_write = False
+    assert store.failure is not None, "the place of the broken write could not be erased"
+    with pytest.raises(StorageError, match="read-only"):
+        put(store, 3, "no")
+
+
+def test_failed_sync_makes_the_database_read_only(failing: Any) -> None:
+    fs = FailingFileSystem(track_sync=True)
+    store = made(fs)
+    put(store, 1, "kept")
+    failing.fail_sync = True
+    with pytest.raises(StorageError) as caught:
+        put(store, 2, "in doubt")
+    assert caught.value.code == "READ_ONLY"
+    failing.fail_sync = False
+    with pytest.raises(StorageError):
+        put(store, 3, "no")
+    assert dump(store.durable) == {1: "kept"}
+    assert dump(reopened(fs.after_power_loss()).durable) == {1: "kept"}
+
+
+def test_conflicting_transactions() -> None:
+    store = made(MemoryFileSystem())
+    put(store, 1, "a")
+    first, second, third = store.begin(), store.begin(), store.begin()
+    for workspace, value in ((first, "b"), (second, "c")):
+        writer = workspace.writer(TABLE)
+        before = writer.row_at(1)
+        assert before is not None
+        writer.update(1, before, (value,))
+    third.writer(TABLE).insert(7, ("other row",))
+    store.commit(first)
+    store.flush()
+    with pytest.raises(SerializationFailure) as caught:
+        store.commit(second)
+    assert caught.value.retryable
+    store.commit(third)
+    store.flush()
+    assert dump(store.durable) == {1: "b", 7: "other row"}
+
+
+def test_commit_not_yet_durable_conflicts_with_a_later_transaction() -> None:
+    store = made(MemoryFileSystem())
+    put(store, 1, "a")
+    single = store.single()
+    single.writer(TABLE).update(1, ("a",), ("b",))
+    store.commit(single)  # committed, not flushed
+    late = store.begin()  # reads the durable snapshot, which has "a"
+    late.writer(TABLE).update(1, ("a",), ("c",))
+    store.flush()
+    with pytest.raises(SerializationFailure):
+        store.commit(late)
+
+
+def test_slot_keeps_the_log() -> None:
+    store = made(MemoryFileSystem())
+    store.append_record(store.slots.move("reader", store.durable.lsn))
+    start = store.durable.lsn
+    for i in range(200):
+        put(store, i, "x" * 50)
+    store.checkpoint()
+    assert store.position_after(start) is not None
+    store.append_record(store.slots.move("reader", store.durable.lsn))
+    store.flush()
+    store.checkpoint()
+    assert store.position_after(start) is None
+    assert reopened(store.fs).slots.get("reader") == store.durable.lsn  # type: ignore[arg-type]
+
+
+def test_second_process_is_refused(tmp_path: Any) -> None:
+    store = Store.open(LocalFileSystem(tmp_path / "db"))
+    with pytest.raises(StorageError) as caught:
+        Store.open(LocalFileSystem(tmp_path / "db"))
+    assert caught.value.code == "DATABASE_LOCKED"
+    store.close()
+    Store.open(LocalFileSystem(tmp_path / "db")).close()
+
+
+def test_newer_format_is_refused() -> None:
+    fs = MemoryFileSystem()
+    made(fs).close()
+    for name in [n for n in fs.names() if n.startswith("manifest-")]:
+        fs.open(name).data[8] = 99
+    with pytest.raises(CorruptionError, match="newer version"):
+        reopened(fs)
