@@ -111,62 +111,63 @@ class FrameParser:
         buffer += data
         out: list[tuple[int, bytes]] = []
         pos, end = 0, len(buffer)
-        while end - pos >= 2:
-            first, second = buffer[pos], buffer[pos + 1]
-            opcode = first & 0x0F
-            length = second & 0x7F
-            at = pos + 2
-            if first & 0x70:
-                raise ProtocolError(CLOSE_PROTOCOL_ERROR, "reserved bits are set")
-            if bool(second & 0x80) != self._masked:
-                raise ProtocolError(CLOSE_PROTOCOL_ERROR, "wrong masking")
-            if opcode >= 8 and (length > 125 or not first & 0x80):
-                raise ProtocolError(CLOSE_PROTOCOL_ERROR, "control frame is too long or fragmented")
-            if opcode not in (OP_CONT, OP_TEXT, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG):
-                raise ProtocolError(CLOSE_PROTOCOL_ERROR, f"unknown opcode {opcode}")
-            if length == 126:
-                if end - at < 2:
-                    break
-                length = _H.unpack_from(buffer, at)[0]
-                at += 2
-            elif length == 127:
-                if end - at < 8:
-                    break
-                length = _Q.unpack_from(buffer, at)[0]
-                at += 8
+        mask_bytes = 4 if self._masked else 0
+        while (header := self._header_at(pos, end)) is not None:
+            opcode, fin, length, at = header
             if self._parts_bytes + length > self._limit:
-                if opcode == OP_CONT or not first & 0x80 or length > _SKIP_BYTES_MAX:
+                if opcode == OP_CONT or not fin or length > _SKIP_BYTES_MAX:
                     raise ProtocolError(CLOSE_TOO_BIG, f"message is over the limit of {self._limit} bytes")
-                head = 4 * self._masked + _HEAD_BYTES
-                if end - at < head:
+                if end - at < mask_bytes + _HEAD_BYTES:
                     break
-                payload = bytes(buffer[at : at + head])
-                out.append((OP_TOO_BIG, _apply_mask(payload[4:], payload[:4]) if self._masked else payload))
-                self._skip = at + 4 * self._masked + length - end
-                if self._skip >= 0:
-                    pos = end
-                    break
-                pos = end + self._skip
-                self._skip = 0
+                out.append((OP_TOO_BIG, self._payload(at, _HEAD_BYTES)))
+                stop = at + mask_bytes + length
+                self._skip = max(stop - end, 0)
+                pos = min(stop, end)
                 continue
-            if self._masked:
-                if end - at < 4 + length:
-                    break
-                payload = _apply_mask(bytes(buffer[at + 4 : at + 4 + length]), bytes(buffer[at : at + 4]))
-                at += 4 + length
-            else:
-                if end - at < length:
-                    break
-                payload = bytes(buffer[at : at + length])
-                at += length
-            pos = at
-            if opcode >= 8:
+            if end - at < mask_bytes + length:
+                break
+            payload = self._payload(at, length)
+            pos = at + mask_bytes + length
+            if opcode >= OP_CLOSE:
                 out.append((opcode, payload))
             else:
-                self._data_frame(out, opcode, bool(first & 0x80), payload)
+                self._data_frame(out, opcode, fin, payload)
         if pos:
             del buffer[:pos]
         return out
+
+    def _payload(self, at: int, length: int) -> bytes:
+        buffer = self._buffer
+        if not self._masked:
+            return bytes(buffer[at : at + length])
+        return _apply_mask(bytes(buffer[at + 4 : at + 4 + length]), bytes(buffer[at : at + 4]))
+
+    def _header_at(self, pos: int, end: int) -> tuple[int, bool, int, int] | None:
+        """Returns opcode, FIN, payload length and where the mask or payload begins; None if bytes are missing."""
+        if end - pos < 2:
+            return None
+        buffer = self._buffer
+        first, second = buffer[pos], buffer[pos + 1]
+        opcode, fin = first & 0x0F, bool(first & 0x80)
+        length = second & 0x7F
+        at = pos + 2
+        if first & 0x70:
+            raise ProtocolError(CLOSE_PROTOCOL_ERROR, "reserved bits are set")
+        if bool(second & 0x80) != self._masked:
+            raise ProtocolError(CLOSE_PROTOCOL_ERROR, "wrong masking")
+        if opcode >= OP_CLOSE and (length > 125 or not fin):
+            raise ProtocolError(CLOSE_PROTOCOL_ERROR, "control frame is too long or fragmented")
+        if opcode not in (OP_CONT, OP_TEXT, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG):
+            raise ProtocolError(CLOSE_PROTOCOL_ERROR, f"unknown opcode {opcode}")
+        if length == 126:
+            if end - at < 2:
+                return None
+            return opcode, fin, _H.unpack_from(buffer, at)[0], at + 2
+        if length == 127:
+            if end - at < 8:
+                return None
+            return opcode, fin, _Q.unpack_from(buffer, at)[0], at + 8
+        return opcode, fin, length, at
 
     def _data_frame(self, out: list[tuple[int, bytes]], opcode: int, fin: bool, payload: bytes) -> None:
         if opcode == OP_CONT:

@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
-from sql_do import Connection
 
 from shared_types import changes as c
 from shared_types import messages as m
 from shared_types.errors import ConnectionLost
 from shared_types.values import datetime_of
+from sql_do import Connection
 
 BUFFER_BYTES_MAX = 32 << 20
 

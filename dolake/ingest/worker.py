@@ -7,9 +7,9 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-import lake_do
 import msgspec
 
+import lake_do
 from dolake.catalog import Pointers
 from dolake.catalog.pointers import CatalogConflict
 from dolake.ingest.lake import Buffer, Lake

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import sql_do
-
 import dosql
+import sql_do
 from dosql.errors import RequestError
 
 DEFAULT_URL = "ws://127.0.0.1:8765"

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
-from sql_do import BlockingConnection
-
 from dosql.config import StoreSettings
 from dosql.dbapi.cursor import Cursor
 from dosql.dbapi.exceptions import InterfaceError, translated
 from dosql.engine import Database, Session
 from dosql.errors import DosqlError
+from sql_do import BlockingConnection
 
 
 class Answer(Protocol):

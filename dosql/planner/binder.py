@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dosql.errors import Position, SchemaError, SqlSyntaxError, Unsupported
 from dosql.plan import logical as l
@@ -333,6 +333,9 @@ class Binder:
         if join.kind == "RIGHT":  # the columns of * keep the order of the text
             scope.relations.reverse()
         relation = next(r for r in scope.relations if r.number == step.source.number)
+        if step.left:  # where nothing matches, its columns are NULL, whatever the table says
+            relation.columns = [replace(c, nullable=True) for c in relation.columns]
+            relation.key = None if relation.key is None else replace(relation.key, nullable=True)
         names = join.using
         if join.natural:
             known = {c.name.lower() for r in before for c in r.columns}

@@ -83,13 +83,19 @@ def selects(draw: st.DrawFn) -> str:
     if joined:
         first, second = draw(st.permutations(tables))
         kind = draw(st.sampled_from(["JOIN", "LEFT JOIN", "CROSS JOIN"]))
-        on = "" if kind == "CROSS JOIN" else f" ON {draw(st.sampled_from(['t.a = u.x', 't.c = u.y', 't.id = u.x AND t.a > 2', 't.b < u.z']))}"
+        on = (
+            ""
+            if kind == "CROSS JOIN"
+            else f" ON {draw(st.sampled_from(['t.a = u.x', 't.c = u.y', 't.id = u.x AND t.a > 2', 't.b < u.z']))}"
+        )
         source = f"{first} {kind} {second}{on}"
     where = f" WHERE {draw(conditions(tables))}" if draw(st.booleans()) else ""
     if draw(st.integers(0, 3)) == 0:
         key = draw(st.one_of(*(columns(t) for t in tables)))
         aggregate = draw(
-            st.sampled_from(["count(*)", "count({0})", "min({0})", "max({0})", "count(DISTINCT {0})", "sum({1})", "total({1})"])
+            st.sampled_from(
+                ["count(*)", "count({0})", "min({0})", "max({0})", "count(DISTINCT {0})", "sum({1})", "total({1})"]
+            )
         ).format(draw(columns(tables[0])), f"{tables[0]}.{COLUMNS[tables[0]][0]}")
         having = draw(st.sampled_from(["", " HAVING count(*) > 1"]))
         return f"SELECT {key}, {aggregate} FROM {source}{where} GROUP BY {key}{having}"
@@ -146,7 +152,12 @@ def theirs(connection: apsw.Connection, sql: str) -> list[str] | None:
         return None
 
 
-@settings(max_examples=200, deadline=None, phases=(Phase.generate,), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=200,
+    deadline=None,
+    phases=(Phase.generate,),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(st.lists(changes(), min_size=3, max_size=10), st.lists(selects(), min_size=2, max_size=6))
 def test_same_answers(writes: list[str], reads: list[str]) -> None:
     session = Database.open(":memory:").session()

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from dosql.btree import Tree, TreeEditor, empty_tree, get, leaves, max_key, spans
-from dosql.btree.page import decode_leaf, encode_leaf
 from dosql.btree.node import Leaf
+from dosql.btree.page import decode_leaf, encode_leaf
 
 
 def dump(tree: Tree) -> dict[int, tuple[int | None, str]]:

@@ -48,7 +48,10 @@ def test_any(a: Any, b: Any) -> None:
     check(SqlType.ANY, a, b)
 
 
-@given(st.lists(TEXTS | INTEGERS | st.none(), min_size=2, max_size=2), st.lists(TEXTS | INTEGERS | st.none(), min_size=2, max_size=2))
+@given(
+    st.lists(TEXTS | INTEGERS | st.none(), min_size=2, max_size=2),
+    st.lists(TEXTS | INTEGERS | st.none(), min_size=2, max_size=2),
+)
 def test_composite(a: list[Any], b: list[Any]) -> None:
     encoded = [b"".join(encode_any(v) for v in row) for row in (a, b)]
     assert (encoded[0] < encoded[1]) == (list(map(sort_key, a)) < list(map(sort_key, b)))

@@ -1,0 +1,98 @@
+"""PEP 249 in this process."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+import dosql
+from dosql import dbapi
+
+
+def test_module_globals() -> None:
+    assert (dbapi.apilevel, dbapi.threadsafety, dbapi.paramstyle) == ("2.0", 1, "qmark")
+
+
+def test_transactions_begin_by_themselves(tmp_path: Path) -> None:
+    first, second = dbapi.connect(tmp_path / "db"), dbapi.connect(tmp_path / "db")
+    first.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, d DATE)")
+    first.commit()
+    cursor = first.cursor()
+    cursor.execute("INSERT INTO t (d) VALUES (?)", (date(2024, 1, 2),))
+    assert cursor.lastrowid == 1
+    assert cursor.rowcount == 1
+    assert second.execute("SELECT * FROM t").fetchall() == []
+    second.rollback()
+    first.commit()
+    found = second.execute("SELECT id, d FROM t")
+    assert found.description is not None
+    assert [(c[0], c[1]) for c in found.description] == [("id", "INTEGER"), ("d", "DATE")]
+    assert found.description[1][1] == dbapi.DATETIME
+    assert list(found) == [(1, date(2024, 1, 2))]
+    assert found.fetchone() is None
+    first.close()
+    second.close()
+    with pytest.raises(dbapi.InterfaceError):
+        first.execute("SELECT 1")
+    with dbapi.connect(tmp_path / "db", autocommit=True) as again:
+        assert again.execute("SELECT count(*) FROM t").fetchone() == (1,)
+
+
+def test_fetching() -> None:
+    with dbapi.connect(":memory:") as con:
+        cursor = con.cursor()
+        with pytest.raises(dbapi.ProgrammingError):
+            cursor.fetchall()
+        cursor.execute("VALUES (1), (2), (3), (4)")
+        assert cursor.fetchone() == (1,)
+        assert cursor.fetchmany(2) == [(2,), (3,)]
+        assert cursor.fetchall() == [(4,)]
+        assert cursor.fetchmany() == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "error"),
+    [
+        ("SELEC", dbapi.ProgrammingError),
+        ("SELECT * FROM nothing", dbapi.ProgrammingError),
+        ("INSERT INTO t VALUES (1, 'x')", dbapi.IntegrityError),
+        ("INSERT INTO t VALUES ('a', 'x')", dbapi.DataError),
+        ("CREATE VIEW v AS SELECT 1", dbapi.NotSupportedError),
+    ],
+)
+def test_errors_are_sorted(sql: str, error: type[dbapi.Error]) -> None:
+    with dbapi.connect(":memory:", autocommit=True) as con:
+        con.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
+        con.execute("INSERT INTO t VALUES (1, 'y')")
+        with pytest.raises(error) as caught:
+            con.execute(sql)
+        assert caught.value.code in str(caught.value)
+
+
+def test_rollback_on_exception(tmp_path: Path) -> None:
+    with dbapi.connect(tmp_path / "db", autocommit=True) as con:
+        con.execute("CREATE TABLE t (v TEXT)")
+
+    def broken() -> None:
+        with dbapi.connect(tmp_path / "db") as con:
+            con.execute("INSERT INTO t VALUES ('x')")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        broken()
+    with dbapi.connect(tmp_path / "db") as con:
+        assert con.execute("SELECT * FROM t").fetchall() == []
+
+
+async def test_embedded_database(tmp_path: Path) -> None:
+    async with dosql.open(tmp_path / "db") as db:
+        await db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
+        async with db.transaction() as tx:
+            await tx.execute("INSERT INTO t VALUES (1, 'a')")
+            assert (await db.query("SELECT * FROM t")).rows == []
+        result = await db.query("SELECT id, v FROM t WHERE id = ?", [1])
+        assert (result.columns, result.rows, result.lsn) == (["id", "v"], [(1, "a")], 2)
+        await db.execute_many("INSERT INTO t (v) VALUES (?)", [["b"], ["c"]])
+        assert (await db.query("SELECT count(*) FROM t")).scalar() == 3
