@@ -12,6 +12,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect as websocket
@@ -52,7 +53,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 async def test_errors_have_code_position_and_leave_the_connection(server: Server) -> None:
     async with sql_do.connect(server.url) as db:
         await db.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL)")
-        cases = [
+        cases: list[tuple[str, Any, str, tuple[int, int] | None]] = [
             ("SELEC 1", None, "SYNTAX_ERROR", (1, 1)),
             ("SELECT *\nFROM peeple", None, "TABLE_NOT_FOUND", (2, 6)),
             ("SELECT nam FROM people", None, "COLUMN_NOT_FOUND", (1, 8)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ def test_append_many_and_delete_all() -> None:
 
 
 def test_page_keeps_every_value() -> None:
-    columns = [
+    columns: list[list[Any]] = [
         [1, None, -(2**63)],
         [1.5, None, float("inf")],
         ["", None, "\0é😀"],
