@@ -445,6 +445,7 @@ class Store:
 
     def _drop_log(self, checkpoint_segment: int) -> None:
         """Removes segments before the checkpoint's that no slot needs (invariant 4)."""
+        self._invalidate_slots(checkpoint_segment)
         keep_from = self.slots.oldest()
         for number in segment_numbers(self.fs):
             if number >= checkpoint_segment:
@@ -453,6 +454,22 @@ class Store:
             if following is None or (keep_from is not None and following - 1 > keep_from):
                 break
             self.fs.remove(segment_name(number))
+
+    def _invalidate_slots(self, checkpoint_segment: int) -> None:
+        """Drops slots that hold back more log than is allowed: a full disk would stop everybody."""
+        while (oldest := self.slots.oldest()) is not None:
+            position = self.position_after(oldest)
+            if position is None:
+                return
+            held = (checkpoint_segment - position.segment) * self.settings.wal_segment_bytes
+            if held <= self.settings.slot_wal_bytes_max:
+                return
+            for name, lsn in self.slots.positions().items():
+                if lsn == oldest:
+                    log.error(
+                        "slot %s held back %d bytes of log and was dropped; its reader must start anew", name, held
+                    )
+                    self.append_record(self.slots.drop(name))
 
     def position_after(self, lsn: int) -> WalPosition | None:
         """Returns a log position from which every change after ``lsn`` can be read, None if it is gone."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dosql.errors import CorruptionError
+from dosql.errors import CorruptionError, SubscriptionError
 from dosql.fsx import File, FileSystem
 from dosql.wal.frame import FRAME_HEADER_BYTES, HEADER_BYTES, SegmentHeader, decode_header, frame_at
 
@@ -132,7 +132,14 @@ class WalReader:
 
     def _read_some(self, out: list[bytes], bytes_max: int, stop: int | None) -> int:
         name = segment_name(self._segment)
-        file = self._fs.open(name)
+        try:
+            file = self._fs.open(name)
+        except FileNotFoundError as e:
+            raise SubscriptionError(
+                f"the log at segment {self._segment} was let go before it was read",
+                code="INVALID_LSN",
+                hint="Start again with a snapshot; a slot keeps the log within its limit",
+            ) from e
         try:
             if self._salt is None:
                 header = decode_header(file.read_at(0, HEADER_BYTES))

@@ -248,6 +248,21 @@ def test_slot_keeps_the_log() -> None:
     assert reopened(store.fs).slots.get("reader") == store.durable.lsn  # type: ignore[arg-type]
 
 
+def test_slot_over_its_limit_is_dropped() -> None:
+    settings = StoreSettings(wal_segment_bytes=4096, page_segment_bytes=4096, slot_wal_bytes_max=20_000)
+    store = Store.open(MemoryFileSystem(), settings)
+    workspace = store.single()
+    workspace.create_table(TABLE)
+    workspace.create_index(INDEX)
+    store.commit(workspace)
+    store.append_record(store.slots.move("stuck", 0))
+    for i in range(300):
+        put(store, i, "x" * 60)
+    store.checkpoint()
+    assert store.slots.get("stuck") is None
+    assert store.position_after(0) is None
+
+
 def test_second_process_is_refused(tmp_path: Any) -> None:
     store = Store.open(LocalFileSystem(tmp_path / "db"))
     with pytest.raises(StorageError) as caught:
