@@ -99,6 +99,7 @@ class Lake:
         self._shard = shard
         self._mirrors: dict[int, Mirror] = {}
         self._changelogs: dict[int, Changelog] = {}
+        self._pending: dict[str, LakeTable | None] = {}
         pointers.create_namespace(namespace)
 
     @property
@@ -148,14 +149,15 @@ class Lake:
         staged: list[tuple[Mirror | Changelog, Staged]] = []
         files: list[str] = []
         dropped: list[int] = []
+        self._pending = {}  # what this flush made of a name: a later step of it builds on that
         for table_id, waiting in buffer.tables.items():
             if waiting.dropped:
                 dropped.append(table_id)
-                old = self._pointers.location(self._namespace, waiting.shape.name)
+                old = self._current(waiting.shape.name)
                 if old is not None and not waiting.created:
-                    swaps.append(Swap(self._namespace, waiting.shape.name, old, None))
+                    self._drop(swaps, old)
             else:
-                mirror, old = self._mirror(waiting, swaps, files)
+                mirror, old = self._mirror(waiting, files)
                 staged.append((mirror, mirror.stage(waiting.rows, properties)))
                 self._point(swaps, staged[-1][1], old)
             if waiting.changes.lsns:
@@ -179,47 +181,53 @@ class Lake:
             self._changelogs.pop(table_id, None)
         return len(staged)
 
-    def _point(self, swaps: list[Swap], result: Staged, old: str | None) -> None:
+    def _point(self, swaps: list[Swap], result: Staged, old: LakeTable | None) -> None:
         table = result.table
-        swaps.append(Swap(table.namespace, table.name, old, table.metadata_location))
+        swaps.append(Swap(table.namespace, table.name, old and old.metadata_location, table.metadata_location))
+        self._pending[table.name] = table
 
-    def _mirror(self, waiting: TableBuffer, swaps: list[Swap], files: list[str]) -> tuple[Mirror, str | None]:
-        """Returns a table's mirror and the pointer it has now; a new one if there is none."""
+    def _drop(self, swaps: list[Swap], table: LakeTable) -> None:
+        swaps.append(Swap(table.namespace, table.name, table.metadata_location, None))
+        self._pending[table.name] = None
+
+    def _mirror(self, waiting: TableBuffer, files: list[str]) -> tuple[Mirror, LakeTable | None]:
+        """Returns a table's mirror and what its name stands for now; a new one if there is none."""
         shape = waiting.shape
         known = self._mirrors.get(shape.id)
         if known is not None:
-            return known, known.table.metadata_location
-        found = None if waiting.created else self._load(shape.name)
-        if found is not None:
-            return Mirror(shape, found), found.metadata_location
+            return known, known.table
+        found = self._current(shape.name)
+        if found is not None and not waiting.created:
+            return Mirror(shape, found), found
         made = stage_table(self._namespace, shape.name, self._location(shape.name), mirror_schema(shape))
         files += made.files
-        return Mirror(shape, made.table), self._taken(shape.name, swaps)
+        return Mirror(shape, made.table), found
 
-    def _taken(self, name: str, swaps: list[Swap]) -> str | None:
-        """Returns the pointer that a new table of this name replaces; one dropped in this flush is none."""
-        if any(s.name == name and s.new is None for s in swaps):
-            return None
-        return self._pointers.location(self._namespace, name)
-
-    def _changelog(self, shape: c.TableShape, swaps: list[Swap], files: list[str]) -> tuple[Changelog, str | None]:
+    def _changelog(
+        self, shape: c.TableShape, swaps: list[Swap], files: list[str]
+    ) -> tuple[Changelog, LakeTable | None]:
+        """Returns a table's changelog and what its name stands for now; a new one if there is none."""
         known = self._changelogs.get(shape.id)
         if known is not None:
-            return known, known.table.metadata_location
+            return known, known.table
         name = shape.name + CHANGELOG_SUFFIX
         schema = changelog_schema(shape)
-        earlier = self._load(name)
+        earlier = self._current(name)
         if earlier is not None:
             if earlier.metadata.schema().as_struct() == schema.as_struct():
-                return Changelog(shape, earlier), earlier.metadata_location
+                return Changelog(shape, earlier), earlier
             # The table was dropped and made anew with other columns: its old history keeps another name.
             kept = f"{name}_until_{uuid.uuid4().hex[:8]}"
-            swaps.append(Swap(self._namespace, name, earlier.metadata_location, None))
+            self._drop(swaps, earlier)
             swaps.append(Swap(self._namespace, kept, None, earlier.metadata_location))
             log.warning("changelog of %s has other columns now; the old one is %s", shape.name, kept)
         made = stage_table(self._namespace, name, self._location(name), schema)
         files += made.files
         return Changelog(shape, made.table), None
+
+    def _current(self, name: str) -> LakeTable | None:
+        """Returns what a name stands for, as far as this flush has come."""
+        return self._pending[name] if name in self._pending else self._load(name)
 
     def _load(self, name: str) -> LakeTable | None:
         location = self._pointers.location(self._namespace, name)

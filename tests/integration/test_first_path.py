@@ -84,6 +84,21 @@ async def test_every_type_and_change_is_mirrored(up: Up) -> None:
         await up.caught_up()
         assert up.arrow("h").to_pydict() == {"other": [7]}
         assert [n for _, n in up.catalog().list_tables("main") if n.startswith("h__changelog_until_")]
+        async with db.transaction() as tx:  # all in one flush: history of both tables of that name
+            await tx.execute("INSERT INTO h VALUES (8)")
+            await tx.execute("DROP TABLE h")
+            await tx.execute("CREATE TABLE h (third TEXT)")
+            await tx.execute("INSERT INTO h VALUES ('x')")
+            await tx.execute("CREATE TABLE brief (v TEXT)")
+            await tx.execute("INSERT INTO brief VALUES ('gone')")
+            await tx.execute("DROP TABLE brief")
+        await up.caught_up()
+        assert up.arrow("h").to_pydict() == {"third": ["x"]}
+        assert up.arrow("h__changelog")["third"].to_pylist() == ["x"]
+        assert up.arrow("brief__changelog")["v"].to_pylist() == ["gone"]
+        names = [n for _, n in up.catalog().list_tables("main")]
+        assert "brief" not in names
+        assert len([n for n in names if n.startswith("h__changelog_until_")]) == 2
 
 
 async def test_lake_comes_late_and_copies_what_the_log_no_longer_has(tmp_path: Path) -> None:
