@@ -50,7 +50,7 @@ class Workspace:
         ops: The write set in order, in the log's form.
     """
 
-    __slots__ = ("_key_floors", "_owner", "_writers", "base", "ops", "schema", "trees")
+    __slots__ = ("_editors", "_key_floors", "_owner", "_writers", "base", "ops", "schema", "trees")
 
     def __init__(self, base: Snapshot, key_floors: dict[int, int] | None = None) -> None:
         self.base = base
@@ -58,6 +58,7 @@ class Workspace:
         self.trees: dict[int, Any] = dict(base.trees)
         self.ops: list[tuple[Any, ...]] = []
         self._owner = object()
+        self._editors: dict[int, TreeEditor] = {}
         self._writers: dict[int, TableWriter] = {}
         self._key_floors = key_floors
 
@@ -75,10 +76,9 @@ class Workspace:
 
     def editor(self, tree_id: int) -> TreeEditor:
         """Returns the editor of a tree, made at its first change."""
-        tree = self.trees[tree_id]
-        if isinstance(tree, TreeEditor):
-            return tree
-        editor = self.trees[tree_id] = TreeEditor(tree, self._owner)
+        editor = self._editors.get(tree_id)
+        if editor is None:
+            editor = self._editors[tree_id] = self.trees[tree_id] = TreeEditor(self.trees[tree_id], self._owner)
         return editor
 
     def create_table(self, table: Table) -> None:
@@ -91,6 +91,7 @@ class Workspace:
         """Removes a table and its indexes."""
         for tree_id in (table.id, *(i.id for i in self.schema.indexes_of(table.id))):
             self.trees.pop(tree_id)
+            self._editors.pop(tree_id, None)
         self._writers.pop(table.id, None)
         self.schema = self.schema.without_table(table.id)
         self.ops.append((OP_DROP_TABLE, table.id))
@@ -108,13 +109,14 @@ class Workspace:
         if entries:
             editor.append_many(entries, [])
         self.schema = self.schema.with_index(index)
-        self.trees[index.id] = editor
+        self._editors[index.id] = self.trees[index.id] = editor
         self._writers.pop(table.id, None)
         self.ops.append((OP_CREATE_INDEX, msgspec.to_builtins(index)))
 
     def drop_index(self, index: Index) -> None:
         """Removes an index."""
         self.trees.pop(index.id)
+        self._editors.pop(index.id, None)
         self._writers.pop(index.table_id, None)
         self.schema = self.schema.without_index(index.id)
         self.ops.append((OP_DROP_INDEX, index.table_id, index.id))
@@ -128,6 +130,7 @@ class Workspace:
         """Goes back to a mark; it can be used again."""
         self._owner = object()
         self._writers.clear()
+        self._editors.clear()
         self.schema = mark.schema
         self.trees = dict(mark.trees)
         del self.ops[mark.ops_count :]
@@ -175,9 +178,9 @@ class Workspace:
     def _settle(self) -> None:
         self._owner = object()
         self._writers.clear()
-        for tree_id, tree in self.trees.items():
-            if isinstance(tree, TreeEditor):
-                self.trees[tree_id] = tree.tree()
+        for tree_id, editor in self._editors.items():
+            self.trees[tree_id] = editor.tree()
+        self._editors.clear()
 
     def _entries_of(self, table: Table, maker: EntryMaker) -> list[bytes]:
         entries: list[bytes] = []
