@@ -92,9 +92,8 @@ class SourceWorker:
         elif known is not None:
             log.warning("%s is another database than before. Copying its tables anew", self.url)
         await asyncio.to_thread(lake.reset)
-        stream = await source.subscribe(slot=SLOT, snapshot=True)
-        self.lsn = stream.from_lsn
-        return stream, lake
+        self.lsn = 0  # nothing is here before the copy is whole
+        return await source.subscribe(slot=SLOT, snapshot=True), lake
 
     async def _stream(self, stream: lake_do.ChangeStream, lake: Lake) -> None:
         loop = asyncio.get_running_loop()

@@ -56,14 +56,19 @@ def real_to_integer(value: float) -> int:
 
 
 def real_to_text(value: float) -> str:
-    """Returns a REAL as SQLite prints it: 15 significant digits, always with a point."""
+    """Returns a REAL as SQLite prints it: 15 significant digits, 17 where 15 are not enough, always with a point."""
     if math.isinf(value):
         return "Inf" if value > 0 else "-Inf"
     text = f"{value:.15g}"
-    if "e" in text:
-        mantissa, exponent = text.split("e")
-        return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}"
-    return text if "." in text else text + ".0"
+    if float(text) != value:
+        text = f"{value:.17g}"
+    mantissa, e, exponent = text.partition("e")
+    if e and 0 < int(exponent) < 17:  # 15 digits switch to exponents earlier than 17 do
+        sign = "-" if value < 0 else ""
+        return f"{sign}{mantissa.lstrip('-').replace('.', '').ljust(int(exponent) + 1, '0')}.0"
+    if "." not in mantissa:
+        mantissa += ".0"
+    return mantissa + e + exponent
 
 
 def number_to_text(value: int | float) -> str:

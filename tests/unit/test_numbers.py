@@ -1,0 +1,36 @@
+"""Numbers as text, and text as numbers, as SQLite has them."""
+
+from __future__ import annotations
+
+import struct
+
+import apsw
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dosql.types.numbers import integer_prefix, number_prefix, real_to_text
+
+SQLITE = apsw.Connection(":memory:")
+
+
+def asked(sql: str, value: object) -> object:
+    """Returns what SQLite gives."""
+    return next(iter(SQLITE.execute(sql, (value,))))[0]  # type: ignore[arg-type]
+
+
+@given(
+    st.floats(allow_nan=False)
+    | st.integers(0, 2**64 - 1).map(lambda n: struct.unpack("<d", n.to_bytes(8, "little"))[0]).filter(lambda x: x == x)
+    | st.sampled_from([0.0, -0.0, 0.1, 1e15, 1e16, 1e17, -1e16, 123456789012345.6, 2.5e-5, 1e-4, 5e-324])
+)
+def test_real_to_text(value: float) -> None:
+    found = real_to_text(value)
+    assert float(found) == value
+    if value == 0 or 1e-20 < abs(value) < 1e25:  # beyond, SQLite's own digits are not always the nearest
+        assert found == asked("SELECT CAST(? AS TEXT)", value)
+
+
+@given(st.text("0123456789.eE+- x", max_size=8))
+def test_prefixes(text: str) -> None:
+    assert number_prefix(text) == asked("SELECT ? + 0", text)
+    assert integer_prefix(text) == asked("SELECT CAST(? AS INTEGER)", text)
