@@ -59,6 +59,8 @@ def real_to_text(value: float) -> str:
     """Returns a REAL as SQLite prints it: 15 significant digits, 17 where 15 are not enough, always with a point."""
     if math.isinf(value):
         return "Inf" if value > 0 else "-Inf"
+    if value == 0:
+        return "0.0"  # also of -0.0
     text = f"{value:.15g}"
     if float(text) != value:
         text = f"{value:.17g}"
