@@ -3,6 +3,7 @@
 * ``?`` and ``?n`` become numbered parameters, in the order of the text.
 * ``name(`` of a function is marked, so that sqlglot keeps the call as written instead of
   turning it into another dialect's idea of it. :func:`unmarked` takes the mark off names.
+* ``1_000`` is one number.
 * ``0x1F`` is a number and ``x'1F'`` a blob; sqlglot has one token for both.
 """
 
@@ -79,6 +80,10 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
             highest = max(highest, number)
             out.append(_like(token, TokenType.COLON, ":"))
             out.append(_like(token, TokenType.VAR, str(number)))
+        elif kind is TokenType.NUMBER and _continues(token, following):  # 1_000
+            assert following is not None
+            out.append(_like(token, TokenType.NUMBER, token.text + following.text))
+            i += 1
         elif kind is TokenType.PARAMETER and following is not None:  # @name
             out.append(_like(token, TokenType.COLON, ":"))
             out.append(_like(following, TokenType.VAR, following.text))
@@ -105,6 +110,17 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
             out.append(token)
         i += 1
     return out
+
+
+def _continues(token: Token, following: Token | None) -> bool:
+    """Whether a number goes on behind an underscore, which sqlglot takes for an alias."""
+    return (
+        following is not None
+        and following.token_type is TokenType.VAR
+        and following.start == token.end + 1
+        and following.text[:1] == "_"
+        and following.text.replace("_", "").isdigit()
+    )
 
 
 def _is_operator(before: list[Token], kind: TokenType) -> bool:

@@ -306,7 +306,11 @@ class _Translator:
         if op is not None:
             if op in ("LIKE", "GLOB"):
                 self._only(node, "this", "expression", "negate")
-            out = s.Operator(op, [self.expr(node.this), self.expr(node.expression)], _offset(node))
+            left, right = self.expr(node.this), self.expr(node.expression)
+            if op.startswith("IS") and isinstance(node.expression.unnest(), exp.Boolean):
+                # x IS TRUE asks whether x is true, not whether it equals 1; NOT NOT makes it 1, 0 or NULL.
+                left = s.Operator("NOT", [s.Operator("NOT", [left], left.at)], left.at)
+            out = s.Operator(op, [left, right], _offset(node))
             return s.Operator("NOT", [out], out.at) if node.args.get("negate") else out
         raise self._unsupported(f"{kind.__name__.upper()} in an expression", node)
 

@@ -15,7 +15,7 @@ SQLITE = apsw.Connection(":memory:")
 
 def asked(sql: str, value: object) -> object:
     """Returns what SQLite gives."""
-    return next(iter(SQLITE.execute(sql, (value,))))[0]  # type: ignore[arg-type]
+    return next(iter(SQLITE.execute(sql, (value,))))[0]
 
 
 @given(
