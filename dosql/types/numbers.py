@@ -62,12 +62,9 @@ def real_to_text(value: float) -> str:
     if value == 0:
         return "0.0"  # also of -0.0
     text = f"{value:.15g}"
-    if float(text) != value:
+    if float(text) != value or 1e15 <= abs(value) < 1e17:
         text = f"{value:.17g}"
     mantissa, e, exponent = text.partition("e")
-    if e and 0 < int(exponent) < 17:  # 15 digits switch to exponents earlier than 17 do
-        sign = "-" if value < 0 else ""
-        return f"{sign}{mantissa.lstrip('-').replace('.', '').ljust(int(exponent) + 1, '0')}.0"
     if "." not in mantissa:
         mantissa += ".0"
     return mantissa + e + exponent

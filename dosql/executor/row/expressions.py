@@ -265,17 +265,23 @@ class ExpressionCompiler:
         return self.guarded([(x, a.nullable), (y, b.nullable)], lambda m, n: f"({m} {_PYTHON[op]} {n})", on_null)
 
     def _in_items(self, expr: InItems) -> str:
-        value = expr.value
-        coerced = [self.operands(value, item) for item in expr.items]
-        if not coerced:
+        """``x IN (a, b)`` is ``x = +a OR x = +b``: only the affinity of the left side counts (datatype3.html §4.2)."""
+        value, items = expr.value, expr.items
+        if not items:
             return "False"
-        items = [item for _, item, _ in coerced]
-        left = coerced[0][0]
-        constant = all(isinstance(i, Const) and i.value is not None for i in expr.items)
-        if constant and all(direct for _, _, direct in coerced):
-            name = self._function.hoist(f"frozenset(({', '.join(items)},))", "s")
+        left = self.value(value)
+        if _affinity(value) in NUMERIC_TYPES:
+            codes = [self.numeric(i) for i in items]
+        elif _affinity(value) is SqlType.TEXT:
+            codes = [self._textual(i) for i in items]
+        elif value.type in TEMPORAL_TYPES:
+            codes = [self._temporal(i, value.type) for i in items]
+        else:
+            codes = [self._text(i) if i.type in TEMPORAL_TYPES else self.value(i) for i in items]
+        if all(isinstance(i, Const) and i.value is not None for i in items):
+            name = self._function.hoist(f"frozenset(({', '.join(codes)},))", "s")
             return self.guarded([(left, value.nullable)], lambda x: f"({x} in {name})", "None")
-        return f"in_items({left}, ({', '.join(items)},))"
+        return f"in_items({left}, ({', '.join(codes)},))"
 
     # --- comparison operands ---------------------------------------------------------------
 
