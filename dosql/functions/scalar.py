@@ -247,7 +247,7 @@ def glob(value: Any, pattern: Any) -> bool | None:
 
 def absolute(a: Any) -> Any:
     """abs(a)."""
-    a = 0.0 if isinstance(a, str | bytes) and number_in(text(a)) is None else number(a)
+    a = float(number(a)) if isinstance(a, str | bytes) else a  # SQLite: of a text, always REAL
     if a == INT_MIN and isinstance(a, int):
         raise TypeMismatch("integer overflow")
     return None if a is None else abs(a)
