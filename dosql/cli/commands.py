@@ -60,7 +60,7 @@ def cli() -> None:
 def up(data: str, listen: str, catalog_listen: str, database: str) -> None:
     """Start the SQL server, the lake and the catalog; Ctrl-C stops all of them.
 
-    DIR/db holds the database, DIR/lake the Iceberg tables. Nothing else is needed.
+    DIR holds the database, DIR/lake the Iceberg tables. Nothing else is needed.
     """
     sys.exit(run_up(Path(data), listen, catalog_listen, database))
 

@@ -18,10 +18,12 @@ from pathlib import Path
 import click
 
 from dosql.errors import StorageError
+from dosql.fsx import LocalFileSystem
 from dosql.server.serve import bind_socket
 
 START_S = 60.0
 STOP_S = 20.0
+FOLDER_WAIT_S = 10.0
 
 
 def run_up(data: Path, listen: str, catalog_listen: str, database: str) -> int:
@@ -36,6 +38,7 @@ def run_up(data: Path, listen: str, catalog_listen: str, database: str) -> int:
         (data / "lake").mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise StorageError(f"cannot make the data folder {data}: {e.strerror}") from e
+    _wait_for_folder(data)
     stopping = False
 
     def stop(*_: object) -> None:
@@ -46,7 +49,7 @@ def run_up(data: Path, listen: str, catalog_listen: str, database: str) -> int:
         signal.signal(number, stop)
     children: list[_Child] = []
     try:
-        server = _Child("dosql", ["serve", "--data", str(data / "db"), "--listen", listen, "--database", database])
+        server = _Child("dosql", ["serve", "--data", str(data), "--listen", listen, "--database", database])
         children.append(server)
         url = server.wait_ready(lambda: stopping)
         if url is None:
@@ -91,6 +94,25 @@ def _wait_for_port(address: str) -> None:
             return
         except StorageError:
             if time.monotonic() > deadline or address.endswith(":0"):
+                raise
+            time.sleep(0.1)
+
+
+def _wait_for_folder(data: Path) -> None:
+    """Returns when no process holds the data folder; one of an earlier run may still write its checkpoint.
+
+    Raises:
+        StorageError: DATABASE_LOCKED: it is still held after a while.
+    """
+    deadline = time.monotonic() + FOLDER_WAIT_S
+    while True:
+        folder = LocalFileSystem(data)
+        try:
+            folder.lock()
+            folder.unlock()
+            return
+        except StorageError as e:
+            if e.code != "DATABASE_LOCKED" or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
 

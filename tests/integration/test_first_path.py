@@ -104,8 +104,8 @@ async def test_every_type_and_change_is_mirrored(up: Up) -> None:
 async def test_lake_comes_late_and_copies_what_the_log_no_longer_has(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     made = "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'a'), (2, 'b')"
-    assert dosql("sql", made, "--data", str(folder / "db")).returncode == 0
-    assert dosql("sql", "UPDATE t SET v = 'c' WHERE id = 2", "--data", str(folder / "db")).returncode == 0
+    assert dosql("sql", made, "--data", str(folder)).returncode == 0
+    assert dosql("sql", "UPDATE t SET v = 'c' WHERE id = 2", "--data", str(folder)).returncode == 0
     up = Up(folder)
     up.start()
     try:
@@ -125,6 +125,8 @@ async def test_lake_comes_late_and_copies_what_the_log_no_longer_has(tmp_path: P
         assert up.arrow("t").sort_by("id").to_pydict() == {"id": [2, 3], "v": ["c", "d"]}
     finally:
         up.stop()
+    left = dosql("sql", "SELECT count(*) AS n FROM t", "--data", str(folder), "--format", "csv")
+    assert left.stdout == "n\n2\n"  # the folder is the same for every command
 
 
 async def test_change_stream(up: Up) -> None:
