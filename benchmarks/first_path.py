@@ -127,9 +127,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: list[str], say: str) -> Iterator[subprocess.Popen[str]]:
+def running(command: list[str], say: str, user: str | None = None) -> Iterator[subprocess.Popen[str]]:
     """Runs a process until the block ends; waits for a line that holds ``say``."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, user=user)
     assert process.stdout is not None
     for line in process.stdout:
         if say in line:
@@ -153,15 +153,16 @@ def postgres(folder: Path) -> Iterator[int | None]:
         return
     port, data = free_port(), folder / "postgres"
     data.mkdir()
-    prefix: list[str] = []
+    user: str | None = None
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         shutil.chown(data, "postgres", "postgres")
         os.chmod(folder, 0o755)
-        prefix = ["runuser", "-u", "postgres", "--"]
+        user = "postgres"
     subprocess.run(
-        [*prefix, f"{usable[-1]}/initdb", "-D", str(data), "-U", "bench", "-A", "trust"],
+        [f"{usable[-1]}/initdb", "-D", str(data), "-U", "bench", "-A", "trust"],
         check=True,
         capture_output=True,
+        user=user,
     )
     command = [
         f"{usable[-1]}/postgres",
@@ -174,7 +175,7 @@ def postgres(folder: Path) -> Iterator[int | None]:
         "-h",
         "127.0.0.1",
     ]
-    with running([*prefix, *command], "ready to accept"):
+    with running(command, "ready to accept", user):
         yield port
 
 
