@@ -12,7 +12,7 @@
     ├── ConstraintViolation        CONSTRAINT_VIOLATION
     ├── TransactionError           TRANSACTION_NOT_FOUND, TRANSACTION_ABORTED, DEADLOCK_DETECTED
     │   └── SerializationFailure   SERIALIZATION_FAILURE; a retry can help
-    ├── StorageError               STORAGE_FAILED, READ_ONLY, DATABASE_LOCKED
+    ├── StorageError               STORAGE_FAILED, READ_ONLY, DATABASE_LOCKED, ADDRESS_IN_USE
     │   └── CorruptionError        CORRUPTION; names file and offset
     ├── ResourceExhausted          RESOURCE_EXHAUSTED, QUOTA_EXCEEDED, BUFFER_OVERFLOW
     ├── SubscriptionError          SUBSCRIPTION_ERROR, INVALID_LSN
@@ -198,6 +198,7 @@ _BY_CODE: dict[str, type[DosqlError]] = {
     "STORAGE_FAILED": StorageError,
     "READ_ONLY": StorageError,
     "DATABASE_LOCKED": StorageError,
+    "ADDRESS_IN_USE": StorageError,
     "CORRUPTION": CorruptionError,
     "RESOURCE_EXHAUSTED": ResourceExhausted,
     "QUOTA_EXCEEDED": ResourceExhausted,
