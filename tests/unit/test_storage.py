@@ -279,3 +279,44 @@ def test_newer_format_is_refused() -> None:
         fs.open(name).data[8] = 99
     with pytest.raises(CorruptionError, match="newer version"):
         reopened(fs)
+
+
+def test_power_loss_while_checkpoints_run_beside_writers() -> None:
+    settings = StoreSettings(wal_segment_bytes=8192, page_segment_bytes=16_384, checkpoint_wal_bytes=20_000)
+    fs = MemoryFileSystem(track_sync=True)
+    store = Store.open(fs, settings)
+    workspace = store.single()
+    workspace.create_table(TABLE)
+    workspace.create_index(INDEX)
+    store.commit(workspace)
+    store.flush()
+    first = store.checkpoint_lsn
+    for i in range(3000):
+        acknowledged = put(store, i * 7919 % 1500, f"value {i}")
+        store.checkpoint_if_due()
+        if i % 50 == 0:
+            survivor = Store.open(fs.after_power_loss(), settings)
+            assert survivor.durable.lsn >= acknowledged
+            assert dump(survivor.durable) == dump(store.durable)
+    expected = dump(store.durable)
+    store.close()
+    assert store.checkpoint_lsn > first
+    again = Store.open(fs, settings)
+    assert dump(again.durable) == expected
+    assert len([n for n in fs.names() if n.startswith("wal-0")]) < 8
+
+
+def test_clock_that_goes_back_does_not_take_commit_times_back() -> None:
+    times = iter([1000, 500, 400, 2000])
+    store = Store.open(MemoryFileSystem(), SETTINGS, clock=lambda: next(times))
+    seen = []
+    for i in range(4):
+        workspace = store.single()
+        if i == 0:
+            workspace.create_table(TABLE)
+            workspace.create_index(INDEX)
+        else:
+            workspace.writer(TABLE).insert(i, ("x",))
+        store.commit(workspace)
+        seen.append(store.head.time_us)
+    assert seen == [1000, 1001, 1002, 2000]
