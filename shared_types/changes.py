@@ -25,6 +25,9 @@ An operation is an array too. It takes as many LSNs as it changes rows, from its
 ``[5, table]``                         table created (one LSN)
 ``[6, table_id]``                      table dropped (one LSN)
 ``[7, index]``, ``[8, table, index]``  index created, dropped (one LSN; not sent)
+``[9, table_id, keys, before, sets]``  update of many rows: columns before, and for each
+                                       changed one ``[position, values]``
+``[10, table_id, keys, before]``       delete of many rows, by column
 ====================================== ===============================================
 
 ``before``/``after``/``columns`` hold the stored columns only: where
@@ -50,8 +53,18 @@ OP_CREATE_TABLE = 5
 OP_DROP_TABLE = 6
 OP_CREATE_INDEX = 7
 OP_DROP_INDEX = 8
+OP_UPDATE_MANY = 9
+OP_DELETE_MANY = 10
 
-OPERATIONS = {"insert": OP_INSERT, "update": OP_UPDATE, "delete": OP_DELETE}
+OPERATIONS = {
+    "insert": (OP_INSERT, OP_INSERT_MANY),
+    "update": (OP_UPDATE, OP_UPDATE_MANY),
+    "delete": (OP_DELETE, OP_DELETE_MANY),
+}
+"""What subscribers call the operations on rows: of one, and of many."""
+
+OF_MANY = frozenset({OP_INSERT_MANY, OP_UPDATE_MANY, OP_DELETE_MANY})
+OF_ROWS = frozenset({OP_INSERT, OP_UPDATE, OP_DELETE, *OF_MANY})
 
 
 class ColumnShape(msgspec.Struct, frozen=True, array_like=True):
@@ -112,4 +125,30 @@ def to_python(sql_type: str, stored: Any) -> int | float | str | bytes | bool | 
 
 def rows_in(op: Sequence[Any]) -> int:
     """Returns how many LSNs an operation takes."""
-    return len(op[2]) if op[0] == OP_INSERT_MANY else 1
+    return len(op[2]) if op[0] in OF_MANY else 1
+
+
+def keys_in(op: Sequence[Any]) -> Sequence[int]:
+    """Returns the row keys that an operation writes; none for one on a table or an index."""
+    kind = op[0]
+    if kind in OF_MANY:
+        keys: Sequence[int] = op[2]
+        return keys
+    return (op[2],) if kind in OF_ROWS else ()
+
+
+def columns_after(op: Sequence[Any]) -> list[Sequence[Any]]:
+    """Returns the stored columns of the rows as an insert or update of many leaves them."""
+    columns = list(op[3])
+    if op[0] == OP_UPDATE_MANY:
+        for position, values in op[4]:
+            columns[position] = values
+    return columns
+
+
+def piece_of(op: Sequence[Any], start: int, stop: int) -> list[Any]:
+    """Returns rows ``start`` to ``stop`` of an operation of many."""
+    out = [op[0], op[1], op[2][start:stop], [column[start:stop] for column in op[3]]]
+    if op[0] == OP_UPDATE_MANY:
+        out.append([[position, values[start:stop]] for position, values in op[4]])
+    return out

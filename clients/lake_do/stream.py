@@ -20,6 +20,8 @@ from sql_do import Connection
 
 BUFFER_BYTES_MAX = 32 << 20
 
+_NAMES = {kind: name for name, kinds in c.OPERATIONS.items() for kind in kinds}
+
 _decode_event = msgspec.msgpack.Decoder(list[Any]).decode
 _decode_subscribe = m.decoder(m.SubscribeResult)
 _decode_end = m.decoder(m.EndResult)
@@ -212,13 +214,16 @@ class ChangeStream:
         if kind == c.OP_DROP_TABLE:
             return
         shape = self._shapes[op[1]]
-        if kind == c.OP_INSERT_MANY:
+        name = _NAMES[kind]
+        if kind in c.OF_MANY:
+            after = None if kind == c.OP_DELETE_MANY else c.columns_after(op)
+            before = None if kind == c.OP_INSERT_MANY else op[3]
             for i, key in enumerate(op[2]):
-                row = shape.python_row(key, [column[i] for column in op[3]])
-                yield Change(lsn + i, "insert", shape.name, key, None, row, commit_lsn, time)
+                old = None if before is None else shape.python_row(key, [column[i] for column in before])
+                new = None if after is None else shape.python_row(key, [column[i] for column in after])
+                yield Change(lsn + i, name, shape.name, key, old, new, commit_lsn, time)
             return
         key = op[2]
-        before = None if op[3] is None else shape.python_row(key, op[3])
-        after = None if op[4] is None else shape.python_row(key, op[4])
-        name = {c.OP_INSERT: "insert", c.OP_UPDATE: "update", c.OP_DELETE: "delete"}[kind]
-        yield Change(lsn, name, shape.name, key, before, after, commit_lsn, time)
+        old = None if op[3] is None else shape.python_row(key, op[3])
+        new = None if op[4] is None else shape.python_row(key, op[4])
+        yield Change(lsn, name, shape.name, key, old, new, commit_lsn, time)

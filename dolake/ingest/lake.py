@@ -60,10 +60,8 @@ class Buffer:
         if kind == c.OP_DROP_TABLE:
             buffer.dropped = True
             buffer.rows = RowBuffer(buffer.shape)
-        elif kind == c.OP_INSERT_MANY:
-            keys, columns = op[2], op[3]
-            buffer.rows.put_many(keys, columns)
-            buffer.changes.put_many(range(lsn, lsn + len(keys)), time_us, "insert", keys, tx_id, columns)
+        elif kind in c.OF_MANY:
+            self._apply_many(buffer, lsn, time_us, tx_id, op)
         elif kind == c.OP_INSERT:
             buffer.rows.put(op[2], op[4], replaces=False)
             buffer.changes.put(lsn, time_us, "insert", op[2], tx_id, op[4])
@@ -74,11 +72,23 @@ class Buffer:
             buffer.rows.delete(op[2])
             buffer.changes.put(lsn, time_us, "delete", op[2], tx_id, op[3])
 
+    @staticmethod
+    def _apply_many(buffer: TableBuffer, lsn: int, time_us: int, tx_id: int, op: list[Any]) -> None:
+        kind, keys = op[0], op[2]
+        if kind == c.OP_DELETE_MANY:
+            name, columns = "delete", op[3]
+            buffer.rows.delete_many(keys)
+        else:
+            name = "insert" if kind == c.OP_INSERT_MANY else "update"
+            columns = c.columns_after(op)
+            buffer.rows.put_many(keys, columns, replaces=kind == c.OP_UPDATE_MANY)
+        buffer.changes.put_many(range(lsn, lsn + len(keys)), time_us, name, keys, tx_id, columns)
+
     def apply_snapshot(self, shape: c.TableShape, lsn: int, keys: list[int], columns: list[list[Any]]) -> None:
         """Adds rows of the initial snapshot."""
         buffer = self.table(shape)
         self.count += len(keys)
-        buffer.rows.put_many(keys, columns)
+        buffer.rows.put_many(keys, columns, replaces=False)
         buffer.changes.put_many([lsn] * len(keys), None, "read", keys, None, columns)
 
 

@@ -41,9 +41,11 @@ class RowBuffer:
         for column, value in zip(self.columns, stored, strict=True):
             column.append(value)
 
-    def put_many(self, keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> None:
-        """Adds new rows by column."""
+    def put_many(self, keys: Sequence[int], columns: Sequence[Sequence[Any]], *, replaces: bool) -> None:
+        """Adds versions of rows by column."""
         first = len(self.keys)
+        if replaces:
+            self.touched.update(keys)
         self.last.update(zip(keys, range(first, first + len(keys)), strict=True))
         self.keys += keys
         for column, values in zip(self.columns, columns, strict=True):
@@ -53,6 +55,11 @@ class RowBuffer:
         """Removes a row."""
         self.last[key] = -1
         self.touched.add(key)
+
+    def delete_many(self, keys: Sequence[int]) -> None:
+        """Removes rows."""
+        self.last.update(dict.fromkeys(keys, -1))
+        self.touched.update(keys)
 
     def rows(self) -> tuple[list[int], list[list[Any]]]:
         """Returns keys and columns of the last versions, in the order they came."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dosql.btree.node import FANOUT, Inner, Leaf, Node, Tree, new_column, new_keys
@@ -97,6 +97,56 @@ class TreeEditor:
         self.count -= 1
         if not len(leaf.keys):
             self._unlink(path)
+
+    def _runs(self, keys: Sequence[Any]) -> Iterator[tuple[Leaf, list[tuple[Inner, int]], int, int, list[int]]]:
+        """Yields, for ascending keys that are there, an owned leaf with its path, the keys' range, and their places."""
+        done = 0
+        while done < len(keys):
+            leaf, path = self._descend(keys[done])
+            leaf_keys = leaf.keys
+            stop = bisect_right(keys, leaf_keys[-1], done)
+            if stop - done == len(leaf_keys):
+                places = list(range(len(leaf_keys)))
+            else:
+                places = [bisect_left(leaf_keys, key) for key in keys[done:stop]]
+            yield leaf, path, done, stop, places
+            done = stop
+
+    def update_many(self, keys: Sequence[Any], changes: Sequence[tuple[int, Sequence[Any]]]) -> list[list[Any]]:
+        """Sets ``(column, values)`` of the rows at ``keys``, which ascend and must be there.
+
+        Returns:
+            All columns of these rows as they were.
+        """
+        before: list[list[Any]] = [[] for _ in self._tree.kinds]
+        for leaf, _, start, stop, places in self._runs(keys):
+            for values, column in zip(before, leaf.cols, strict=True):
+                values += [column[at] for at in places]
+            for i, new in changes:
+                part = new[start:stop]
+                column = leaf.own_column(i)
+                if type(column) is array and None in part:
+                    column = leaf.cols[i] = list(column)
+                for at, value in zip(places, part, strict=True):
+                    column[at] = value
+        return before
+
+    def delete_many(self, keys: Sequence[Any]) -> list[list[Any]]:
+        """Removes the rows at ``keys``, which ascend and must be there; returns their columns."""
+        before: list[list[Any]] = [[] for _ in self._tree.kinds]
+        for leaf, path, _, _, places in self._runs(keys):
+            for values, column in zip(before, leaf.cols, strict=True):
+                values += [column[at] for at in places]
+            self.count -= len(places)
+            if len(places) == len(leaf.keys):
+                self._unlink(path)
+                continue
+            leaf.own_all()
+            for at in reversed(places):
+                del leaf.keys[at]
+                for column in leaf.cols:
+                    del column[at]
+        return before
 
     def append_many(self, keys: Sequence[Any], columns: Sequence[Sequence[Any]]) -> None:
         """Appends rows by column; ``keys`` ascend and are above every key of the tree.

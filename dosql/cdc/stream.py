@@ -18,8 +18,8 @@ from shared_types.changes import (
     OP_CREATE_TABLE,
     OP_DROP_INDEX,
     OP_DROP_TABLE,
-    OP_INSERT_MANY,
     OPERATIONS,
+    piece_of,
     rows_in,
 )
 
@@ -47,9 +47,7 @@ class ChangeFilter:
                 raise SubscriptionError(
                     f"unknown operation {unknown[0]!r}", hint=f"Operations: {', '.join(OPERATIONS)}"
                 )
-            self._kinds = {OPERATIONS[o.lower()] for o in operations}
-            if OPERATIONS["insert"] in self._kinds:
-                self._kinds.add(OP_INSERT_MANY)
+            self._kinds = {kind for o in operations for kind in OPERATIONS[o.lower()]}
 
     @property
     def everything(self) -> bool:
@@ -168,13 +166,12 @@ class ChangeStream:
     @staticmethod
     def _pieces(op: list[Any], lsn: int) -> Iterator[tuple[list[Any], int]]:
         """Yields an operation, a large one in pieces, each with its first LSN."""
-        if op[0] != OP_INSERT_MANY or len(op[2]) <= PART_ROWS:
+        count = rows_in(op)
+        if count <= PART_ROWS:
             yield op, lsn
             return
-        _, table_id, keys, columns = op
-        for start in range(0, len(keys), PART_ROWS):
-            stop = start + PART_ROWS
-            yield [OP_INSERT_MANY, table_id, keys[start:stop], [c[start:stop] for c in columns]], lsn + start
+        for start in range(0, count, PART_ROWS):
+            yield piece_of(op, start, start + PART_ROWS), lsn + start
 
     def _admit(self, op: list[Any], out: list[Event]) -> bool:
         """Whether an operation is sent; its table's shape goes before it."""

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from dosql.errors import ConstraintViolation, TypeMismatch
@@ -168,6 +169,8 @@ class Updater:
             TypeMismatch: A value does not fit its column.
         """
         writer = workspace.writer(self._table)
+        if len(rows) >= _BULK_ROWS_MIN and self._key_place is None and not keep_rows:
+            return self._update_bulk(writer, rows)
         change = Change()
         for row in rows:
             key = row[0]
@@ -200,10 +203,25 @@ class Updater:
                 change.rows.append((new_key, after))
         return change
 
+    def _update_bulk(self, writer: TableWriter, rows: Sequence[Sequence[Any]]) -> Change:
+        """Updates many rows by column."""
+        given = list(zip(*sorted(rows, key=itemgetter(0)), strict=True))
+        changes: list[tuple[int, list[Any]]] = []
+        for slot, (column, place), store in self._targets:
+            values = _stored_column(column.type, given[place], store, self._table, column.name)
+            if not column.nullable and None in values:
+                raise null_violation(self._table, column.name)
+            changes.append((slot, values))
+        writer.update_many(given[0], changes)
+        return Change(len(rows))
+
 
 def delete_rows(workspace: Workspace, table: Table, keys: Sequence[Sequence[Any]], *, keep_rows: bool) -> Change:
     """Deletes the rows of ``keys``, each a tuple that begins with the key."""
     writer = workspace.writer(table)
+    if len(keys) >= _BULK_ROWS_MIN and not keep_rows:
+        writer.delete_many(sorted([row[0] for row in keys]))
+        return Change(len(keys))
     change = Change()
     for row in keys:
         before = writer.row_at(row[0])

@@ -26,7 +26,7 @@ from dosql.wal.frame import HEADER_BYTES, decode_header
 from dosql.wal.reader import SegmentContent, segment_name
 from dosql.wal.records import COMMIT, commit_record, decode_record
 from dosql.wal.writer import WalWriteError
-from shared_types.changes import OP_INSERT_MANY
+from shared_types.changes import keys_in
 
 log = logging.getLogger("dosql.storage")
 
@@ -274,8 +274,7 @@ class Store:
             )
         last_writes = self._last_writes
         for op in workspace.ops:
-            keys = op[2] if op[0] == OP_INSERT_MANY else (op[2],) if op[0] < OP_INSERT_MANY else ()
-            for key in keys:
+            for key in keys_in(op):
                 if last_writes.get((op[1], key), 0) > seen:
                     table = self.head.schema.by_id[op[1]]
                     raise SerializationFailure(
@@ -288,11 +287,8 @@ class Store:
 
     def _remember_writes(self, ops: list[tuple[Any, ...]], lsn: int) -> None:
         for op in ops:
-            if op[0] == OP_INSERT_MANY:
-                for key in op[2]:
-                    self._last_writes[op[1], key] = lsn
-            elif op[0] < OP_INSERT_MANY:
-                self._last_writes[op[1], op[2]] = lsn
+            for key in keys_in(op):
+                self._last_writes[op[1], key] = lsn
 
     # --- durability ------------------------------------------------------------------------
 

@@ -18,11 +18,14 @@ from shared_types.changes import (
     OP_CREATE_INDEX,
     OP_CREATE_TABLE,
     OP_DELETE,
+    OP_DELETE_MANY,
     OP_DROP_INDEX,
     OP_DROP_TABLE,
     OP_INSERT,
     OP_INSERT_MANY,
     OP_UPDATE,
+    OP_UPDATE_MANY,
+    columns_after,
     rows_in,
 )
 
@@ -174,6 +177,10 @@ class Workspace:
                     writer.delete(op[2], op[3])
                 elif kind == OP_INSERT_MANY:
                     writer.insert_many(op[2], op[3], checked=checked)
+                elif kind == OP_UPDATE_MANY:
+                    writer.update_many(op[2], op[4], checked=checked)
+                elif kind == OP_DELETE_MANY:
+                    writer.delete_many(op[2])
 
     def _settle(self) -> None:
         self._owner = object()
@@ -321,6 +328,49 @@ class TableWriter:
                 for entry in entries:
                     editor.insert(entry, ())
         self._ops.append((OP_INSERT_MANY, self._table.id, list(keys), columns))
+
+    def update_many(
+        self, keys: Sequence[int], changes: Sequence[tuple[int, Sequence[Any]]], *, checked: bool = True
+    ) -> None:
+        """Sets ``(stored column, values)`` of rows whose keys ascend; put a mark around it.
+
+        By column where no UNIQUE index must be checked, else row by row.
+
+        Raises:
+            ConstraintViolation: As :meth:`update`.
+        """
+        changed = {i for i, _ in changes}
+        touched = [(maker, editor) for maker, editor in self._indexes if maker.slots & changed]
+        if checked and any(maker.definition.unique for maker, _ in touched):
+            for at, key in enumerate(keys):
+                before = self.row_at(key)
+                assert before is not None
+                after = list(before)
+                for i, values in changes:
+                    after[i] = values[at]
+                self.update(key, before, tuple(after))
+            return
+        columns = self._editor.update_many(keys, changes)
+        op = (OP_UPDATE_MANY, self._table.id, list(keys), columns, [(i, list(values)) for i, values in changes])
+        for maker, editor in touched:
+            prefix = maker.prefix
+            new_rows = _rows(keys, columns_after(op))
+            for (key, old), (_, new) in zip(_rows(keys, columns), new_rows, strict=True):
+                old_prefix, new_prefix = prefix(old, key), prefix(new, key)
+                if old_prefix != new_prefix:
+                    tail = encode_row_key(key)
+                    editor.delete(old_prefix + tail)
+                    editor.insert(new_prefix + tail, ())
+        self._ops.append(op)
+
+    def delete_many(self, keys: Sequence[int]) -> None:
+        """Removes rows whose keys ascend."""
+        columns = self._editor.delete_many(keys)
+        for maker, editor in self._indexes:
+            prefix = maker.prefix
+            for key, stored in _rows(keys, columns):
+                editor.delete(prefix(stored, key) + encode_row_key(key))
+        self._ops.append((OP_DELETE_MANY, self._table.id, list(keys), columns))
 
 
 def _rows(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
