@@ -39,6 +39,7 @@ def cli() -> None:
 )
 @click.option("--flush-age", default=1.0, show_default=True, metavar="SECONDS", help="Longest time a change waits.")
 @click.option("--flush-rows", default=200_000, show_default=True, help="Rows after which a flush begins at once.")
+@click.option("--flush-mb", default=64, show_default=True, help="Megabytes after which a flush begins at once.")
 @click.option("--parent-fd", type=int, hidden=True)
 @click.option("--announce", is_flag=True, hidden=True)
 def serve(
@@ -47,6 +48,7 @@ def serve(
     listen: str,
     flush_age: float,
     flush_rows: int,
+    flush_mb: int,
     parent_fd: int | None,
     announce: bool,
 ) -> None:
@@ -71,7 +73,7 @@ def serve(
         sys.stdout.flush()
 
     run_server(
-        sources, warehouse, sock, FlushLimits(rows=flush_rows, age_s=flush_age), ready=ready, parent_fd=parent_fd
+        sources, warehouse, sock, FlushLimits(flush_rows, flush_mb << 20, flush_age), ready=ready, parent_fd=parent_fd
     )
 
 

@@ -112,6 +112,7 @@ class ChangeStream:
         from_lsn: The LSN the stream starts after.
         database: Name of the database.
         database_id: Names the history: another id is another database, whatever its name.
+        bytes_taken: Length of all events given so far, as they were on the wire.
         is_snapshot: Whether rows of a snapshot come first.
     """
 
@@ -124,6 +125,7 @@ class ChangeStream:
         self.is_snapshot = opened.snapshot
         self._events: deque[tuple[list[Any], int]] = deque()
         self._bytes = 0
+        self.bytes_taken = 0
         self._paused = False
         self._ended = False
         self._arrived = asyncio.Event()
@@ -148,6 +150,7 @@ class ChangeStream:
             return None
         event, size = self._events.popleft()
         self._bytes -= size
+        self.bytes_taken += size
         if self._paused and self._bytes < BUFFER_BYTES_MAX // 2:
             self._paused = False
             self._connection.resume()

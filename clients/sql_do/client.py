@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -30,13 +31,14 @@ def connect(url: str, *, timeout_s: float = 30.0) -> Client:
     return Client(url, timeout_s)
 
 
-class _Statements:
+class _Statements(ABC):
     """Calls that a client and a transaction share."""
 
     _transaction_id: str | None = None
 
+    @abstractmethod
     def _open(self) -> Connection:
-        raise NotImplementedError
+        """Returns the connection, or raises RequestError where there is none."""
 
     async def query(self, sql: str, params: Params = None) -> Result:
         """Runs one statement.

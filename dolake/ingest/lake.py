@@ -35,10 +35,11 @@ class TableBuffer:
 
 @dataclass(slots=True)
 class Buffer:
-    """What waits for a flush; ``lsn`` is the last whole transaction in it."""
+    """What waits for a flush; ``lsn`` is the last whole transaction in it, ``size_bytes`` its length on the wire."""
 
     lsn: int = 0
     count: int = 0
+    size_bytes: int = 0
     tables: dict[int, TableBuffer] = field(default_factory=dict)
 
     def table(self, shape: c.TableShape) -> TableBuffer:

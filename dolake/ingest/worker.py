@@ -26,7 +26,7 @@ class FlushLimits:
     """When a buffer is flushed: at the first of these, at the end of a transaction."""
 
     rows: int = 200_000
-    bytes: int = 64 << 20
+    size_bytes: int = 64 << 20
     age_s: float = 1.0
 
 
@@ -102,7 +102,9 @@ class SourceWorker:
         whole = True
         copying = stream.is_snapshot
         deadline: float | None = None
+        limits = self._limits
         while True:
+            before = stream.bytes_taken
             event = stream.take()
             if event is None:
                 if deadline is not None and whole and not copying and loop.time() >= deadline:
@@ -111,6 +113,7 @@ class SourceWorker:
                 event = await self._next(stream, deadline if whole and not copying else None)
                 if event is None:
                     continue
+            buffer.size_bytes += stream.bytes_taken - before
             kind = event[0]
             if kind == "T":
                 shape = msgspec.convert(event[1], c.TableShape)
@@ -128,8 +131,8 @@ class SourceWorker:
                 buffer = await self._flush(stream, lake, buffer)
                 deadline = None
             if deadline is None and (buffer.tables or buffer.lsn > self.lsn):
-                deadline = loop.time() + self._limits.age_s
-            if whole and buffer.count >= self._limits.rows:
+                deadline = loop.time() + limits.age_s
+            if whole and (buffer.count >= limits.rows or buffer.size_bytes >= limits.size_bytes):
                 buffer, deadline = await self._flush(stream, lake, buffer, final=not copying), None
 
     @staticmethod
