@@ -138,7 +138,7 @@ class Session:
                 if kind is int:
                     if INT_MIN <= value <= INT_MAX:
                         continue
-                elif kind is str or value is None:
+                elif kind is str or value is None or (kind is float and value == value):
                     continue
                 values = self._bind(statement, params)
                 break
@@ -241,7 +241,10 @@ class Session:
         body = statement.body
         keep = statement.returning is not None
         rows: list[tuple[Any, ...]] = [()]
-        if statement.query is not None:
+        places = statement.simple_values
+        if places is not None:  # VALUES (?, ?, ...): the parameters are the row
+            rows = [tuple([values[i] for i in places])]
+        elif statement.query is not None:
             try:
                 rows = statement.query.run(workspace, values)
             except (DosqlError, MemoryError):
