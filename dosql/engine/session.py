@@ -90,7 +90,12 @@ class ChangeResult(Result):
 
 
 class Session:
-    """Runs statements of one client, one at a time."""
+    """Runs statements of one client, one at a time.
+
+    Attributes:
+        reads_head: Queries outside transactions see commits that are not durable yet. Whoever sets it
+            must not answer before they are.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -100,6 +105,7 @@ class Session:
         self._read_only = False
         self._savepoints: list[tuple[str, Mark]] = []
         self._savepoint_began = False
+        self.reads_head = False
 
     @property
     def in_transaction(self) -> bool:
@@ -108,8 +114,10 @@ class Session:
 
     @property
     def view(self) -> Snapshot | Workspace:
-        """What reads see: the transaction, or the durable snapshot."""
-        return self._workspace or self._store.durable
+        """What reads see: the transaction, or the durable snapshot (the head, under ``reads_head``)."""
+        if self._workspace is not None:
+            return self._workspace
+        return self._store.head if self.reads_head else self._store.durable
 
     # --- statements ------------------------------------------------------------------------
 
@@ -123,14 +131,14 @@ class Session:
         Raises:
             DosqlError: Nothing of the statement was done; an open transaction stays open.
         """
-        view = self._workspace or self._store.durable
+        view = self._workspace or (self._store.head if self.reads_head else self._store.durable)
         statement = self._cache.get(sql)
         if (
             statement is None
             or statement.schema is not view.schema
             or (statement.counts and statement.is_stale(view.schema, view.trees))
         ):
-            statement = self._database.prepare(sql, view)
+            statement = self._prepared(sql, view)
         if params.__class__ is tuple and statement.positional and len(params) == len(statement.param_keys):
             values: tuple[Any, ...] = params
             for value in values:  # what needs no conversion needs no copy either
@@ -164,6 +172,8 @@ class Session:
             DosqlError: Nothing was done for any of the sets.
         """
         statement = self.prepare(sql)
+        if self._workspace is None and statement.schema is not self._store.head.schema:
+            statement = self._database.prepare(sql, self._store.head)
         body = statement.body
         if not isinstance(body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement) or statement.returning:
             raise RequestError("only INSERT, UPDATE and DELETE without RETURNING take many sets of parameters")
@@ -188,8 +198,20 @@ class Session:
         view = self.view
         statement = self._cache.get(sql)
         if statement is None or statement.is_stale(view.schema, view.trees):
-            statement = self._database.prepare(sql, view)
+            statement = self._prepared(sql, view)
         return statement
+
+    def _prepared(self, sql: str, view: Snapshot | Workspace) -> Statement:
+        """Compiles a statement: a write outside a transaction against the head, which it will change, else ``view``."""
+        head = self._store.head
+        if self._workspace is None and head.schema is not view.schema:
+            try:
+                statement = self._database.prepare(sql, head)
+            except DosqlError:
+                return self._database.prepare(sql, view)  # a query of what the head no longer has
+            if statement.run is None:
+                return statement
+        return self._database.prepare(sql, view)
 
     def _bind(self, statement: Statement, params: Params) -> tuple[Any, ...]:
         keys = statement.param_keys
@@ -225,6 +247,8 @@ class Session:
         return tuple(out)
 
     def _execute_other(self, statement: Statement, values: tuple[Any, ...]) -> Result:
+        if self._workspace is None and statement.schema is not self._store.head.schema:
+            statement = self._database.prepare(statement.sql, self._store.head)
         body = statement.body
         match body:
             case l.InsertStatement() | l.UpdateStatement() | l.DeleteStatement():

@@ -59,6 +59,14 @@ class Target:
 
     def batch(self, params: m.BatchParams, session: Session) -> tuple[m.BatchResult, bool]:
         """Runs a batch; returns the result, and whether it must wait for the disk."""
+        session.reads_head = True  # later items see what earlier ones wrote; the answer waits for the disk
+        try:
+            result, unflushed = self._batch(params, session)
+        finally:
+            session.reads_head = False
+        return result, unflushed or self.database.store.pending
+
+    def _batch(self, params: m.BatchParams, session: Session) -> tuple[m.BatchResult, bool]:
         started = time.perf_counter()
         own = params.atomic and not session.in_transaction
         if own:

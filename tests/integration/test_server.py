@@ -157,6 +157,24 @@ async def test_many_requests_in_flight_and_a_client_that_goes(server: Server) ->
             "CONSTRAINT_VIOLATION",
         ]
         assert (await db.query("SELECT count(*) FROM t")).rows == [(500,)]
+        loose = ["CREATE TABLE n (v TEXT)", "INSERT INTO n VALUES ('x')", "SELECT v FROM n", "bad", "SELECT 1"]
+        result = await db.batch(loose, atomic=False)
+        assert [e.result.rows if e.result else e.error and e.error.code for e in result.results] == [
+            [],
+            [],
+            [("x",)],
+            "SYNTAX_ERROR",
+            "SKIPPED",
+        ]
+        await asyncio.gather(  # sent without waiting: writes see the writes before them
+            db.execute("CREATE TABLE p (v INTEGER)"),
+            db.execute("INSERT INTO p VALUES (1)"),
+            db.execute("DROP TABLE n"),
+            db.execute("CREATE TABLE n (other INTEGER)"),
+            db.execute("INSERT INTO n VALUES (5)"),
+        )
+        assert (await db.query("SELECT p.v, n.other FROM p, n")).rows == [(1, 5)]
+        await db.batch(["DROP TABLE p", "DROP TABLE n"])
         schema = await db.schema()
         assert [(t.name, t.row_count) for t in schema.tables] == [("t", 500)]
 
