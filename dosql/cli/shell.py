@@ -95,17 +95,14 @@ class _Shell:
         return True
 
     async def _schema(self) -> list[tuple[str, str]]:
-        if hasattr(self._db, "schema"):
-            out = []
-            for table in (await self._db.schema()).tables:
-                columns = ",\n  ".join(
-                    f"{c.name} {c.type}{' PRIMARY KEY' if c.primary_key else '' if c.nullable else ' NOT NULL'}"
-                    for c in table.columns
-                )
-                out.append((table.name, f"CREATE TABLE {table.name} (\n  {columns}\n)"))
-            return out
-        tables = self._db.database.store.durable.schema.tables
-        return [(t.name, t.sql) for t in tables]
+        out = []
+        for table in (await self._db.schema()).tables:
+            columns = ",\n  ".join(
+                f"{c.name} {c.type}{' PRIMARY KEY' if c.primary_key else '' if c.nullable else ' NOT NULL'}"
+                for c in table.columns
+            )
+            out.append((table.name, f"CREATE TABLE {table.name} (\n  {columns}\n)"))
+        return out
 
 
 def _complete(text: str) -> bool:

@@ -5,6 +5,7 @@ Modules:
     session: one client's state: transaction, savepoints; runs statements synchronously.
     statement: a compiled statement.
     group_commit: many commits, one sync, on an event loop.
+    target: what the calls of clients do, embedded or over the wire.
     embedded: the asynchronous API of ``dosql.open``.
 """
 

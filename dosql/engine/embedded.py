@@ -14,14 +14,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from dosql.config import StoreSettings
 from dosql.engine.database import Database
 from dosql.engine.group_commit import GroupCommit
 from dosql.engine.session import Params, Result, Session
+from dosql.engine.target import Target
 from dosql.errors import RequestError
+from shared_types import messages as m
+
+_decode_batch = m.decoder(m.BatchResult)
 
 
 def open_database(path: str | os.PathLike[str], settings: StoreSettings | None = None) -> EmbeddedDatabase:
@@ -38,7 +42,10 @@ class _Statements:
     """Calls that a database and a transaction share."""
 
     _session: Session
-    _commits: GroupCommit
+    _target: Target
+
+    async def _durable(self) -> None:
+        await self._target.commits.durable()
 
     async def query(self, sql: str, params: Params = ()) -> Result:
         """Runs one statement.
@@ -55,7 +62,7 @@ class _Statements:
         """
         result = self._session.execute(sql, params)
         if result.unflushed:
-            await self._commits.durable()
+            await self._durable()
         return result
 
     execute = query
@@ -64,8 +71,31 @@ class _Statements:
         """Runs one INSERT, UPDATE or DELETE for each set of parameters, in one transaction."""
         result = self._session.execute_many(sql, param_sets)
         if result.unflushed:
-            await self._commits.durable()
+            await self._durable()
         return result
+
+    async def batch(
+        self, statements: Sequence[str | tuple[str, Params]], *, atomic: bool = True, continue_on_error: bool = False
+    ) -> m.BatchResult:
+        """Runs several statements.
+
+        Args:
+            statements: Texts, or (text, parameters).
+            atomic: All in one transaction, or each by itself.
+            continue_on_error: Not atomic: go on after a failed one.
+        """
+        items = []
+        for statement in statements:
+            sql, params = (statement, ()) if isinstance(statement, str) else statement
+            if isinstance(params, Mapping):
+                items.append(m.BatchItem(sql, named_params=dict(params)))
+            else:
+                items.append(m.BatchItem(sql, list(params)))
+        result, unflushed = self._target.batch(m.BatchParams(items, atomic, continue_on_error), self._session)
+        if unflushed:
+            await self._durable()
+        same: m.BatchResult = _decode_batch(m.encode(result))  # dates and all as a client over the wire gets them
+        return same
 
 
 class EmbeddedDatabase(_Statements):
@@ -78,7 +108,7 @@ class EmbeddedDatabase(_Statements):
 
     async def __aenter__(self) -> EmbeddedDatabase:
         self.database = Database.open(self._path, self._settings)
-        self._commits = GroupCommit(self.database.store, asyncio.get_running_loop())
+        self._target = Target(self.database, GroupCommit(self.database.store, asyncio.get_running_loop()))
         self._session = self.database.session()
         return self
 
@@ -91,7 +121,7 @@ class EmbeddedDatabase(_Statements):
         """Rolls back what is open, writes a checkpoint and gives the folder back."""
         if self.database is not None:
             self._session.close()
-            await self._commits.close()
+            await self._target.commits.close()
             self.database.close()
             self.database = None
 
@@ -100,17 +130,32 @@ class EmbeddedDatabase(_Statements):
 
         It commits at the end of the block, and rolls back if the block raises.
         """
+        return Transaction(self._open().database.session(), self._target, read_only)
+
+    async def schema(self, tables: Sequence[str] | None = None) -> m.SchemaResult:
+        """Returns descriptions of all tables, or of those named."""
+        return self._open().schema(None if tables is None else list(tables))
+
+    async def ping(self) -> m.PingResult:
+        """Returns the present LSN and time."""
+        return self._open().ping()
+
+    async def stats(self) -> m.StatsResult:
+        """Returns figures of the database."""
+        return self._open().stats()
+
+    def _open(self) -> Target:
         if self.database is None:
             raise RequestError("the database is not open", hint="Use: async with dosql.open(path) as db")
-        return Transaction(self.database.session(), self._commits, read_only)
+        return self._target
 
 
 class Transaction(_Statements):
     """A transaction; others do not see it before it commits."""
 
-    def __init__(self, session: Session, commits: GroupCommit, read_only: bool) -> None:
+    def __init__(self, session: Session, target: Target, read_only: bool) -> None:
         self._session = session
-        self._commits = commits
+        self._target = target
         self._read_only = read_only
 
     async def __aenter__(self) -> Transaction:
@@ -133,7 +178,7 @@ class Transaction(_Statements):
         """
         result = self._session.commit()
         if result.unflushed:
-            await self._commits.durable()
+            await self._durable()
         return result.lsn
 
     async def rollback(self) -> None:

@@ -2,11 +2,9 @@
 
 Modules:
     connection: one client: decodes requests, calls, encodes answers.
-    target: what the methods do.
     subscription: a change stream pushed to a client.
 """
 
 from dosql.rpc.connection import RpcConnection
-from dosql.rpc.target import Target
 
-__all__ = ["RpcConnection", "Target"]
+__all__ = ["RpcConnection"]

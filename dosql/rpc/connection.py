@@ -15,9 +15,9 @@ import msgspec
 
 from dosql.config import ServerSettings
 from dosql.engine import Session
+from dosql.engine.target import Target
 from dosql.errors import DosqlError, InternalError, RequestError, ResourceExhausted, TransactionError
 from dosql.rpc.subscription import Subscription
-from dosql.rpc.target import Target
 from shared_types import messages as m
 
 log = logging.getLogger("dosql.rpc")

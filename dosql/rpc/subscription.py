@@ -10,8 +10,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from dosql.cdc import ChangeFilter, ChangeStream
+from dosql.engine.target import Target
 from dosql.errors import DosqlError, SubscriptionError
-from dosql.rpc.target import Target
 from shared_types import messages as m
 
 if TYPE_CHECKING:

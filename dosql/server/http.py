@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from dosql.rpc import Target
+from dosql.engine.target import Target
 from shared_types.ids import PROTOCOL
 
 

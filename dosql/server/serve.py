@@ -14,8 +14,8 @@ import uvicorn
 from dosql.config import ServerSettings, StoreSettings
 from dosql.engine import Database
 from dosql.engine.group_commit import GroupCommit
+from dosql.engine.target import Target
 from dosql.errors import RequestError, StorageError
-from dosql.rpc import Target
 from dosql.server.http import http_app
 from dosql.server.websocket import LOOPBACK_HOSTS, connection_factory
 

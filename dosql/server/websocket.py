@@ -18,7 +18,8 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from dosql.config import ServerSettings
-from dosql.rpc import RpcConnection, Target
+from dosql.engine.target import Target
+from dosql.rpc import RpcConnection
 from shared_types import frames
 from shared_types.ids import PROTOCOL
 

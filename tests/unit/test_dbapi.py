@@ -96,3 +96,16 @@ async def test_embedded_database(tmp_path: Path) -> None:
         assert (result.columns, result.rows, result.lsn) == (["id", "v"], [(1, "a")], 2)
         await db.execute_many("INSERT INTO t (v) VALUES (?)", [["b"], ["c"]])
         assert (await db.query("SELECT count(*) FROM t")).scalar() == 3
+        batch = await db.batch([("INSERT INTO t VALUES (:k, 'd')", {"k": 9}), "SELECT CAST('2024-01-02' AS DATE)"])
+        assert (batch.success_count, batch.error_count) == (2, 0)
+        assert batch.results[1].result is not None
+        assert batch.results[1].result.rows == [(date(2024, 1, 2),)]
+        failed = await db.batch(["INSERT INTO t VALUES (10, 'e')", "INSERT INTO t VALUES (9, 'again')"])
+        assert failed.error_count == 2
+        assert (await db.query("SELECT count(*) FROM t")).scalar() == 4
+        assert [(t.name, t.row_count) for t in (await db.schema()).tables] == [("t", 4)]
+        assert (await db.ping()).lsn == (await db.stats()).lsn
+        async with db.transaction() as tx:
+            await tx.batch(["DELETE FROM t WHERE id = 9"])
+            await tx.rollback()
+        assert (await db.query("SELECT count(*) FROM t")).scalar() == 4

@@ -1,4 +1,4 @@
-"""What the protocol's methods do with the database, apart from connections."""
+"""What the calls of clients do with the database, apart from how they come: batches, descriptions, figures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import time
 from datetime import date
 from typing import Any
 
-from dosql.engine import Database, Result, Session
+from dosql.engine.database import Database
 from dosql.engine.group_commit import GroupCommit
+from dosql.engine.session import Result, Session
 from dosql.errors import DosqlError, RequestError, StorageError
 from dosql.types.sqltypes import TEMPORAL_TYPES
 from shared_types import messages as m
@@ -15,7 +16,7 @@ from shared_types.values import to_wire
 
 
 class Target:
-    """The database as the protocol sees it; shared by all connections."""
+    """The database as its clients see it; shared by all connections."""
 
     def __init__(self, database: Database, commits: GroupCommit) -> None:
         self.database = database
