@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from dosql.errors import RequestError
 
-SYNCHRONOUS = ("full", "off")
+SYNCHRONOUS = ("full", "normal", "off")
+
+
+def memory_bytes() -> int:
+    """Returns the memory this process may use: the machine's, or its control group's limit if that is lower."""
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not on this platform
+        total = 4 << 30
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text("ascii").strip()
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdigit() else total
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,23 +31,61 @@ class StoreSettings:
     Attributes:
         wal_segment_bytes: Size a log segment is pre-zeroed to.
         checkpoint_wal_bytes: A checkpoint starts when the log since the last one is longer.
-        page_segment_bytes: Size at which a page segment file is closed and the next begun.
-        synchronous: ``full``: a commit is answered after its log frame is synced. ``off``: the
-            system's own write-back decides; for tests and throw-away data.
+        checkpoint_age_s: Or when it is older, and there is something to write.
+        page_segment_bytes: Longest page segment file, unless one page is longer.
+        cache_bytes: Memory for leaves, estimated; 0 is a quarter of the memory.
+        compact_bytes_max: Bytes of live pages that one checkpoint moves out of garbage, at most.
+        compact_bytes_per_s: How fast a checkpoint in the background moves them.
+        synchronous: ``full``: a commit is answered after its log frame is synced. ``normal``: after it is
+            written; the log is synced on a timer, so a power loss may take the last moments, and nothing
+            else. ``off``: the system's own write-back decides; for tests and throw-away data.
+        sync_interval_s: The timer of ``normal``.
         slot_wal_bytes_max: A slot that holds back more log than this is invalidated.
+        wal_keep_s: Log younger than this is kept, also when nobody needs it.
+        wal_archive: Folder that log segments are copied to before they go; empty for none.
+        archive_interval_s: How often the segment that is written to is copied too.
     """
 
     wal_segment_bytes: int = 8 << 20
     checkpoint_wal_bytes: int = 64 << 20
+    checkpoint_age_s: float = 300.0
     page_segment_bytes: int = 8 << 20
+    cache_bytes: int = 0
+    compact_bytes_max: int = 64 << 20
+    compact_bytes_per_s: int = 32 << 20
     synchronous: str = "full"
+    sync_interval_s: float = 0.2
     slot_wal_bytes_max: int = 8 << 30
+    wal_keep_s: float = 0.0
+    wal_archive: str = ""
+    archive_interval_s: float = 5.0
 
     def __post_init__(self) -> None:
         if self.synchronous not in SYNCHRONOUS:
-            raise RequestError(f"synchronous is {self.synchronous!r}; it can be {' or '.join(SYNCHRONOUS)}")
-        if self.wal_segment_bytes < 4096:
-            raise RequestError("wal_segment_bytes must be at least 4096")
+            raise RequestError(f"synchronous is {self.synchronous!r}; it can be {', '.join(SYNCHRONOUS)}")
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise RequestError(f"{name} must be at least {least}")
+
+    @property
+    def cache_budget(self) -> int:
+        """Memory for leaves in bytes."""
+        return self.cache_bytes or memory_bytes() // 4
+
+
+_LEAST = {
+    "wal_segment_bytes": 4096,
+    "checkpoint_wal_bytes": 4096,
+    "checkpoint_age_s": 0.001,
+    "page_segment_bytes": 4096,
+    "cache_bytes": 0,
+    "compact_bytes_max": 0,
+    "compact_bytes_per_s": 1,
+    "sync_interval_s": 0.001,
+    "slot_wal_bytes_max": 0,
+    "wal_keep_s": 0,
+    "archive_interval_s": 0.01,
+}
 
 
 @dataclass(frozen=True, slots=True)

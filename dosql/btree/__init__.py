@@ -29,13 +29,14 @@ Not done here: merging of leaves that are half empty. A leaf goes when its last 
 """
 
 from dosql.btree.editor import TreeEditor
-from dosql.btree.node import Inner, Leaf, Node, PageSource, Tree, empty_tree
+from dosql.btree.node import Inner, Leaf, Node, Owner, PageSource, Tree, empty_tree
 from dosql.btree.scan import get, leaves, max_key, spans
 
 __all__ = [
     "Inner",
     "Leaf",
     "Node",
+    "Owner",
     "PageSource",
     "Tree",
     "TreeEditor",

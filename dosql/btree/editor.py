@@ -5,9 +5,21 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
-from dosql.btree.node import FANOUT, Inner, Leaf, Node, Tree, new_column, new_keys
+from dosql.btree.node import (
+    FANOUT,
+    LEAF_BYTES_MAX,
+    WIDE_VALUE_BYTES,
+    Inner,
+    Leaf,
+    Node,
+    Owner,
+    Tree,
+    new_column,
+    new_keys,
+)
 from dosql.btree.scan import get, max_key
 
 
@@ -19,10 +31,11 @@ class TreeEditor:
         owner: The token that new nodes carry. Whoever publishes the result lets the token go.
     """
 
-    __slots__ = ("_tree", "count", "owner", "root")
+    __slots__ = ("_leaf_bytes", "_tree", "_wide", "count", "owner", "root")
 
-    def __init__(self, tree: Tree, owner: object) -> None:
+    def __init__(self, tree: Tree, owner: Owner) -> None:
         self._tree = tree
+        self._wide, self._leaf_bytes = _shape_of(tree.key_kind, tree.kinds)
         self.root: Node = tree.root
         self.count = tree.count
         self.owner = owner
@@ -77,6 +90,8 @@ class TreeEditor:
         if len(leaf.keys) > FANOUT:
             # Rows that come in key order fill their leaves: only a row in the middle splits in halves.
             self._split_leaf(leaf, path, FANOUT if at == FANOUT else FANOUT // 2)
+        elif self._wide and _any_wide([values[i] for i in self._wide]):
+            self._split_heavy(key)
         return True
 
     def update(self, key: Any, changes: Sequence[tuple[int, Any]]) -> None:
@@ -85,6 +100,8 @@ class TreeEditor:
         at = bisect_left(leaf.keys, key)
         for i, value in changes:
             leaf.set_value(i, at, value)
+        if self._wide and _any_wide([value for _, value in changes]):
+            self._split_heavy(key)
 
     def delete(self, key: Any) -> None:
         """Removes the row at ``key``, which must be there."""
@@ -129,6 +146,9 @@ class TreeEditor:
                     column = leaf.cols[i] = list(column)
                 for at, value in zip(places, part, strict=True):
                     column[at] = value
+            if self._wide and any(_any_wide(new[start:stop]) for _, new in changes):
+                for key in keys[start:stop]:
+                    self._split_heavy(key)
         return before
 
     def delete_many(self, keys: Sequence[Any]) -> list[list[Any]]:
@@ -171,6 +191,10 @@ class TreeEditor:
                 done = room
         while done < total:
             stop = min(done + FANOUT, total)
+            if self._wide and any(_any_wide(columns[i][done:stop]) for i in self._wide):
+                weight = sum(_weight(columns[i][done:stop]) for i in self._wide)
+                stop = done + max(1, min(stop - done, (stop - done) * LEAF_BYTES_MAX // weight))
+            self.owner.dirty_bytes += self._leaf_bytes
             new = Leaf(
                 new_keys(tree.key_kind, keys[done:stop]),
                 [new_column(kind, values[done:stop]) for kind, values in zip(tree.kinds, columns, strict=True)],
@@ -184,7 +208,18 @@ class TreeEditor:
             done = stop
         self.count += total
 
+    def _split_heavy(self, key: Any) -> None:
+        """Splits the leaf of ``key`` while its long values weigh too much: a leaf is read and let go as a whole."""
+        while True:
+            leaf, path = self._descend(key)
+            rows = len(leaf.keys)
+            if rows < 2 or sum(_weight(leaf.cols[i]) for i in self._wide) <= LEAF_BYTES_MAX:
+                return
+            leaf.own_all()
+            self._split_leaf(leaf, path, rows // 2)
+
     def _split_leaf(self, leaf: Leaf, path: list[tuple[Inner, int]], middle: int) -> None:
+        self.owner.dirty_bytes += self._leaf_bytes
         right = Leaf(leaf.keys[middle:], [c[middle:] for c in leaf.cols], self.owner)
         del leaf.keys[middle:]
         for column in leaf.cols:
@@ -223,3 +258,19 @@ class TreeEditor:
             return
         while isinstance(self.root, Inner) and len(self.root.children) == 1:
             self.root = self.root.children[0]
+
+
+@lru_cache(maxsize=4096)
+def _shape_of(key_kind: str, kinds: str) -> tuple[list[int], int]:
+    """Columns that may hold long values, and the estimated memory of a full leaf."""
+    numbers = sum(kind in "qd" for kind in kinds) + (key_kind == "q")
+    others = len(kinds) + 1 - numbers
+    return [i for i, kind in enumerate(kinds) if kind not in "qd"], FANOUT * (8 * numbers + 72 * others)
+
+
+def _any_wide(values: Sequence[Any]) -> bool:
+    return any((type(v) is str or type(v) is bytes) and len(v) > WIDE_VALUE_BYTES for v in values)
+
+
+def _weight(values: Sequence[Any]) -> int:
+    return sum([len(v) for v in values if type(v) is str or type(v) is bytes])

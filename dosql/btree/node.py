@@ -6,6 +6,8 @@ from array import array
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 FANOUT = 256
+LEAF_BYTES_MAX = 128 << 10  # of text and blobs in a leaf of two rows or more
+WIDE_VALUE_BYTES = 1 << 10  # shorter values cannot make a leaf heavier than twice that
 
 
 class Address(NamedTuple):
@@ -19,11 +21,24 @@ class Address(NamedTuple):
 class PageSource(Protocol):
     """Loads pages that are not in memory."""
 
-    def load_leaf(self, leaf: Leaf) -> None:
-        """Sets ``keys`` and ``cols`` of a leaf from its page."""
+    def load_leaf(self, leaf: Leaf) -> tuple[Any, list[Any]]:
+        """Sets ``keys`` and ``cols`` of a leaf from its page, and returns them."""
 
-    def load_inner(self, inner: Inner) -> None:
-        """Sets ``keys`` and ``children`` of an inner node from its page."""
+    def load_inner(self, inner: Inner) -> tuple[Any, list[Any]]:
+        """Sets ``keys`` and ``children`` of an inner node from its page, and returns them."""
+
+
+class Owner:
+    """The right to change nodes in place.
+
+    Attributes:
+        dirty_bytes: Estimated memory of the nodes that it made in place of pages, or besides them.
+    """
+
+    __slots__ = ("dirty_bytes",)
+
+    def __init__(self) -> None:
+        self.dirty_bytes = 0
 
 
 class Leaf:
@@ -34,27 +49,31 @@ class Leaf:
         cols: One container a stored column.
         owned: Bit i set: column i may be changed by the owner; bit ``len(cols)`` stands for the keys.
         owner: Token of the editor that may change the node, or None.
-        address: The node's page on disk, or None while it has none.
+        address: The node's page on disk, or None while it has none. It changes when the page moves.
+        size: Estimated memory in bytes of a leaf that has a page.
+        parked: ``(keys, cols)`` while the cache waits to see whether anybody misses them.
     """
 
-    __slots__ = ("address", "cols", "keys", "owned", "owner", "source")
+    __slots__ = ("address", "cols", "keys", "owned", "owner", "parked", "size", "source")
 
     children = None  # class attribute: a descent ends where there are no children
 
     keys: Any
     cols: list[Any]
     owned: int
-    owner: object | None
+    owner: Owner | None
     address: Address | None
+    size: int
+    parked: tuple[Any, list[Any]] | None
     source: PageSource | None
 
-    def __init__(self, keys: Any, cols: list[Any], owner: object | None) -> None:
+    def __init__(self, keys: Any, cols: list[Any], owner: Owner | None) -> None:
         self.keys = keys
         self.cols = cols
         self.owner = owner
         self.owned = (2 << len(cols)) - 1
         self.address = None
-        self.source = None
+        self.parked = None
 
     @classmethod
     def stored(cls, address: Address, source: PageSource) -> Leaf:
@@ -62,22 +81,25 @@ class Leaf:
         leaf = cls.__new__(cls)
         leaf.owner = None
         leaf.owned = 0
+        leaf.size = 0
         leaf.address = address
+        leaf.parked = None
         leaf.source = source
         return leaf
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("keys", "cols"):
-            source = self.source
-            assert source is not None, "a leaf without a page lost its rows"
-            source.load_leaf(self)
-            return object.__getattribute__(self, name)
+        if name == "keys":
+            return self.source.load_leaf(self)[0]  # type: ignore[union-attr]
+        if name == "cols":
+            return self.source.load_leaf(self)[1]  # type: ignore[union-attr]
         raise AttributeError(name)
 
-    def copy(self, owner: object) -> Leaf:
+    def copy(self, owner: Owner) -> Leaf:
         """Returns a leaf for ``owner`` that shares every container with this one."""
         leaf = Leaf(self.keys, self.cols[:], owner)
         leaf.owned = 0
+        if self.address is not None:
+            owner.dirty_bytes += self.size
         return leaf
 
     def own_all(self) -> None:
@@ -121,17 +143,16 @@ class Inner:
     keys: list[Any]
     children: list[Any]
     level: int
-    owner: object | None
+    owner: Owner | None
     address: Address | None
     source: PageSource | None
 
-    def __init__(self, keys: list[Any], children: list[Any], level: int, owner: object | None) -> None:
+    def __init__(self, keys: list[Any], children: list[Any], level: int, owner: Owner | None) -> None:
         self.keys = keys
         self.children = children
         self.level = level
         self.owner = owner
         self.address = None
-        self.source = None
 
     @classmethod
     def stored(cls, address: Address, level: int, source: PageSource) -> Inner:
@@ -144,14 +165,13 @@ class Inner:
         return inner
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("keys", "children"):
-            source = self.source
-            assert source is not None, "an inner node without a page lost its children"
-            source.load_inner(self)
-            return object.__getattribute__(self, name)
+        if name == "keys":
+            return self.source.load_inner(self)[0]  # type: ignore[union-attr]
+        if name == "children":
+            return self.source.load_inner(self)[1]  # type: ignore[union-attr]
         raise AttributeError(name)
 
-    def copy(self, owner: object) -> Inner:
+    def copy(self, owner: Owner) -> Inner:
         """Returns a copy for ``owner``."""
         return Inner(self.keys[:], self.children[:], self.level, owner)
 

@@ -4,19 +4,18 @@ Payload of a leaf page (integers little-endian)::
 
     u16 rows | u16 columns | keys | column 0 | column 1 | ...
 
-    keys of kind q    rows * i64
-    keys of kind b    rows * u32 lengths | bytes
-    column            u8 form | u32 length | body
-        form q, d     rows * 8 bytes
-        form n        ceil(rows / 8) null bits (1 is NULL) | rows * 8 bytes, 0 where NULL, of the tree's kind
-        form t, b     ceil(rows / 8) null bits | rows * u32 lengths in bytes | UTF-8 or bytes
-        form a        MessagePack array
+    keys, column      u8 form | u32 length of the body | body
+        form q, d     8 byte planes of rows bytes: byte 0 of every value, then byte 1 of every value, ...
+                      (i64 and IEEE double, little-endian; without NULL)
+        form a        MessagePack array of rows values
+        form c        MessagePack array of the distinct values | rows * u8, the place of each row's value in it
 
 Payload of an inner page::
 
-    u16 children | u8 level | children * (u32 segment, u64 offset, u32 length) | keys as above
+    u16 children | u8 level | 16 byte planes of children bytes of (u32 segment, u64 offset, u32 length) | keys
 
-The page's own header (length, format, checksum) belongs to the segment file, see
+Byte planes put bytes that are alike side by side, so that a fast compressor finds them. The page's
+own header (length, format, compression, checksum) belongs to the segment file, see
 :mod:`dosql.storage.segments`.
 """
 
@@ -25,134 +24,169 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import msgspec
 
-from dosql.btree.node import Address, Inner, Leaf, PageSource
+from dosql.btree.node import FANOUT, Address, Inner, Leaf, PageSource
 
 _LEAF = struct.Struct("<HH")
 _INNER = struct.Struct("<HB")
 _COLUMN = struct.Struct("<BI")
 _ADDRESS = struct.Struct("<IQI")
+_ADDRESS_BYTES = 16
+_DICTIONARY_MAX = 128  # distinct values, at most half of the rows: above that it does not pay
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+_end_of = struct.Struct("<I").unpack_from
 
 if sys.byteorder != "little":  # array.tobytes is native; the format is little-endian
     raise ImportError("DoSQL's page format needs a little-endian machine")
 
 
-def _null_bits(values: Sequence[Any]) -> bytes:
-    bits = 0
-    for i, v in enumerate(values):
-        if v is None:
-            bits |= 1 << i
-    return bits.to_bytes((len(values) + 7) // 8, "little")
+class Rows(NamedTuple):
+    """What a leaf's page holds.
+
+    Attributes:
+        size: Estimated memory in bytes.
+    """
+
+    keys: Any
+    cols: list[Any]
+    size: int
 
 
-def _strings(parts: list[bytes]) -> bytes:
-    return array("I", map(len, parts)).tobytes() + b"".join(parts)
+def _to_planes(data: bytes, width: int) -> bytes:
+    return b"".join([data[i::width] for i in range(width)])
 
 
-def _read_strings(data: memoryview, at: int, count: int) -> tuple[list[bytes], int]:
-    lengths = array("I", data[at : at + 4 * count].tobytes())
-    at += 4 * count
-    out = []
-    for length in lengths:
-        out.append(data[at : at + length].tobytes())
-        at += length
-    return out, at
+def _from_planes(data: memoryview, width: int) -> bytearray:
+    out = bytearray(len(data))
+    rows = len(data) // width
+    for i in range(width):
+        out[i::width] = data[i * rows : (i + 1) * rows]
+    return out
 
 
-def _encode_keys(keys: Any, key_kind: str) -> bytes:
-    return array("q", keys).tobytes() if key_kind == "q" else _strings(list(keys))
+def _dictionary(values: list[Any]) -> dict[Any, int] | None:
+    """Distinct values and their places, None where a dictionary does not pay."""
+    if len(values) < 8:
+        return None
+    found: dict[Any, int] = {}
+    for value in values:
+        if value not in found:
+            if len(found) * 2 >= len(values) or len(found) == _DICTIONARY_MAX:
+                return None
+            found[value] = len(found)
+    return found
 
 
-def _read_keys(data: memoryview, at: int, count: int, key_kind: str) -> tuple[Any, int]:
-    if key_kind == "q":
-        end = at + 8 * count
-        return array("q", data[at:end].tobytes()), end
-    return _read_strings(data, at, count)
-
-
-def _encode_column(column: Any, kind: str) -> bytes:
-    form: str
+def _encode_column(column: Any, kind: str) -> tuple[bytes, int]:
+    """Returns the bytes and the estimated memory of a column."""
     if type(column) is array:
-        form, body = column.typecode, column.tobytes()
-    elif kind in "qd":
-        zeroed = array(kind, [0 if v is None else v for v in column])
-        form, body = "n", _null_bits(column) + zeroed.tobytes()
-    elif kind == "t":
-        form, body = "t", _null_bits(column) + _strings([b"" if v is None else v.encode() for v in column])
-    elif kind == "b":
-        form, body = "b", _null_bits(column) + _strings([b"" if v is None else v for v in column])
+        body = _to_planes(column.tobytes(), 8)
+        return _COLUMN.pack(ord(column.typecode), len(body)) + body, 80 + len(body)
+    codes = _dictionary(column) if kind == "t" else None
+    if codes is not None:
+        values = _encode(list(codes))
+        body = values + bytes(map(codes.__getitem__, column))
+        return _COLUMN.pack(ord("c"), len(body)) + body, _list_size(len(column), len(codes), len(values))
+    body = _encode(column)
+    return _COLUMN.pack(ord("a"), len(body)) + body, _list_size(len(column), len(column), len(body))
+
+
+def _list_size(rows: int, distinct: int, encoded: int) -> int:
+    """Memory of a list: its slots, and an object for each distinct value."""
+    return 72 + 8 * rows + 49 * distinct + encoded
+
+
+def _decode_column(data: memoryview, at: int, kind: str, rows: int) -> tuple[Any, int, int]:
+    """Returns the column at ``at``, its estimated memory, and the offset behind it."""
+    form = data[at]
+    length = _end_of(data, at + 1)[0]
+    at += 5
+    body = data[at : at + length]
+    if len(body) != length:
+        raise ValueError("a column ends behind its page")
+    column: Any
+    if form == 0x71 or form == 0x64:
+        column = array(chr(form))
+        column.frombytes(_from_planes(body, 8))
+        size = 80 + length
+    elif form == 0x61:
+        column = _decode(body)
+        size = _list_size(rows, rows, length)
+    elif form == 0x63:
+        split = length - rows
+        values = _decode(body[:split])
+        column = [values[code] for code in body[split:]]
+        size = _list_size(rows, len(values), split)
     else:
-        form, body = "a", msgspec.msgpack.encode(column)
-    return _COLUMN.pack(ord(form), len(body)) + body
+        raise ValueError(f"column form {form} is unknown")
+    if len(column) != rows:
+        raise ValueError(f"a column has {len(column)} values in a page of {rows} rows")
+    return column, size, at + length
 
 
-def _with_nulls(values: list[Any], bits: int) -> list[Any]:
-    if bits:
-        for i in range(len(values)):
-            if bits >> i & 1:
-                values[i] = None
-    return values
-
-
-def _decode_column(body: memoryview, form: str, kind: str, rows: int) -> Any:
-    if form in "qd":
-        return array(form, body.tobytes())
-    if form == "a":
-        return msgspec.msgpack.decode(body)
-    width = (rows + 7) // 8
-    bits = int.from_bytes(body[:width], "little")
-    if form == "n":
-        return _with_nulls(array(kind, body[width:].tobytes()).tolist(), bits)
-    parts, _ = _read_strings(body, width, rows)
-    return _with_nulls([p.decode() for p in parts] if form == "t" else parts, bits)
-
-
-def encode_leaf(leaf: Leaf, key_kind: str, kinds: str) -> bytes:
-    """Returns the payload of a leaf's page."""
+def encode_leaf(leaf: Leaf, kinds: str) -> tuple[bytes, int]:
+    """Returns the payload of a leaf's page, and the leaf's estimated memory in bytes."""
     keys = leaf.keys
-    parts = [_LEAF.pack(len(keys), len(kinds)), _encode_keys(keys, key_kind)]
-    parts += [_encode_column(c, k) for c, k in zip(leaf.cols, kinds, strict=True)]
-    return b"".join(parts)
+    parts = [_LEAF.pack(len(keys), len(kinds))]
+    total = 200
+    for column, kind in zip((keys, *leaf.cols), ("k", *kinds), strict=True):
+        part, size = _encode_column(column, kind)
+        parts.append(part)
+        total += size
+    return b"".join(parts), total
 
 
-def decode_leaf(payload: bytes, leaf: Leaf, key_kind: str, kinds: str) -> None:
-    """Sets keys and columns of ``leaf`` from a payload whose checksum was right."""
+def decode_leaf(payload: bytes, key_kind: str, kinds: str) -> Rows:
+    """Returns the rows of a payload whose checksum was right.
+
+    Raises:
+        ValueError: It is not a leaf of this shape.
+    """
     data = memoryview(payload)
     rows, columns = _LEAF.unpack_from(data)
     if columns != len(kinds):
-        raise ValueError(f"page has {columns} columns, the table {len(kinds)}")
-    keys, at = _read_keys(data, 4, rows, key_kind)
+        raise ValueError(f"the page has {columns} columns, the table {len(kinds)}")
+    keys, total, at = _decode_column(data, 4, "k", rows)
+    if (type(keys) is array) != (key_kind == "q") and rows:
+        raise ValueError("the page's keys are of another kind than the table's")
     cols = []
     for kind in kinds:
-        form, length = _COLUMN.unpack_from(data, at)
-        at += 5
-        cols.append(_decode_column(data[at : at + length], chr(form), kind, rows))
-        at += length
-    leaf.cols = cols  # before the keys: who sees keys must see columns too
-    leaf.keys = keys
+        column, size, at = _decode_column(data, at, kind, rows)
+        cols.append(column)
+        total += size
+    return Rows(keys, cols, total + 200)
 
 
 def encode_inner(inner: Inner, key_kind: str) -> bytes:
     """Returns the payload of an inner node's page; every child must have an address."""
     children: Iterable[Any] = inner.children
-    addresses = b"".join(_ADDRESS.pack(*child.address) for child in children)
-    return _INNER.pack(len(inner.children), inner.level) + addresses + _encode_keys(inner.keys, key_kind)
+    addresses = b"".join([_ADDRESS.pack(*child.address) for child in children])
+    keys = array("q", inner.keys) if key_kind == "q" else inner.keys
+    head = _INNER.pack(len(inner.children), inner.level)
+    return head + _to_planes(addresses, _ADDRESS_BYTES) + _encode_column(keys, "k")[0]
 
 
-def decode_inner(payload: bytes, inner: Inner, key_kind: str, source: PageSource) -> None:
-    """Sets keys and children of ``inner``; the children are loaded when they are touched."""
+def decode_inner(payload: bytes, level: int, key_kind: str, source: PageSource) -> tuple[list[Any], list[Any]]:
+    """Returns keys and children of an inner node; the children are loaded when they are touched.
+
+    Raises:
+        ValueError: It is not an inner node of this level.
+    """
     data = memoryview(payload)
-    count, level = _INNER.unpack_from(data)
-    at = 3
-    children: list[Any] = []
-    for _ in range(count):
-        address = Address(*_ADDRESS.unpack_from(data, at))
-        at += 16
-        children.append(Leaf.stored(address, source) if level == 1 else Inner.stored(address, level - 1, source))
-    keys, _ = _read_keys(data, at, count - 1, key_kind)
-    inner.children = children
-    inner.keys = list(keys)
+    count, found = _INNER.unpack_from(data)
+    if found != level or not 0 < count <= FANOUT:
+        raise ValueError(
+            f"the page is an inner node of level {found} with {count} children; level {level} was expected"
+        )
+    at = 3 + _ADDRESS_BYTES * count
+    addresses = [Address(*parts) for parts in _ADDRESS.iter_unpack(_from_planes(data[3:at], _ADDRESS_BYTES))]
+    keys, _, _ = _decode_column(data, at, "k", count - 1)
+    if level == 1:
+        return list(keys), [Leaf.stored(address, source) for address in addresses]
+    return list(keys), [Inner.stored(address, level - 1, source) for address in addresses]

@@ -77,12 +77,12 @@ class ChangeStream:
     """
 
     def __init__(self, store: Store, from_lsn: int, wanted: ChangeFilter, *, snapshot: bool = False) -> None:
-        durable = store.durable
+        synced = store.synced
         if snapshot:
-            from_lsn = durable.lsn
-        if from_lsn > durable.lsn:
+            from_lsn = synced.lsn
+        if from_lsn > synced.lsn:
             raise SubscriptionError(
-                f"LSN {from_lsn} is in the future: the last one is {durable.lsn}", code="INVALID_LSN"
+                f"LSN {from_lsn} is in the future: the last one is {synced.lsn}", code="INVALID_LSN"
             )
         position = store.position_after(from_lsn)
         if position is None:
@@ -96,8 +96,8 @@ class ChangeStream:
         self._reader = WalReader(store.fs, position, store.durable_position)
         self._told: set[int] = set()
         self._tables: dict[int, Table] = {}
-        self._learn(durable.schema)
-        self._snapshot = self._snapshot_events(durable) if snapshot else None
+        self._learn(synced.schema)
+        self._snapshot = self._snapshot_events(synced) if snapshot else None
         self.lsn = from_lsn
 
     def read(self, bytes_max: int) -> list[Event]:
@@ -127,7 +127,7 @@ class ChangeStream:
     @property
     def behind(self) -> int:
         """How many LSNs the reader has not seen."""
-        return self._store.durable.lsn - self.lsn
+        return self._store.synced.lsn - self.lsn
 
     def _learn(self, schema: Schema) -> None:
         for table in (*schema.dropped, *schema.tables):
@@ -188,7 +188,7 @@ class ChangeStream:
             return True
         found = self._tables.get(op[1])
         if found is None:
-            self._learn(self._store.durable.schema)
+            self._learn(self._store.synced.schema)
             found = self._tables.get(op[1])
             if found is None:
                 raise SchemaError(f"the log names table {op[1]}, which nothing describes")

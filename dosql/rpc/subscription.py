@@ -48,7 +48,7 @@ class Subscription:
                 raise SubscriptionError("a snapshot starts at the present: give no fromLSN with it")
             snapshot = True
         if start is None:
-            start = store.durable.lsn
+            start = store.synced.lsn
         if start < 0:
             raise SubscriptionError("fromLSN must not be negative", code="INVALID_LSN")
         self._stream = ChangeStream(store, start, wanted, snapshot=snapshot)
@@ -131,6 +131,6 @@ class Subscription:
             return
         self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
         if self._loop.time() - self._last_sent >= HEARTBEAT_S and not self._connection.paused:
-            snapshot = self._target.database.store.durable
+            snapshot = self._target.database.store.synced
             if snapshot.lsn == self._stream.lsn:
                 self._connection.push(self._number, ["H", snapshot.lsn, snapshot.time_us])

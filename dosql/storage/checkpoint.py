@@ -1,34 +1,221 @@
-"""Checkpoint: pages for the nodes that have none, then a new manifest. Writers go on meanwhile."""
+"""Checkpoints: pages for the nodes that have none, then a new manifest. Writers go on meanwhile.
+
+A checkpoint also moves live pages out of segments that are mostly garbage, and removes segments
+that neither the new manifest nor the one before needs.
+"""
 
 from __future__ import annotations
 
-from dosql.btree import Inner, Leaf, Tree
-from dosql.btree.node import Address, Node
+import logging
+from collections.abc import Generator, Iterator
+from functools import partial
+
+import msgspec
+
+from dosql.btree import Inner, Leaf, Node, Tree
+from dosql.btree.node import Address
+from dosql.config import StoreSettings
+from dosql.errors import DosqlError
+from dosql.fsx import FileSystem
 from dosql.schema import Schema
-from dosql.storage.manifest import TreeRoot
-from dosql.storage.segments import PageStore, TreePages
-from dosql.storage.snapshot import Snapshot
+from dosql.storage.garbage import Live, departed, live_bytes, worth_rewriting
+from dosql.storage.manifest import Manifest, TreeRoot, read_manifests, write_manifest
+from dosql.storage.segments import PageStore, TreePages, segment_file_name, segment_file_numbers
+from dosql.storage.snapshot import Epoch, Snapshot
+from dosql.wal import WalPosition
+
+log = logging.getLogger("dosql.storage")
 
 
-def write_pages(pages: PageStore, snapshot: Snapshot) -> dict[int, TreeRoot]:
-    """Writes every node of ``snapshot`` that has no address yet, bottom-up, and syncs.
+class PageSyncError(Exception):
+    """Pages could not be synced: what the disk holds of them is unknown."""
 
-    Returns:
-        The root of each tree, by id.
 
-    Raises:
-        OSError: The disk refused. Pages written so far are garbage; the old manifest stands.
+class Checkpointer:
+    """Writes the checkpoints of one database, one at a time.
 
-    Cost: O(changed nodes). The nodes are immutable, so no lock is held.
+    Args:
+        fs: The folder.
+        settings: Sizes.
+        pages: Its pages.
+        manifest: The newest one.
+        trees: What the manifest names.
+
+    Attributes:
+        manifest: The newest one.
+        oldest_position: Where the log of the oldest manifest kept begins.
+        moved_bytes: Bytes of pages moved out of garbage so far.
     """
-    roots: dict[int, TreeRoot] = {}
-    for tree_id, tree in snapshot.trees.items():
-        TreePages(pages, tree_id, tree.key_kind, tree.kinds).write(tree.root)
-        address = tree.root.address
-        assert address is not None
-        roots[tree_id] = TreeRoot(*address, tree.root.level if isinstance(tree.root, Inner) else 0, tree.count)
-    pages.sync()
-    return roots
+
+    def __init__(
+        self, fs: FileSystem, settings: StoreSettings, pages: PageStore, manifest: Manifest, trees: dict[int, Tree]
+    ) -> None:
+        self._fs = fs
+        self._settings = settings
+        self._pages = pages
+        self._roots = [tree.root for tree in trees.values()]
+        self._live: Live | None = dict(manifest.live)
+        older = [m for m in read_manifests(fs) if m.number < manifest.number]
+        self._live_before: Live = dict(older[0].live) if older else {}
+        self.manifest = manifest
+        self.oldest_position = WalPosition((older or [manifest])[0].wal_segment, (older or [manifest])[0].wal_offset)
+        self.moved_bytes = 0
+
+    def run(self, snapshot: Snapshot, position: WalPosition, slots: dict[str, int], *, forget: bool) -> Iterator[int]:
+        """Writes a checkpoint, a page at each step.
+
+        Args:
+            snapshot: Durable.
+            position: The log behind it.
+            slots: Positions of the slots.
+            forget: Whether the descriptors of dropped tables are no longer needed.
+
+        Yields:
+            Bytes written by the step.
+
+        Raises:
+            PageSyncError: The disk's state is unknown; nothing may be written to it any more.
+            OSError: The disk refused, for example because it is full; the last checkpoint stands.
+        """
+        live = self._live
+        self._live = None  # until this checkpoint is whole
+        if live is None:
+            live = live_bytes(self._roots)
+        cache = self._pages.cache
+        cache.begin_cleaning()
+        victims = self._victims(live)
+        for tree_id, tree in snapshot.trees.items():
+            pages = TreePages(self._pages, tree_id, tree.key_kind, tree.kinds)
+            yield from self._write(pages, tree.root, victims, live)
+        cache.end_cleaning()
+        try:
+            self._pages.sync()
+        except OSError as e:
+            raise PageSyncError(f"the pages in {self._fs.description} could not be synced: {e.strerror or e}") from e
+        roots = [tree.root for tree in snapshot.trees.values()]
+        for node in departed(self._roots, roots):
+            _drop(live, node.address)
+        yield 0
+        before = self.manifest
+        manifest = msgspec.structs.replace(
+            before,
+            number=before.number + 1,
+            lsn=snapshot.lsn,
+            time_us=snapshot.time_us,
+            schema=snapshot.schema.without_dropped() if forget else snapshot.schema,
+            trees={tree_id: _root_of(tree) for tree_id, tree in snapshot.trees.items()},
+            slots=slots,
+            live=live,
+            wal_segment=position.segment,
+            wal_offset=position.offset,
+            page_segment=self._pages.end[0],
+            page_offset=self._pages.end[1],
+        )
+        write_manifest(self._fs, manifest)
+        self._live_before, self._live = dict(before.live), live
+        self._roots = roots
+        self.oldest_position = WalPosition(before.wal_segment, before.wal_offset)
+        self.manifest = manifest
+
+    def garbage(self) -> tuple[int, int]:
+        """Returns bytes of all page segments, and bytes of them that no snapshot of the newest manifest needs."""
+        sizes = self._sizes()
+        total = sum(sizes.values())
+        live = self.manifest.live
+        return total, total - sum(live.get(number, 0) for number in sizes)
+
+    def remove_garbage(self, epoch: Epoch) -> Epoch:
+        """Removes segments that nobody needs.
+
+        Returns:
+            The epoch that new snapshots must be made in.
+        """
+        numbers = [
+            number
+            for number in segment_file_numbers(self._fs)
+            if number < self.manifest.page_segment
+            and not self.manifest.live.get(number)
+            and not self._live_before.get(number)
+        ]
+        if not numbers:
+            return epoch
+        for number in numbers:
+            self._pages.remove(number)
+        epoch.release = partial(_forget, self._pages, numbers)
+        epoch.following = Epoch()
+        return epoch.following
+
+    def remove_orphans(self) -> None:
+        """Removes, after opening, segments that a crash has left behind."""
+        keep = self.manifest.live.keys() | self._live_before.keys() | {self.manifest.page_segment}
+        for number in segment_file_numbers(self._fs):
+            if number not in keep or number > self.manifest.page_segment:
+                self._fs.remove(segment_file_name(number))
+
+    def _sizes(self) -> dict[int, int]:
+        sizes = {}
+        for number in segment_file_numbers(self._fs):
+            try:
+                file = self._fs.open(segment_file_name(number))
+            except FileNotFoundError:
+                continue
+            sizes[number] = file.size()
+            file.close()
+        return sizes
+
+    def _victims(self, live: Live) -> set[int]:
+        sizes = self._sizes()
+        closed = {n: size for n, size in sizes.items() if n < self._pages.end[0]}
+        return worth_rewriting(live, closed, self._settings.compact_bytes_max)
+
+    def _write(self, pages: TreePages, node: Node, victims: set[int], live: Live) -> Generator[int, None, bool]:
+        """Writes what has no page yet, and what must leave its segment; returns whether the node got a new page."""
+        old = node.address
+        if isinstance(node, Leaf):
+            if old is None:
+                pages.write_leaf(node)
+            elif old.segment in victims:
+                pages.move_leaf(node)
+            else:
+                return False
+        else:
+            if old is not None and not victims:
+                return False
+            changed = old is None or old.segment in victims
+            for child in node.children:
+                if child.address is None or victims:
+                    changed |= yield from self._write(pages, child, victims, live)
+            if not changed:
+                return False
+            pages.write_inner(node)
+        new = node.address
+        assert new is not None
+        if old is not None:
+            _drop(live, old)
+            self.moved_bytes += new.length
+        live[new.segment] = live.get(new.segment, 0) + new.length
+        yield new.length
+        return True
+
+
+def _drop(live: Live, address: Address | None) -> None:
+    assert address is not None
+    left = live.get(address.segment, 0) - address.length
+    if left > 0:
+        live[address.segment] = left
+    else:
+        live.pop(address.segment, None)
+
+
+def _root_of(tree: Tree) -> TreeRoot:
+    root = tree.root
+    assert root.address is not None
+    return TreeRoot(*root.address, root.level if isinstance(root, Inner) else 0, tree.count)
+
+
+def _forget(pages: PageStore, numbers: list[int]) -> None:
+    for number in numbers:
+        pages.forget(number)
 
 
 def trees_of(pages: PageStore, schema: Schema, roots: dict[int, TreeRoot]) -> dict[int, Tree]:
@@ -42,3 +229,16 @@ def trees_of(pages: PageStore, schema: Schema, roots: dict[int, TreeRoot]) -> di
         node: Node = Inner.stored(address, root.level, source) if root.level else Leaf.stored(address, source)
         out[tree_id] = Tree(node, root.count, key_kind, kinds)
     return out
+
+
+def quietly(steps: Iterator[int]) -> bool:
+    """Runs a checkpoint to its end; returns False, with a message in the log, where the disk refuses."""
+    try:
+        for _ in steps:
+            pass
+    except PageSyncError:
+        raise
+    except (OSError, DosqlError) as e:
+        log.error("checkpoint failed, the log is kept and the next one tries again: %s", e)
+        return False
+    return True

@@ -4,7 +4,7 @@ File ``manifest-<number>``, little-endian::
 
     offset  size  meaning
     0       8     magic "DOSQLMAN"
-    8       2     format version (1)
+    8       2     format version (2)
     10      2     zero
     12      4     length of the body
     16      8     xxh3-64 of bytes 0..15 and the body
@@ -27,7 +27,7 @@ from dosql.fsx import FileSystem
 from dosql.schema import Schema
 
 MAGIC = b"DOSQLMAN"
-VERSION = 1
+VERSION = 2
 _HEAD = struct.Struct("<8sH2xI")
 _U64 = struct.Struct("<Q")
 _NAME = re.compile(r"manifest-(\d{10})")
@@ -48,6 +48,9 @@ class Manifest(msgspec.Struct, frozen=True):
     """A checkpoint.
 
     Attributes:
+        database_id: 16 random bytes.
+        earlier_ids: Ids that the database had before it was restored to an earlier state.
+        live: Bytes of live pages, by segment.
         wal_segment, wal_offset: Where in the log recovery goes on.
         page_segment, page_offset: Where the next page goes.
     """
@@ -60,10 +63,12 @@ class Manifest(msgspec.Struct, frozen=True):
     schema: Schema
     trees: dict[int, TreeRoot]
     slots: dict[str, int]
+    live: dict[int, int]
     wal_segment: int
     wal_offset: int
     page_segment: int
     page_offset: int
+    earlier_ids: tuple[bytes, ...] = ()
 
 
 def write_manifest(fs: FileSystem, manifest: Manifest) -> None:
@@ -88,33 +93,50 @@ def manifest_numbers(fs: FileSystem) -> list[int]:
     return sorted(int(m.group(1)) for m in map(_NAME.fullmatch, fs.names()) if m)
 
 
-def read_manifest(fs: FileSystem) -> Manifest | None:
-    """Returns the newest valid manifest, None in a folder without any.
+def load_manifest(fs: FileSystem, number: int) -> Manifest | None:
+    """Returns a manifest, None if it is damaged.
 
     Raises:
-        CorruptionError: There are manifests, and none is valid; or the newest has a newer format.
+        CorruptionError: It has another format.
+    """
+    name = f"manifest-{number:010d}"
+    file = fs.open(name)
+    try:
+        data = file.read_at(0, file.size())
+    finally:
+        file.close()
+    if len(data) < 24 or data[:8] != MAGIC:
+        return None
+    _, version, length = _HEAD.unpack_from(data)
+    body = data[24 : 24 + length]
+    if _U64.unpack_from(data, 16)[0] != xxh3_64_intdigest(data[:16] + body):
+        return None
+    if version > VERSION:
+        raise CorruptionError(
+            f"{fs.description}/{name} has format {version}; this program reads format {VERSION}",
+            hint="Open the folder with a newer version of DoSQL",
+        )
+    if version < VERSION:
+        raise CorruptionError(
+            f"{fs.description}/{name} has format {version}, which was never released",
+            hint="Load the data anew; there is nothing to read this format with",
+        )
+    try:
+        return msgspec.msgpack.decode(body, type=Manifest)
+    except msgspec.DecodeError:
+        return None
+
+
+def read_manifests(fs: FileSystem) -> list[Manifest]:
+    """Returns the valid manifests, the oldest first; empty in a folder without any.
+
+    Raises:
+        CorruptionError: There are manifests, and none is valid; or one has another format.
     """
     numbers = manifest_numbers(fs)
-    for number in reversed(numbers):
-        name = f"manifest-{number:010d}"
-        file = fs.open(name)
-        try:
-            data = file.read_at(0, file.size())
-        finally:
-            file.close()
-        if len(data) < 24 or data[:8] != MAGIC:
-            continue
-        _, version, length = _HEAD.unpack_from(data)
-        if version > VERSION:
-            raise CorruptionError(
-                f"{fs.description}/{name} has format {version}; this program reads up to {VERSION}",
-                hint="Open the folder with a newer version of DoSQL",
-            )
-        body = data[24 : 24 + length]
-        if _U64.unpack_from(data, 16)[0] == xxh3_64_intdigest(data[:16] + body):
-            return msgspec.msgpack.decode(body, type=Manifest)
-    if numbers:
+    found = [m for m in (load_manifest(fs, number) for number in numbers) if m is not None]
+    if numbers and not found:
         raise CorruptionError(
             f"no manifest in {fs.description} is valid ({len(numbers)} found)", hint="Restore a backup"
         )
-    return None
+    return found

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from dosql.config import StoreSettings
-from dosql.errors import CorruptionError, SerializationFailure, StorageError
-from dosql.fsx import FileSystem
+from dosql.errors import SerializationFailure, StorageError
+from dosql.fsx import FileSystem, LocalFileSystem
 from dosql.schema import Schema
-from dosql.storage.checkpoint import trees_of, write_pages
-from dosql.storage.manifest import Manifest, read_manifest, write_manifest
+from dosql.storage.archive import Archive
+from dosql.storage.cache import LeafCache
+from dosql.storage.checkpoint import Checkpointer, PageSyncError, quietly, trees_of
+from dosql.storage.recovery import Replay, newest_manifest, replay_log, resume_log
+from dosql.storage.retention import Retention, position_after
 from dosql.storage.segments import PageStore
 from dosql.storage.slots import Slots
-from dosql.storage.snapshot import Snapshot
+from dosql.storage.snapshot import Epoch, Snapshot
 from dosql.storage.workspace import Workspace
-from dosql.wal import WalPosition, WalWriter, read_segment, segment_numbers
-from dosql.wal.frame import HEADER_BYTES, decode_header
-from dosql.wal.reader import SegmentContent, segment_name
-from dosql.wal.records import COMMIT, commit_record, decode_record
+from dosql.wal import WalPosition, WalWriter
+from dosql.wal.records import commit_record
 from dosql.wal.writer import WalWriteError
 from shared_types.changes import keys_in
 
 log = logging.getLogger("dosql.storage")
+
+DIRTY_SHARE_DUE = 4  # a checkpoint starts when this part of the cache's budget is dirty
+DIRTY_SHARE_FULL = 2  # commits wait for it when this part is
 
 
 def wall_clock_us() -> int:
@@ -55,6 +58,12 @@ class Store:
     Args:
         fs: The data folder, locked by the caller of :meth:`open`.
         clock: Microseconds since 1970; commit times never go back even if it does.
+
+    Attributes:
+        head: Newest commit.
+        durable: Newest commit that may be answered and read.
+        synced: Newest commit that no power loss takes back; the same unless ``synchronous`` is ``normal``.
+        failure: Why nothing can be written any more, or None.
     """
 
     def __init__(self, fs: FileSystem, settings: StoreSettings, clock: Callable[[], int], name: str) -> None:
@@ -62,19 +71,21 @@ class Store:
         self.settings = settings
         self.name = name
         self.database_id = b""
-        self.head = self.durable = Snapshot(Schema(), {}, 0, 0)
+        self.epoch = Epoch()
+        self.head = self.durable = self.synced = Snapshot(Schema(), {}, 0, 0, self.epoch)
         self.failure: StorageError | None = None
         self.slots = Slots()
         self.commits = 0
         self.syncs = 0
-        self.checkpoint_lsn = 0
+        self.cache = LeafCache(settings.cache_budget)
         self._clock = clock
         self._pending: list[bytes] = []
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._wal_since_checkpoint = 0
-        self._manifest_number = 0
         self._checkpoint_thread: threading.Thread | None = None
+        self._checkpoint_lock = threading.Lock()
+        self._checkpointed_at = time.monotonic()
         self._open_transactions = 0
         self._last_writes: dict[tuple[int, int], int] = {}
         self._last_schema_change = 0
@@ -111,78 +122,32 @@ class Store:
         return store
 
     def _recover(self) -> None:
-        manifest = read_manifest(self.fs)
-        if manifest is None:
-            if segment_numbers(self.fs):
-                raise CorruptionError(f"{self.fs.description} has log files but no manifest", hint="Restore a backup")
-            manifest = Manifest(os.urandom(16), self.name, 1, 0, 0, Schema(), {}, {}, 1, HEADER_BYTES, 1, 0)
-            write_manifest(self.fs, manifest)
+        settings = self.settings
+        manifest = newest_manifest(self.fs, self.name, settings)
         self.database_id = manifest.database_id
         self.name = manifest.name
-        self._manifest_number = manifest.number
-        self.checkpoint_lsn = manifest.lsn
-        self.slots = Slots(manifest.slots)
         end = (manifest.page_segment, manifest.page_offset)
-        self._pages = PageStore(self.fs, self.database_id, end, self.settings.page_segment_bytes)
+        self._pages = PageStore(self.fs, self.database_id, end, settings.page_segment_bytes, self.cache)
         trees = trees_of(self._pages, manifest.schema, manifest.trees)
-        self.head = Snapshot(manifest.schema, trees, manifest.lsn, manifest.time_us)
-        self._wal = WalWriter(
-            self.fs,
-            self.database_id,
-            self.settings.wal_segment_bytes,
-            synchronous=self.settings.synchronous == "full",
-        )
-        self._replay_log(WalPosition(manifest.wal_segment, manifest.wal_offset))
-        self.durable = self.head
-        self._durable_position = self._wal.durable
+        self._checkpointer = Checkpointer(self.fs, settings, self._pages, manifest, trees)
+        self.slots = Slots(manifest.slots)
+        replay = Replay(Snapshot(manifest.schema, trees, manifest.lsn, manifest.time_us, self.epoch), self.slots)
+        tail = replay_log(self.fs, self.database_id, WalPosition(manifest.wal_segment, manifest.wal_offset), replay)
+        trusting = settings.synchronous == "off"
+        self._wal = WalWriter(self.fs, self.database_id, settings.wal_segment_bytes, trusting=trusting)
+        resume_log(self._wal, self.fs, tail)
+        self.head = self.durable = self.synced = replay.snapshot()
+        self.cache.add_dirty(replay.dirty_bytes)
+        self._wal_since_checkpoint = replay.bytes
+        self._position = self._durable_position = self._wal.durable
+        self._retention = Retention(self.fs, settings, self.slots, self._wal)
+        self._archive: Archive | None = None
+        if settings.wal_archive:
+            self._archive = Archive(self.fs, LocalFileSystem(settings.wal_archive), self.database_id)
+        self._checkpointer.remove_orphans()
         for name in self.fs.names():
             if name.endswith(".tmp"):
                 self.fs.remove(name)
-
-    def _replay_log(self, start: WalPosition) -> None:
-        numbers = [n for n in segment_numbers(self.fs) if n >= start.segment]
-        if numbers and numbers[0] != start.segment:
-            raise CorruptionError(f"{self.fs.description}/{segment_name(start.segment)} is missing")
-        contents: list[SegmentContent] = []
-        for number in numbers:
-            if number != numbers[0] + len(contents):
-                raise CorruptionError(f"{self.fs.description}/{segment_name(numbers[0] + len(contents))} is missing")
-            content = read_segment(self.fs, number)
-            if content.header is not None and content.header.database_id != self.database_id:
-                raise CorruptionError(f"{self.fs.description}/{segment_name(number)} belongs to another database")
-            contents.append(content)
-        while contents and contents[-1].header is None:  # begun, but its header never got to the disk
-            contents.pop()
-            self.fs.remove(segment_name(numbers[len(contents)]))
-        for number, content in zip(numbers, contents, strict=False):
-            last = content is contents[-1]
-            if content.header is None or (content.torn and not last):
-                raise CorruptionError(
-                    f"{self.fs.description}/{segment_name(number)} is damaged at offset {content.end}, "
-                    "and later log files exist",
-                    hint="Restore a backup",
-                )
-            for offset, payload in content.frames:
-                if number > start.segment or offset >= start.offset:
-                    self._replay_record(decode_record(payload))
-                    self._wal_since_checkpoint += len(payload)
-        if contents:
-            final = contents[-1]
-            assert final.header is not None
-            self._wal.resume(final.header, final.end, torn=final.torn)
-        else:
-            self._wal.start(start.segment, self.head.lsn + 1)
-
-    def _replay_record(self, record: list[object]) -> None:
-        if record[0] != COMMIT:
-            self.slots.replay(record)
-            return
-        _, first_lsn, commit_lsn, time_us, _, ops = record
-        if first_lsn != self.head.lsn + 1:
-            raise CorruptionError(f"the log goes from LSN {self.head.lsn} to {first_lsn}: a part is missing")
-        workspace = Workspace(self.head)
-        workspace.replay(ops, checked=False)  # type: ignore[arg-type]
-        self.head = workspace.publish(commit_lsn, time_us)  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Flushes, writes a checkpoint if there is anything to write, and gives the folder back."""
@@ -192,6 +157,7 @@ class Store:
                 self._join_checkpoint()
                 if self.durable.lsn > self.checkpoint_lsn:
                     self._checkpoint_quietly()  # where it fails, the log still has everything
+                self.archive_log()
         finally:
             self._join_checkpoint()
             self._wal.shut_down()
@@ -257,7 +223,9 @@ class Store:
             self._last_schema_change = commit_lsn
         if self._open_transactions:
             self._remember_writes(workspace.ops, commit_lsn)
-        snapshot = workspace.publish(commit_lsn, time_us)
+        snapshot = workspace.publish(commit_lsn, time_us, self.epoch)
+        if workspace.dirty_bytes:
+            self.cache.add_dirty(workspace.dirty_bytes)
         with self._lock:
             self.head = snapshot
             self._pending.append(payload)
@@ -318,32 +286,60 @@ class Store:
             StorageError: Nothing of the batch is durable.
         """
         try:
-            self._wal.write(batch.payloads, batch.first_lsn)
+            self.check_writable()
+            self._wal.write(batch.payloads, batch.first_lsn, sync=self.settings.synchronous == "full")
         except WalWriteError as e:
-            where = self.fs.description
-            reason = e.cause.strerror or str(e.cause)
-            if e.clean:
-                raise StorageError(
-                    f"the log in {where} cannot be written: {reason}",
-                    hint="The transaction was not committed. Free some disk space and try again",
-                ) from e
-            self.failure = StorageError(
-                f"the database is read-only since the log in {where} could not be synced: {reason}",
-                code="READ_ONLY",
-                hint="Reads go on. Repair the disk, then restart the server",
-            )
-            raise self.failure from e
+            if not e.clean:
+                raise self._failed("the log", e.cause) from e
+            raise StorageError(
+                f"the log in {self.fs.description} cannot be written: {e.cause.strerror or e.cause}",
+                hint="The transaction was not committed. Free some disk space and try again",
+            ) from e
+
+    def _failed(self, what: str, cause: OSError) -> StorageError:
+        """Makes the database read-only: what the disk holds is unknown, so nothing may be built on it."""
+        self.failure = StorageError(
+            f"the database is read-only since {what} in {self.fs.description} could not be synced: "
+            f"{cause.strerror or cause}",
+            code="READ_ONLY",
+            hint="Reads go on. Repair the disk, then restart the server",
+        )
+        log.error("%s", self.failure)
+        return self.failure
 
     def finish_batch(self, batch: Batch) -> None:
         """Moves ``durable`` and wakes those who wait for it (invariant 1)."""
         with self._lock:
             self.durable = batch.snapshot
-            self._durable_position = self._wal.durable
+            self._position = self._wal.written
             unflushed = self._unflushed
             while unflushed and unflushed[0][0] <= batch.snapshot.lsn:
                 unflushed.popleft()
         self.syncs += 1
         self._wal_since_checkpoint += sum(map(len, batch.payloads))
+        if self._wal.durable == self._position:
+            self._advance_synced(batch.snapshot, self._position)
+
+    def sync_log(self) -> None:
+        """Syncs what was written; for ``synchronous=normal``. Call it where :meth:`finish_batch` is called.
+
+        Raises:
+            StorageError: READ_ONLY: what was answered since the last sync may not survive a power loss.
+        """
+        with self._lock:
+            durable, position = self.durable, self._position
+        if position == self._durable_position:
+            return
+        try:
+            self._wal.sync()
+        except WalWriteError as e:
+            raise self._failed("the log", e.cause) from e
+        self._advance_synced(durable, position)
+
+    def _advance_synced(self, snapshot: Snapshot, position: WalPosition) -> None:
+        with self._lock:
+            self.synced = snapshot
+            self._durable_position = position
         for listener in self._listeners:
             listener()
 
@@ -371,7 +367,7 @@ class Store:
         self.finish_batch(batch)
 
     def on_durable(self, listener: Callable[[], None]) -> None:
-        """Calls ``listener`` each time ``durable`` moves."""
+        """Calls ``listener`` each time ``synced`` moves."""
         self._listeners.append(listener)
 
     def remove_listener(self, listener: Callable[[], None]) -> None:
@@ -379,8 +375,12 @@ class Store:
         self._listeners.remove(listener)
 
     def durable_position(self) -> WalPosition:
-        """Returns the end of the durable log."""
+        """Returns the end of the log that no power loss takes back."""
         return self._durable_position
+
+    def position_after(self, lsn: int) -> WalPosition | None:
+        """Returns a log position from which every change after ``lsn`` can be read, None if it is gone."""
+        return position_after(self.fs, lsn)
 
     @property
     def wal_bytes(self) -> int:
@@ -389,9 +389,32 @@ class Store:
 
     # --- checkpoint and retention ----------------------------------------------------------
 
+    @property
+    def checkpoint_lsn(self) -> int:
+        """LSN of the last checkpoint."""
+        return self._checkpointer.manifest.lsn
+
+    @property
+    def overfull(self) -> bool:
+        """Whether so much is dirty that commits should wait for the checkpoint that runs."""
+        thread = self._checkpoint_thread
+        full = self.cache.dirty > self.cache.budget_bytes // DIRTY_SHARE_FULL
+        return full and thread is not None and thread.is_alive()
+
+    def checkpoint_due(self) -> bool:
+        """Whether the log or the dirty nodes have grown enough, or the last checkpoint is old enough."""
+        return (
+            self._wal_since_checkpoint >= self.settings.checkpoint_wal_bytes
+            or self.cache.dirty > self.cache.budget_bytes // DIRTY_SHARE_DUE
+            or (
+                self._wal_since_checkpoint > 0
+                and time.monotonic() - self._checkpointed_at > self.settings.checkpoint_age_s
+            )
+        )
+
     def checkpoint_if_due(self) -> None:
-        """Starts a checkpoint on a thread if the log has grown enough and none runs."""
-        if self._wal_since_checkpoint < self.settings.checkpoint_wal_bytes:
+        """Starts a checkpoint on a thread if one is due and none runs."""
+        if self.failure is not None or not self.checkpoint_due():
             return
         if self._checkpoint_thread is not None and self._checkpoint_thread.is_alive():
             return
@@ -399,98 +422,89 @@ class Store:
             target=self._checkpoint_quietly, name="dosql-checkpoint", daemon=True
         )
         self._wal_since_checkpoint = 0
+        self._checkpointed_at = time.monotonic()
         self._checkpoint_thread.start()
 
-    def _checkpoint_quietly(self) -> None:
-        try:
-            self.checkpoint()
-        except (OSError, StorageError) as e:
-            log.error("checkpoint failed, the log is kept and the next one tries again: %s", e)
+    def wait_for_room(self) -> None:
+        """Returns when the checkpoint that runs has made room, if one is needed."""
+        if self.overfull:
+            self._join_checkpoint()
 
     def checkpoint(self) -> None:
         """Writes the durable snapshot to pages, then a manifest, then lets go of log that nobody needs.
 
         Raises:
+            StorageError: READ_ONLY: the disk's state is unknown.
             OSError: The disk refused; the last checkpoint stands.
         """
-        with self._lock:
-            snapshot, position, slots = self.durable, self._durable_position, self.slots.positions()
-        roots = write_pages(self._pages, snapshot)
-        schema = snapshot.schema
-        if not self.slots.hold_before(snapshot.lsn):
-            schema = schema.without_dropped()
-        self._manifest_number += 1
-        write_manifest(
-            self.fs,
-            Manifest(
-                self.database_id,
-                self.name,
-                self._manifest_number,
-                snapshot.lsn,
-                snapshot.time_us,
-                schema,
-                roots,
-                slots,
-                position.segment,
-                position.offset,
-                *self._pages.end,
-            ),
-        )
-        self.checkpoint_lsn = snapshot.lsn
-        self._drop_log(position.segment)
+        for _ in self.checkpoint_steps():
+            pass
 
-    def _drop_log(self, checkpoint_segment: int) -> None:
-        """Removes segments before the checkpoint's that no slot needs (invariant 4)."""
-        self._invalidate_slots(checkpoint_segment)
-        keep_from = self.slots.oldest()
-        for number in segment_numbers(self.fs):
-            if number >= checkpoint_segment:
-                break
-            following = first_lsn_of(self.fs, number + 1)
-            if following is None or (keep_from is not None and following - 1 > keep_from):
-                break
-            self.fs.remove(segment_name(number))
+    def checkpoint_steps(self) -> Iterator[int]:
+        """Does what :meth:`checkpoint` does, a page at each step; yields the bytes of the step."""
+        with self._checkpoint_lock:
+            self.check_writable()
+            with self._lock:
+                snapshot, position = self.durable, self._position
+                slots = self.slots.positions()
+            checkpointer = self._checkpointer
+            self._checkpointed_at = time.monotonic()
+            try:
+                self._wal.sync()
+                forget = not self.slots.hold_before(snapshot.lsn)
+                yield from checkpointer.run(snapshot, position, slots, forget=forget)
+            except WalWriteError as e:
+                raise self._failed("the log", e.cause) from e
+            except PageSyncError as e:
+                assert isinstance(e.__cause__, OSError)
+                raise self._failed("the pages", e.__cause__) from e
+            self._let_go()
 
-    def _invalidate_slots(self, checkpoint_segment: int) -> None:
-        """Drops slots that hold back more log than is allowed: a full disk would stop everybody."""
-        while (oldest := self.slots.oldest()) is not None:
-            position = self.position_after(oldest)
-            if position is None:
-                return
-            held = (checkpoint_segment - position.segment) * self.settings.wal_segment_bytes
-            if held <= self.settings.slot_wal_bytes_max:
-                return
-            for name, lsn in self.slots.positions().items():
-                if lsn == oldest:
-                    log.error(
-                        "slot %s held back %d bytes of log and was dropped; its reader must start anew", name, held
-                    )
-                    self.append_record(self.slots.drop(name))
+    def _let_go(self) -> None:
+        following = self._checkpointer.remove_garbage(self.epoch)
+        if following is not self.epoch:
+            with self._lock:
+                self.epoch = following
+                if self.head is self.durable is self.synced:  # else the next commits do it
+                    self.head = self.durable = self.synced = self.head.in_epoch(following)
+        oldest = self._checkpointer.oldest_position.segment
+        for name in self._retention.slots_over_limit(self._checkpointer.manifest.wal_segment):
+            self.append_record(self.slots.drop(name))
+        if self._archive is not None:
+            self._archive.copy_closed(self._durable_position)
+        self._retention.drop(oldest, self._clock(), None if self._archive is None else self._archive.below)
 
-    def position_after(self, lsn: int) -> WalPosition | None:
-        """Returns a log position from which every change after ``lsn`` can be read, None if it is gone."""
-        found: WalPosition | None = None
-        for number in segment_numbers(self.fs):
-            first = first_lsn_of(self.fs, number)
-            if first is None or first > lsn + 1:
-                break
-            found = WalPosition(number, HEADER_BYTES)
-        return found
+    def archive_log(self) -> None:
+        """Copies what the archive does not have yet. Where that fails, the log is kept and the next call tries."""
+        if self._archive is not None:
+            try:
+                self._archive.copy_closed(self._durable_position)
+                self._archive.copy_tail(self._durable_position)
+            except OSError as e:
+                log.error("the log cannot be archived to %s: %s", self.settings.wal_archive, e)
+
+    def garbage(self) -> tuple[int, int]:
+        """Returns bytes of all page segments, and bytes of them that no snapshot needs."""
+        return self._checkpointer.garbage()
+
+    def _checkpoint_quietly(self) -> None:
+        try:
+            quietly(self._paced(self.checkpoint_steps()))
+        except StorageError:
+            return  # the database is read-only now, and has said so
+
+    def _paced(self, steps: Iterator[int]) -> Iterator[int]:
+        """Moves pages out of garbage no faster than the settings allow."""
+        checkpointer, started = self._checkpointer, time.monotonic()
+        moved_before = checkpointer.moved_bytes
+        for step in steps:
+            moved = checkpointer.moved_bytes - moved_before
+            ahead = moved / self.settings.compact_bytes_per_s - (time.monotonic() - started)
+            if ahead > 0.01:
+                time.sleep(ahead)
+            yield step
 
     def _join_checkpoint(self) -> None:
         if self._checkpoint_thread is not None:
             self._checkpoint_thread.join()
             self._checkpoint_thread = None
-
-
-def first_lsn_of(fs: FileSystem, number: int) -> int | None:
-    """Returns the first LSN a log segment may hold, None if there is no such segment."""
-    try:
-        file = fs.open(segment_name(number))
-    except FileNotFoundError:
-        return None
-    try:
-        header = decode_header(file.read_at(0, HEADER_BYTES))
-    finally:
-        file.close()
-    return None if header is None else header.first_lsn

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dosql.btree import TreeEditor, empty_tree, leaves, spans
+from dosql.btree import Owner, TreeEditor, empty_tree, leaves, spans
 from dosql.errors import ConstraintViolation, ResourceExhausted
 from dosql.index import EntryMaker, entry_maker
 from dosql.schema import Index, Schema, Table
-from dosql.storage.snapshot import Snapshot
+from dosql.storage.snapshot import Epoch, Snapshot
 from dosql.types.keys import after_prefix, decode_row_key, encode_row_key
 from dosql.types.numbers import INT_MAX
 from shared_types.changes import (
@@ -51,16 +51,18 @@ class Workspace:
     Attributes:
         trees: Tree, or editor of a tree that was written, by id. Both have ``root`` and ``count``.
         ops: The write set in order, in the log's form.
+        dirty_bytes: Estimated memory of the nodes made so far, as of the last settling.
     """
 
-    __slots__ = ("_editors", "_key_floors", "_owner", "_writers", "base", "ops", "schema", "trees")
+    __slots__ = ("_editors", "_key_floors", "_owner", "_writers", "base", "dirty_bytes", "ops", "schema", "trees")
 
     def __init__(self, base: Snapshot, key_floors: dict[int, int] | None = None) -> None:
         self.base = base
         self.schema = base.schema
         self.trees: dict[int, Any] = dict(base.trees)
         self.ops: list[tuple[Any, ...]] = []
-        self._owner = object()
+        self.dirty_bytes = 0
+        self._owner = Owner()
         self._editors: dict[int, TreeEditor] = {}
         self._writers: dict[int, TableWriter] = {}
         self._key_floors = key_floors
@@ -131,17 +133,17 @@ class Workspace:
 
     def rewind(self, mark: Mark) -> None:
         """Goes back to a mark; it can be used again."""
-        self._owner = object()
+        self._owner = Owner()
         self._writers.clear()
         self._editors.clear()
         self.schema = mark.schema
         self.trees = dict(mark.trees)
         del self.ops[mark.ops_count :]
 
-    def publish(self, lsn: int, time_us: int) -> Snapshot:
+    def publish(self, lsn: int, time_us: int, epoch: Epoch) -> Snapshot:
         """Returns the present state as a snapshot. The workspace must not be written after it."""
         self._settle()
-        return Snapshot(self.schema, self.trees, lsn, time_us)
+        return Snapshot(self.schema, self.trees, lsn, time_us, epoch)
 
     def rows_changed(self) -> int:
         """Returns how many LSNs the write set takes."""
@@ -183,7 +185,8 @@ class Workspace:
                     writer.delete_many(op[2])
 
     def _settle(self) -> None:
-        self._owner = object()
+        self.dirty_bytes += self._owner.dirty_bytes
+        self._owner = Owner()
         self._writers.clear()
         for tree_id, editor in self._editors.items():
             self.trees[tree_id] = editor.tree()

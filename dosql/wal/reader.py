@@ -28,7 +28,7 @@ class SegmentContent:
     """A segment as recovery finds it.
 
     Attributes:
-        header: None if the file has no valid header, which is a segment that was never begun.
+        header: None if the file has no valid header: it was never begun, or is damaged if ``torn``.
         frames: ``(offset, payload)`` of the whole frames before ``end``.
         end: Offset behind the last whole frame.
         torn: Whether something other than zeros follows.
@@ -57,7 +57,7 @@ def read_segment(fs: FileSystem, number: int) -> SegmentContent:
     except ValueError as e:
         raise CorruptionError(f"{fs.description}/{name}: {e}", hint="Open it with a newer version") from e
     if header is None:
-        return SegmentContent(None, [], 0, bool(data.strip(b"\0")))
+        return SegmentContent(None, [], 0, bool(data[HEADER_BYTES:].strip(b"\0")))
     frames: list[tuple[int, bytes]] = []
     offset = HEADER_BYTES
     while (found := frame_at(data, offset, header.salt)) is not None:

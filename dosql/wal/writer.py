@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 from dosql.fsx import File, FileSystem
@@ -9,6 +10,7 @@ from dosql.wal.frame import FRAME_HEADER_BYTES, HEADER_BYTES, SegmentHeader, enc
 from dosql.wal.reader import WalPosition, segment_name
 
 SPARE_NAME = "wal-spare.log"
+RETIRED_NAME = "wal-retired.log"
 
 
 class WalWriteError(Exception):
@@ -32,19 +34,25 @@ class WalWriter:
         fs: The folder.
         database_id: 16 bytes in every segment header.
         segment_bytes: Size that segments are pre-zeroed to.
-        synchronous: False leaves durability to the operating system.
+        trusting: Leave durability to the operating system: nothing is ever synced.
+
+    Attributes:
+        written: Behind the last frame.
+        durable: Behind the last frame that is synced.
+        bytes_written: Bytes of frames so far.
     """
 
-    def __init__(self, fs: FileSystem, database_id: bytes, segment_bytes: int, *, synchronous: bool) -> None:
+    def __init__(self, fs: FileSystem, database_id: bytes, segment_bytes: int, *, trusting: bool) -> None:
         self._fs = fs
         self._database_id = database_id
         self._segment_bytes = segment_bytes
-        self._synchronous = synchronous
+        self._trusting = trusting
         self._file: File | None = None
         self._header = SegmentHeader(database_id, 0, 0, 0)
-        self._written = 0
+        self._spare_lock = threading.Lock()
         self._spare_thread: threading.Thread | None = None
-        self.durable = WalPosition(0, HEADER_BYTES)
+        self._sync_lock = threading.Lock()
+        self.written = self.durable = WalPosition(0, HEADER_BYTES)
         self.bytes_written = 0
 
     def start(self, number: int, first_lsn: int) -> None:
@@ -58,59 +66,87 @@ class WalWriter:
             file = self._zeroed(name)
         header = SegmentHeader.new(self._database_id, number, first_lsn)
         file.write_at(0, header.encode())
-        file.sync()
+        if not self._trusting:
+            file.sync()
         self._fs.sync_names()
-        self.close()
-        self._file, self._header, self._written = file, header, HEADER_BYTES
-        self.durable = WalPosition(number, HEADER_BYTES)
+        with self._sync_lock:
+            self.close()
+            self._file, self._header = file, header
+            self.written = self.durable = WalPosition(number, HEADER_BYTES)
 
     def resume(self, header: SegmentHeader, end: int, *, torn: bool) -> None:
         """Goes on behind the last whole frame of a segment; a torn end becomes zeros (invariant 4)."""
         file = self._fs.open(segment_name(header.number))
         if torn:
             file.write_at(end, bytes(max(file.size() - end, 0)))
-            file.sync()
-        self._file, self._header, self._written = file, header, end
-        self.durable = WalPosition(header.number, end)
+        file.sync()  # what recovery has read is built upon: a crash must not take it back
+        self._file, self._header = file, header
+        self.written = self.durable = WalPosition(header.number, end)
 
-    def write(self, payloads: list[bytes], first_lsn: int) -> None:
-        """Writes and syncs one frame for each payload; they are durable when it returns.
+    def write(self, payloads: list[bytes], first_lsn: int, *, sync: bool = True) -> None:
+        """Writes one frame for each payload; with ``sync`` they are durable when it returns.
 
         Args:
             payloads: At least one.
             first_lsn: The first LSN they hold, for the header if a new segment must begin.
+            sync: False: :meth:`sync` comes later.
 
         Raises:
             WalWriteError: Nothing of the payloads may be taken for durable.
         """
-        if self._written >= self._segment_bytes:
-            try:
-                self.start(self._header.number + 1, first_lsn)  # Invariant 2: all before it is synced.
-            except OSError as e:
-                self._fs.remove(segment_name(self._header.number + 1))
-                raise WalWriteError(e, clean=True) from e
-        file, salt, start = self._file, self._header.salt, self._written
+        if self.written.offset >= self._segment_bytes:
+            self._next_segment(first_lsn)
+        file, salt, start = self._file, self._header.salt, self.written.offset
         assert file is not None
+        synced_to = self.durable.offset
         offset = start
         frames = []
         for payload in payloads:
-            frames.append(encode_frame(salt, offset, start, payload))
+            frames.append(encode_frame(salt, offset, synced_to, payload))
             offset += padded(FRAME_HEADER_BYTES + len(payload))
         try:
             file.write_at(start, frames[0] if len(frames) == 1 else b"".join(frames))
         except OSError as e:
             raise WalWriteError(e, clean=self._erased(file, start)) from e
-        if self._synchronous:
+        if sync and not self._trusting:
             try:
                 file.sync()
             except OSError as e:  # what the disk holds is unknown now: nothing may be written behind it
                 raise WalWriteError(e, clean=False) from e
         self.bytes_written += offset - start
-        self._written = offset
-        self.durable = WalPosition(self._header.number, offset)
-        if offset >= self._segment_bytes // 2 and self._spare_thread is None and self._synchronous:
+        self.written = WalPosition(self._header.number, offset)
+        if sync or self._trusting:
+            self.durable = self.written
+        if start < self._segment_bytes // 2 <= offset and not self._trusting:
             self._spare_thread = threading.Thread(target=self._prepare_spare, name="dosql-wal-spare", daemon=True)
             self._spare_thread.start()
+
+    def sync(self) -> None:
+        """Makes all that is written durable; may run on a thread beside :meth:`write`.
+
+        Raises:
+            WalWriteError: The disk's state is unknown.
+        """
+        with self._sync_lock:
+            written = self.written
+            if self.durable == written or self._file is None:
+                return
+            try:
+                self._file.sync()
+            except OSError as e:
+                raise WalWriteError(e, clean=False) from e
+            if self.durable.segment == written.segment:
+                self.durable = written
+
+    def let_go(self, number: int) -> None:
+        """Removes a segment that nobody needs, or keeps its file as the next spare."""
+        name = segment_name(number)
+        with self._spare_lock:
+            names = self._fs.names()
+            if self._trusting or RETIRED_NAME in names or SPARE_NAME in names:
+                self._fs.remove(name)
+            else:
+                self._fs.rename(name, RETIRED_NAME)
 
     def close(self) -> None:
         """Closes the segment file."""
@@ -122,6 +158,19 @@ class WalWriter:
         """Waits for background work and closes the file."""
         self._join_spare()
         self.close()
+
+    def _next_segment(self, first_lsn: int) -> None:
+        try:
+            self.sync()  # Invariant 2
+        except WalWriteError as e:
+            raise WalWriteError(e.cause, clean=False) from e
+        number = self._header.number + 1
+        try:
+            self.start(number, first_lsn)
+        except OSError as e:
+            with contextlib.suppress(OSError):
+                self._fs.remove(segment_name(number))
+            raise WalWriteError(e, clean=True) from e
 
     @staticmethod
     def _erased(file: File, start: int) -> bool:
@@ -135,20 +184,27 @@ class WalWriter:
 
     def _zeroed(self, name: str) -> File:
         file = self._fs.open(name, create=True)
-        if self._synchronous:  # with zeros on disk, later syncs allocate no blocks: half the time
-            zeros = bytes(1 << 20)
-            for offset in range(0, self._segment_bytes, len(zeros)):
-                file.write_at(offset, zeros[: self._segment_bytes - offset])
+        if not self._trusting:  # with zeros on disk, later syncs allocate no blocks: half the time
+            zeros = bytes(min(1 << 20, self._segment_bytes))
+            for offset in range(0, max(self._segment_bytes, file.size()), len(zeros)):
+                file.write_at(offset, zeros)
             file.sync()
         return file
 
     def _prepare_spare(self) -> None:
+        """Makes the next segment's file ready, of a retired one if there is one: its blocks are allocated."""
         temporary = SPARE_NAME + ".tmp"
         try:
+            with self._spare_lock:
+                if RETIRED_NAME in self._fs.names():
+                    self._fs.rename(RETIRED_NAME, temporary)
+                    self._fs.sync_names()  # else a power loss could bring the old name back, over zeros
             self._zeroed(temporary).close()
-            self._fs.rename(temporary, SPARE_NAME)
+            with self._spare_lock:
+                self._fs.rename(temporary, SPARE_NAME)
         except OSError:
-            self._fs.remove(temporary)  # a full disk: the next segment is made when needed, and says so
+            with contextlib.suppress(OSError):
+                self._fs.remove(temporary)  # a full disk: the next segment is made when needed, and says so
 
     def _join_spare(self) -> None:
         if self._spare_thread is not None:

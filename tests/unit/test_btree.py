@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dosql.btree import Tree, TreeEditor, empty_tree, get, leaves, max_key, spans
+from dosql.btree import Owner, Tree, TreeEditor, empty_tree, get, leaves, max_key, spans
 from dosql.btree.node import Leaf
 from dosql.btree.page import decode_leaf, encode_leaf
 
@@ -19,14 +19,14 @@ def dump(tree: Tree) -> dict[int, tuple[int | None, str]]:
 @pytest.mark.parametrize("seed", range(5))
 def test_random_changes_against_a_dict(seed: int) -> None:
     rng = random.Random(seed)
-    editor = TreeEditor(empty_tree("q", "qt"), object())
+    editor = TreeEditor(empty_tree("q", "qt"), Owner())
     model: dict[int, tuple[int | None, str]] = {}
     published: list[tuple[Tree, dict[int, tuple[int | None, str]]]] = []
     for step in range(8_000):
         if step % 500 == 0:
             tree = editor.tree()
             published.append((tree, dict(model)))
-            editor = TreeEditor(tree, object())
+            editor = TreeEditor(tree, Owner())
         key, choice = rng.randrange(3_000), rng.random()
         if choice < 0.5:
             row = (rng.choice([None, step]), str(key))
@@ -50,7 +50,7 @@ def test_random_changes_against_a_dict(seed: int) -> None:
 
 
 def test_append_many_and_delete_all() -> None:
-    editor = TreeEditor(empty_tree("q", "q"), object())
+    editor = TreeEditor(empty_tree("q", "q"), Owner())
     editor.insert(-5, (1,))
     editor.append_many(range(100_000), [list(range(100_000))])
     assert editor.count == 100_001
@@ -73,11 +73,10 @@ def test_page_keeps_every_value() -> None:
         [b"", None, b"\0\xff"],
         [1, "x", None],
     ]
-    editor = TreeEditor(empty_tree("q", "qdtba"), object())
+    editor = TreeEditor(empty_tree("q", "qdtba"), Owner())
     editor.append_many([1, 2, 2**63 - 1], columns)
     leaf = editor.root
     assert isinstance(leaf, Leaf)
-    copy = Leaf([], [], None)
-    decode_leaf(encode_leaf(leaf, "q", "qdtba"), copy, "q", "qdtba")
-    assert list(copy.keys) == [1, 2, 2**63 - 1]
-    assert [list(c) for c in copy.cols] == columns
+    rows = decode_leaf(encode_leaf(leaf, "qdtba")[0], "q", "qdtba")
+    assert list(rows.keys) == [1, 2, 2**63 - 1]
+    assert [list(c) for c in rows.cols] == columns
