@@ -44,6 +44,7 @@ class StoreSettings:
         wal_keep_s: Log younger than this is kept, also when nobody needs it.
         wal_archive: Folder that log segments are copied to before they go; empty for none.
         archive_interval_s: How often the segment that is written to is copied too.
+        threads: False: background work is done at once by the caller; for simulation.
     """
 
     wal_segment_bytes: int = 8 << 20
@@ -59,6 +60,7 @@ class StoreSettings:
     wal_keep_s: float = 0.0
     wal_archive: str = ""
     archive_interval_s: float = 5.0
+    threads: bool = True
 
     def __post_init__(self) -> None:
         if self.synchronous not in SYNCHRONOUS:

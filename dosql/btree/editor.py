@@ -252,9 +252,8 @@ class TreeEditor:
             if parent.children:
                 break
         else:
-            if isinstance(self.root, Inner):
-                tree = self._tree
-                self.root = Leaf(new_keys(tree.key_kind), [new_column(k) for k in tree.kinds], self.owner)
+            tree = self._tree
+            self.root = Leaf(new_keys(tree.key_kind), [new_column(k) for k in tree.kinds], self.owner)
             return
         while isinstance(self.root, Inner) and len(self.root.children) == 1:
             self.root = self.root.children[0]

@@ -1,7 +1,7 @@
 """Files: the one place where the engine meets the operating system's storage.
 
-``FileSystem`` is what the floors above ask for. ``LocalFileSystem`` is a folder on disk;
-``MemoryFileSystem`` is the same in memory, and can forget what was not synced.
+``FileSystem`` is what the floors above ask for. ``LocalFileSystem`` is a folder on disk,
+``MemoryFileSystem`` is one in memory, and ``FaultyFileSystem`` is one that fails on demand.
 """
 
 from dosql.fsx.interface import File, FileSystem

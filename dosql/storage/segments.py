@@ -67,6 +67,14 @@ def segment_file_numbers(fs: FileSystem) -> list[int]:
     return sorted(int(m.group(1)) for m in map(_NAME.fullmatch, fs.names()) if m)
 
 
+def parse_segment_header(data: bytes) -> bytes | None:
+    """Returns the database id of a segment's header, None if it is damaged."""
+    if len(data) < SEGMENT_HEADER_BYTES or data[:8] != MAGIC or any(data[10:16]):
+        return None
+    _, version, database_id = _SEGMENT.unpack_from(data)
+    return database_id if version == VERSION else None
+
+
 class Page(NamedTuple):
     """A page whose checksum was right."""
 
@@ -106,7 +114,7 @@ class PageStore:
             CorruptionError: The bytes are not the page that was written.
             StorageError: The file cannot be read.
         """
-        return parse_page(self.read_bytes(address), self._where(address))
+        return parse_page(self.read_bytes(address), self.where(address))
 
     def read_bytes(self, address: Address) -> bytes:
         """Returns a page as it lies in the file, unchecked.
@@ -122,7 +130,7 @@ class PageStore:
                 f"{self._fs.description}/{segment_file_name(address.segment)} is missing", hint="Restore a backup"
             ) from e
         except OSError as e:
-            raise StorageError(f"cannot read {self._where(address)}: {e.strerror or e}") from e
+            raise StorageError(f"cannot read {self.where(address)}: {e.strerror or e}") from e
 
     def append(self, kind: int, tree_id: int, payload: bytes) -> Address:
         """Writes a page; durable after :meth:`sync`."""
@@ -184,7 +192,8 @@ class PageStore:
             file = self._files[number] = self._fs.open(segment_file_name(number), create=create)
         return file
 
-    def _where(self, address: Address) -> str:
+    def where(self, address: Address) -> str:
+        """Returns what messages call a page."""
         name = segment_file_name(address.segment)
         return f"the page at offset {address.offset} of {self._fs.description}/{name}"
 

@@ -133,8 +133,13 @@ class Store:
         self.slots = Slots(manifest.slots)
         replay = Replay(Snapshot(manifest.schema, trees, manifest.lsn, manifest.time_us, self.epoch), self.slots)
         tail = replay_log(self.fs, self.database_id, WalPosition(manifest.wal_segment, manifest.wal_offset), replay)
-        trusting = settings.synchronous == "off"
-        self._wal = WalWriter(self.fs, self.database_id, settings.wal_segment_bytes, trusting=trusting)
+        self._wal = WalWriter(
+            self.fs,
+            self.database_id,
+            settings.wal_segment_bytes,
+            trusting=settings.synchronous == "off",
+            threads=settings.threads,
+        )
         resume_log(self._wal, self.fs, tail)
         self.head = self.durable = self.synced = replay.snapshot()
         self.cache.add_dirty(replay.dirty_bytes)
@@ -418,11 +423,14 @@ class Store:
             return
         if self._checkpoint_thread is not None and self._checkpoint_thread.is_alive():
             return
+        self._wal_since_checkpoint = 0
+        self._checkpointed_at = time.monotonic()
+        if not self.settings.threads:
+            self._checkpoint_quietly()
+            return
         self._checkpoint_thread = threading.Thread(
             target=self._checkpoint_quietly, name="dosql-checkpoint", daemon=True
         )
-        self._wal_since_checkpoint = 0
-        self._checkpointed_at = time.monotonic()
         self._checkpoint_thread.start()
 
     def wait_for_room(self) -> None:

@@ -35,6 +35,7 @@ class WalWriter:
         database_id: 16 bytes in every segment header.
         segment_bytes: Size that segments are pre-zeroed to.
         trusting: Leave durability to the operating system: nothing is ever synced.
+        threads: Whether the next segment may be prepared on a thread.
 
     Attributes:
         written: Behind the last frame.
@@ -42,11 +43,14 @@ class WalWriter:
         bytes_written: Bytes of frames so far.
     """
 
-    def __init__(self, fs: FileSystem, database_id: bytes, segment_bytes: int, *, trusting: bool) -> None:
+    def __init__(
+        self, fs: FileSystem, database_id: bytes, segment_bytes: int, *, trusting: bool, threads: bool = True
+    ) -> None:
         self._fs = fs
         self._database_id = database_id
         self._segment_bytes = segment_bytes
         self._trusting = trusting
+        self._threads = threads
         self._file: File | None = None
         self._header = SegmentHeader(database_id, 0, 0, 0)
         self._spare_lock = threading.Lock()
@@ -118,8 +122,11 @@ class WalWriter:
         if sync or self._trusting:
             self.durable = self.written
         if start < self._segment_bytes // 2 <= offset and not self._trusting:
-            self._spare_thread = threading.Thread(target=self._prepare_spare, name="dosql-wal-spare", daemon=True)
-            self._spare_thread.start()
+            if self._threads:
+                self._spare_thread = threading.Thread(target=self._prepare_spare, name="dosql-wal-spare", daemon=True)
+                self._spare_thread.start()
+            else:
+                self._prepare_spare()
 
     def sync(self) -> None:
         """Makes all that is written durable; may run on a thread beside :meth:`write`.

@@ -12,6 +12,7 @@ from dosql.cdc import ChangeFilter, ChangeStream
 from dosql.engine import Database, Session
 from dosql.errors import DosqlError
 from dosql.fsx import MemoryFileSystem
+from dosql.fsx.faulty import FaultyFileSystem
 from dosql.storage import Store
 from shared_types.changes import OF_MANY, OP_DELETE, OP_DELETE_MANY, OP_INSERT_MANY, columns_after
 
@@ -82,7 +83,7 @@ def replay(store: Store) -> dict[int, list[Any]]:
 @pytest.mark.parametrize("seed", range(8))
 def test_many_rows(seed: int) -> None:
     rng = random.Random(seed)
-    fs = MemoryFileSystem(track_sync=True)
+    fs = FaultyFileSystem()
     store = Store.open(fs)
     session = Database(store).session()
     connection = apsw.Connection(":memory:")

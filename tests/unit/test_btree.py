@@ -80,3 +80,13 @@ def test_page_keeps_every_value() -> None:
     rows = decode_leaf(encode_leaf(leaf, "qdtba")[0], "q", "qdtba")
     assert list(rows.keys) == [1, 2, 2**63 - 1]
     assert [list(c) for c in rows.cols] == columns
+
+
+@pytest.mark.parametrize("count", [1, 8, 256, 257, 5000])
+def test_delete_many_of_all_rows_leaves_an_empty_tree(count: int) -> None:
+    editor = TreeEditor(empty_tree("q", "q"), Owner())
+    editor.append_many(range(count), [list(range(count))])
+    assert editor.delete_many(range(count)) == [list(range(count))]
+    assert editor.count == 0
+    assert list(spans(editor.root)) == []
+    assert max_key(editor.root) is None

@@ -11,8 +11,8 @@ from xxhash import xxh3_64_intdigest
 from dosql.btree import leaves
 from dosql.config import StoreSettings
 from dosql.errors import CorruptionError, SerializationFailure, StorageError
-from dosql.fsx import LocalFileSystem, MemoryFileSystem
-from dosql.fsx.memory import MemoryFile
+from dosql.fsx import FileSystem, LocalFileSystem, MemoryFileSystem
+from dosql.fsx.faulty import Fault, FaultyFileSystem
 from dosql.schema import Column, Index, Table
 from dosql.storage import Snapshot, Store
 from dosql.types.sqltypes import SqlType
@@ -31,7 +31,7 @@ def dump(snapshot: Snapshot) -> dict[int, str]:
     return rows
 
 
-def made(fs: MemoryFileSystem) -> Store:
+def made(fs: FileSystem) -> Store:
     store = Store.open(fs, SETTINGS)
     workspace = store.single()
     workspace.create_table(TABLE)
@@ -54,12 +54,12 @@ def put(store: Store, key: int, value: str) -> int:
     return lsn
 
 
-def reopened(fs: MemoryFileSystem) -> Store:
+def reopened(fs: FileSystem) -> Store:
     return Store.open(fs, SETTINGS)
 
 
 def test_power_loss_after_every_commit_loses_nothing() -> None:
-    fs = MemoryFileSystem(track_sync=True)
+    fs = FaultyFileSystem()
     store = made(fs)
     for i in range(120):
         lsn = put(store, i % 40, f"value {i}" * (i % 9))
@@ -142,62 +142,46 @@ def copied(fs: MemoryFileSystem) -> MemoryFileSystem:
     return out
 
 
-class FailingFile(MemoryFile):
-    """A file whose writes or syncs fail on demand."""
-
-    fail_write = False
-    fail_sync = False
-
-    def write_at(self, offset: int, data: bytes) -> None:
-        if FailingFile.fail_write:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        super().write_at(offset, data)
-
-    def sync(self) -> None:
-        if FailingFile.fail_sync:
-            raise OSError(errno.EIO, "Input/output error")
-        super().sync()
-
-
-class FailingFileSystem(MemoryFileSystem):
-    def open(self, name: str, *, create: bool = False) -> MemoryFile:
-        if create and name not in self._files:
-            self._files[name] = FailingFile(name, True)
-        return super().open(name, create=create)
-
-
-@pytest.fixture
-def failing() -> Any:
-    FailingFile.fail_write = FailingFile.fail_sync = False
-    yield FailingFile
-    FailingFile.fail_write = FailingFile.fail_sync = False
-
-
-def test_full_disk_fails_the_commit_and_reads_go_on(failing: Any) -> None:
-    store = made(FailingFileSystem(track_sync=True))
+def test_full_disk_fails_the_commit_and_reads_go_on() -> None:
+    fs = FaultyFileSystem()
+    store = made(fs)
     put(store, 1, "kept")
-    failing.fail_write = True
+    fs.fault = Fault("write", fs.operations + 1, errno.ENOSPC, times=1)
     with pytest.raises(StorageError, match="No space left"):
         put(store, 2, "lost")
     assert dump(store.durable) == {1: "kept"}
-    failing.fail_write = False
-    assert store.failure is not None, "the place of the broken write could not be erased"
+    put(store, 3, "there is space again")
+    fs.fault = Fault("write", fs.operations + 1, errno.EIO, times=2)
     with pytest.raises(StorageError, match="read-only"):
-        put(store, 3, "no")
+        put(store, 4, "the broken write cannot be taken back")
+    with pytest.raises(StorageError, match="read-only"):
+        put(store, 5, "no")
+    assert dump(store.durable) == {1: "kept", 3: "there is space again"}
+    assert dump(reopened(fs.after_process_death()).durable) == {1: "kept", 3: "there is space again"}
 
 
-def test_failed_sync_makes_the_database_read_only(failing: Any) -> None:
-    fs = FailingFileSystem(track_sync=True)
+def test_failed_sync_makes_the_database_read_only() -> None:
+    fs = FaultyFileSystem()
     store = made(fs)
     put(store, 1, "kept")
-    failing.fail_sync = True
+    fs.fault = Fault("sync", fs.operations + 1)
     with pytest.raises(StorageError) as caught:
         put(store, 2, "in doubt")
     assert caught.value.code == "READ_ONLY"
-    failing.fail_sync = False
     with pytest.raises(StorageError):
         put(store, 3, "no")
     assert dump(store.durable) == {1: "kept"}
+    assert dump(reopened(fs.after_power_loss()).durable) == {1: "kept"}
+
+
+def test_failed_sync_of_pages_makes_the_database_read_only() -> None:
+    fs = FaultyFileSystem()
+    store = made(fs)
+    put(store, 1, "kept")
+    fs.fault = Fault("sync", fs.operations + 1)
+    with pytest.raises(StorageError) as caught:
+        store.checkpoint()
+    assert caught.value.code == "READ_ONLY"
     assert dump(reopened(fs.after_power_loss()).durable) == {1: "kept"}
 
 
@@ -247,7 +231,7 @@ def test_slot_keeps_the_log() -> None:
     store.checkpoint()
     store.checkpoint()
     assert store.position_after(start) is None
-    assert reopened(store.fs).slots.get("reader") == store.durable.lsn  # type: ignore[arg-type]
+    assert reopened(store.fs).slots.get("reader") == store.durable.lsn
 
 
 def test_slot_over_its_limit_is_dropped() -> None:
@@ -289,7 +273,7 @@ def test_newer_format_is_refused() -> None:
 
 def test_power_loss_while_checkpoints_run_beside_writers() -> None:
     settings = StoreSettings(wal_segment_bytes=8192, page_segment_bytes=16_384, checkpoint_wal_bytes=20_000)
-    fs = MemoryFileSystem(track_sync=True)
+    fs = FaultyFileSystem()
     store = Store.open(fs, settings)
     workspace = store.single()
     workspace.create_table(TABLE)
