@@ -77,24 +77,25 @@ class Checkpointer:
             PageSyncError: The disk's state is unknown; nothing may be written to it any more.
             OSError: The disk refused, for example because it is full; the last checkpoint stands.
         """
-        live = self._live
-        self._live = None  # until this checkpoint is whole
-        if live is None:
-            live = live_bytes(self._roots)
+        known, self._live = self._live, None  # not known again before this checkpoint is whole
+        live = dict(self.manifest.live) if known is None else known
         cache = self._pages.cache
         cache.begin_cleaning()
         victims = self._victims(live)
         for tree_id, tree in snapshot.trees.items():
             pages = TreePages(self._pages, tree_id, tree.key_kind, tree.kinds)
-            yield from self._write(pages, tree.root, victims, live)
+            yield from self._write(pages, tree.root, [], victims, live)
         cache.end_cleaning()
         try:
             self._pages.sync()
         except OSError as e:
             raise PageSyncError(f"the pages in {self._fs.description} could not be synced: {e.strerror or e}") from e
         roots = [tree.root for tree in snapshot.trees.values()]
-        for node in departed(self._roots, roots):
-            _drop(live, node.address)
+        if known is None:  # the last attempt broke off, and has moved pages meanwhile
+            live = live_bytes(roots)
+        else:
+            for node in departed(self._roots, roots):
+                _drop(live, node.address)
         yield 0
         before = self.manifest
         manifest = msgspec.structs.replace(
@@ -168,25 +169,37 @@ class Checkpointer:
         closed = {n: size for n, size in sizes.items() if n < self._pages.end[0]}
         return worth_rewriting(live, closed, self._settings.compact_bytes_max)
 
-    def _write(self, pages: TreePages, node: Node, victims: set[int], live: Live) -> Generator[int, None, bool]:
-        """Writes what has no page yet, and what must leave its segment; returns whether the node got a new page."""
+    def _write(
+        self, pages: TreePages, node: Node, path: list[Inner], victims: set[int], live: Live
+    ) -> Generator[int, None, None]:
+        """Writes what has no page yet, and what must leave its segment.
+
+        A node on the path loses its address before a page below it moves. So a checkpoint that breaks off
+        leaves no node whose page names an old place: the next one writes it.
+        """
         old = node.address
         if isinstance(node, Leaf):
+            if old is not None and old.segment not in victims:
+                return
+            for parent in path:
+                parent.address = None
             if old is None:
                 pages.write_leaf(node)
-            elif old.segment in victims:
-                pages.move_leaf(node)
             else:
-                return False
+                pages.move_leaf(node)
         else:
             if old is not None and not victims:
-                return False
-            changed = old is None or old.segment in victims
+                return
+            if old is not None and old.segment in victims:
+                for parent in (*path, node):
+                    parent.address = None
+            path.append(node)
             for child in node.children:
                 if child.address is None or victims:
-                    changed |= yield from self._write(pages, child, victims, live)
-            if not changed:
-                return False
+                    yield from self._write(pages, child, path, victims, live)
+            path.pop()
+            if node.address is not None:
+                return
             pages.write_inner(node)
         new = node.address
         assert new is not None
@@ -195,7 +208,6 @@ class Checkpointer:
             self.moved_bytes += new.length
         live[new.segment] = live.get(new.segment, 0) + new.length
         yield new.length
-        return True
 
 
 def _drop(live: Live, address: Address | None) -> None:

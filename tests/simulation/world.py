@@ -295,7 +295,12 @@ class World:
         keys = sorted(k for k in rows if low <= k < low + rng.choice([5, 100, 1000]))
         if choice < 0.7:
             values = [rng.choice([None, rng.randrange(100)]) for _ in keys]
-            writer.update_many(keys, [(0, values)])
+            mark = workspace.mark()
+            try:
+                workspace.writer(table).update_many(keys, [(0, values)])
+            except ConstraintViolation:
+                workspace.rewind(mark)
+                return
             for key, value in zip(keys, values, strict=True):
                 rows[key] = (value, *rows[key][1:])
         else:
