@@ -107,8 +107,7 @@ class EmbeddedBackend:
             return result
 
     def _flush(self) -> None:
-        self._database.store.flush()
-        self._database.store.checkpoint_if_due()
+        self._database.store.flush_and_make_room()
 
     def close(self) -> None:
         """Rolls back and lets go."""

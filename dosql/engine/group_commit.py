@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 from dosql.errors import StorageError
 from dosql.storage import Store
 from dosql.storage.store import Batch
 
 INLINE_SYNC_MAX_S = 300e-6
+TICK_S = 1.0
+POLL_S = 0.005
 
 Done = Callable[[StorageError | None], None]
 
@@ -39,6 +42,12 @@ class GroupCommit:
         self._sync_s = 0.0
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
+        self._held: list[tuple[list[Done], bool]] = []
+        self._syncing: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._work: set[asyncio.Future[None]] = set()
+        self._archived_at = loop.time()
+        self._ticking = loop.call_later(TICK_S, self._tick)
 
     def wait(self, done: Done) -> None:
         """Calls ``done`` when what is committed now is durable, or with the error if it will not be."""
@@ -69,7 +78,12 @@ class GroupCommit:
 
     async def close(self) -> None:
         """Waits for the flush that runs and frees the thread."""
+        self._closed = True
+        self._ticking.cancel()
+        if self._syncing is not None:
+            self._syncing.cancel()
         await self._idle.wait()
+        await asyncio.gather(*self._work, return_exceptions=True)
         if self._thread is not None:
             self._thread.shutdown()
 
@@ -111,11 +125,68 @@ class GroupCommit:
             self._store.fail_batch()
         elif batch is not None:
             self._store.finish_batch(batch)
-        for done in waiting:
-            done(error)
-        self._store.checkpoint_if_due()
-        if self._waiting or self._store.pending:
+        store = self._store
+        wanted = store.checkpoint_wanted
+        store.checkpoint_if_due()
+        if error is None and (wanted or store.overfull):
+            self._held.append((waiting, wanted))
+            if len(self._held) == 1:
+                self._loop.call_later(POLL_S, self._poll)
+        else:
+            for done in waiting:
+                done(error)
+        if store.unsynced and self._syncing is None and not self._closed:
+            self._syncing = self._loop.call_later(store.settings.sync_interval_s, self._sync)
+        if self._waiting or store.pending:
             self._loop.call_soon(self._flush)
         else:
             self._scheduled = False
+            if not self._held:
+                self._idle.set()
+
+    def _poll(self) -> None:
+        """Answers those who wait for a checkpoint: they asked for it, or it must make room for their changes."""
+        store = self._store
+        store.checkpoint_if_due()
+        held, self._held = self._held, []
+        for waiting, wanted in held:
+            if store.checkpoint_running and (wanted or store.overfull):
+                self._held.append((waiting, wanted))
+                continue
+            error: StorageError | None = None
+            if wanted:
+                try:
+                    store.checkpoint_outcome()
+                except StorageError as e:
+                    error = e
+            for done in waiting:
+                done(error)
+        if self._held:
+            self._loop.call_later(POLL_S, self._poll)
+        elif not self._scheduled:
             self._idle.set()
+
+    def _tick(self) -> None:
+        """Does what is due by time alone."""
+        self._ticking = self._loop.call_later(TICK_S, self._tick)
+        store = self._store
+        store.checkpoint_if_due()
+        if store.archives and self._loop.time() - self._archived_at >= store.settings.archive_interval_s:
+            self._archived_at = self._loop.time()
+            self._on_thread(store.archive_log)
+
+    def _sync(self) -> None:
+        """Syncs the log on a thread, for ``synchronous=normal``."""
+        self._syncing = None
+        self._on_thread(self._store.sync_files, self._store.finish_sync)
+
+    def _on_thread(self, work: Callable[[], Any], then: Callable[[Any], None] | None = None) -> None:
+        future: asyncio.Future[Any] = self._loop.run_in_executor(None, work)
+        self._work.add(future)
+
+        def ended(future: asyncio.Future[Any]) -> None:
+            self._work.discard(future)
+            if future.exception() is None and then is not None:
+                then(future.result())
+
+        future.add_done_callback(ended)

@@ -255,6 +255,9 @@ class Session:
                 return self._write(statement, lambda w: self._change(statement, w, values), values)
             case l.TransactionStatement():
                 return self._transaction(body)
+            case l.CheckpointStatement():
+                self._store.request_checkpoint()
+                return ChangeResult(None, [], self._store.durable.lsn, unflushed=True)
             case l.ExplainStatement():
                 rows = [(line,) for line in statement.explain()]
                 return Result(statement.columns, statement.types, rows, self.view.lsn)

@@ -12,7 +12,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 from dosql.errors import Position, SqlSyntaxError, Unsupported
 from dosql.parser.tokens import DIALECT, mend, words
 from dosql.parser.translate import translate_expression
-from dosql.plan.syntax import ColumnSpec, CreateIndex, CreateTable, Drop, Expr, Statement, Transaction
+from dosql.plan.syntax import Checkpoint, ColumnSpec, CreateIndex, CreateTable, Drop, Expr, Statement, Transaction
 
 DEFINITION_VERBS = {
     "CREATE",
@@ -32,6 +32,7 @@ DEFINITION_VERBS = {
     "ANALYZE",
     "REINDEX",
     "TRUNCATE",
+    "CHECKPOINT",
 }
 _TABLE_CONSTRAINTS = {"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"}
 _COLUMN_CONSTRAINTS = {
@@ -186,6 +187,10 @@ class _Reader:
             return self._create()
         if verb == "DROP":
             return self._drop()
+        if verb == "CHECKPOINT":
+            self._at += 1
+            self._done()
+            return Checkpoint()
         raise self._unsupported(verb)
 
     def _savepoint_verb(self, verb: str) -> Transaction:

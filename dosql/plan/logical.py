@@ -217,6 +217,11 @@ class TransactionStatement:
 
 
 @dataclass(slots=True)
+class CheckpointStatement:
+    """CHECKPOINT."""
+
+
+@dataclass(slots=True)
 class ExplainStatement:
     """EXPLAIN."""
 
@@ -226,7 +231,8 @@ class ExplainStatement:
 
 Bound: TypeAlias = (
     "QueryStatement | InsertStatement | UpdateStatement | DeleteStatement | CreateTableStatement"
-    " | CreateIndexStatement | DropTableStatement | DropIndexStatement | TransactionStatement | ExplainStatement"
+    " | CreateIndexStatement | DropTableStatement | DropIndexStatement | TransactionStatement | CheckpointStatement"
+    " | ExplainStatement"
 )
 
 

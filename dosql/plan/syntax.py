@@ -298,6 +298,11 @@ class Transaction:
 
 
 @dataclass(slots=True)
+class Checkpoint:
+    """CHECKPOINT."""
+
+
+@dataclass(slots=True)
 class Explain:
     """EXPLAIN of a statement; ``code`` asks for the generated function."""
 
@@ -305,4 +310,6 @@ class Explain:
     code: bool = False
 
 
-Statement: TypeAlias = "Query | Insert | Update | Delete | CreateTable | CreateIndex | Drop | Transaction | Explain"
+Statement: TypeAlias = (
+    "Query | Insert | Update | Delete | CreateTable | CreateIndex | Drop | Transaction | Checkpoint | Explain"
+)

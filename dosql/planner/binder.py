@@ -82,6 +82,8 @@ class Binder:
                 return bind_drop(self.schema, self.sql, node)
             case s.Transaction():
                 return l.TransactionStatement(node.verb, node.name, node.read_only)
+            case s.Checkpoint():
+                return l.CheckpointStatement()
             case s.Explain():
                 return l.ExplainStatement(self.statement(node.statement), node.code)
 

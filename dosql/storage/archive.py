@@ -7,6 +7,7 @@ copied now and then as ``wal-<number>.partial``, so that a lost disk costs the l
 from __future__ import annotations
 
 import re
+import threading
 
 from dosql.errors import StorageError
 from dosql.fsx import FileSystem
@@ -43,6 +44,7 @@ class Archive:
     """
 
     def __init__(self, source: FileSystem, target: FileSystem, database_id: bytes) -> None:
+        self._lock = threading.Lock()
         self._source = source
         self._target = target
         self._tail = WalPosition(0, 0)
@@ -64,12 +66,13 @@ class Archive:
         Raises:
             OSError: A file cannot be read or written; the next call tries again.
         """
-        for number in segment_numbers(self._source):
-            if self.below <= number < end.segment:
-                content = read_segment(self._source, number)
-                self._copy(number, content.end, segment_name(number))
-                self._target.remove(partial_name(number))
-                self.below = number + 1
+        with self._lock:
+            for number in segment_numbers(self._source):
+                if self.below <= number < end.segment:
+                    content = read_segment(self._source, number)
+                    self._copy(number, content.end, segment_name(number))
+                    self._target.remove(partial_name(number))
+                    self.below = number + 1
 
     def copy_tail(self, end: WalPosition) -> None:
         """Copies the segment that is written to, as far as it is durable.
@@ -77,9 +80,10 @@ class Archive:
         Raises:
             OSError: A file cannot be read or written; the next call tries again.
         """
-        if end != self._tail and end.offset > HEADER_BYTES:
-            self._copy(end.segment, end.offset, partial_name(end.segment))
-            self._tail = end
+        with self._lock:
+            if end != self._tail and end.offset > HEADER_BYTES:
+                self._copy(end.segment, end.offset, partial_name(end.segment))
+                self._tail = end
 
     def _copy(self, number: int, length: int, name: str) -> None:
         source = self._source.open(segment_name(number))

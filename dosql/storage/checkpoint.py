@@ -6,7 +6,6 @@ that neither the new manifest nor the one before needs.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator, Iterator
 from functools import partial
 
@@ -15,7 +14,6 @@ import msgspec
 from dosql.btree import Inner, Leaf, Node, Tree
 from dosql.btree.node import Address
 from dosql.config import StoreSettings
-from dosql.errors import DosqlError
 from dosql.fsx import FileSystem
 from dosql.schema import Schema
 from dosql.storage.garbage import Live, departed, live_bytes, worth_rewriting
@@ -23,8 +21,6 @@ from dosql.storage.manifest import Manifest, TreeRoot, read_manifests, write_man
 from dosql.storage.segments import PageStore, TreePages, segment_file_name, segment_file_numbers
 from dosql.storage.snapshot import Epoch, Snapshot
 from dosql.wal import WalPosition
-
-log = logging.getLogger("dosql.storage")
 
 
 class PageSyncError(Exception):
@@ -60,6 +56,7 @@ class Checkpointer:
         self.manifest = manifest
         self.oldest_position = WalPosition((older or [manifest])[0].wal_segment, (older or [manifest])[0].wal_offset)
         self.moved_bytes = 0
+        self._removed: list[int] = []
 
     def run(self, snapshot: Snapshot, position: WalPosition, slots: dict[str, int], *, forget: bool) -> Iterator[int]:
         """Writes a checkpoint, a page at each step.
@@ -142,7 +139,9 @@ class Checkpointer:
             return epoch
         for number in numbers:
             self._pages.remove(number)
-        epoch.release = partial(_forget, self._pages, numbers)
+            self._removed.append(number)
+        epoch.release = partial(_forget, self._pages, self._removed)
+        self._removed = []
         epoch.following = Epoch()
         return epoch.following
 
@@ -241,16 +240,3 @@ def trees_of(pages: PageStore, schema: Schema, roots: dict[int, TreeRoot]) -> di
         node: Node = Inner.stored(address, root.level, source) if root.level else Leaf.stored(address, source)
         out[tree_id] = Tree(node, root.count, key_kind, kinds)
     return out
-
-
-def quietly(steps: Iterator[int]) -> bool:
-    """Runs a checkpoint to its end; returns False, with a message in the log, where the disk refuses."""
-    try:
-        for _ in steps:
-            pass
-    except PageSyncError:
-        raise
-    except (OSError, DosqlError) as e:
-        log.error("checkpoint failed, the log is kept and the next one tries again: %s", e)
-        return False
-    return True

@@ -165,7 +165,7 @@ class PageStore:
         """Removes a segment's name. Its pages can be read until :meth:`forget`, as old snapshots may need them."""
         with self.cache.lock:
             self._unlinked[number] = self._file(number)
-            del self._files[number]
+            self._files.pop(number, None)
         self._fs.remove(segment_file_name(number))
 
     def forget(self, number: int) -> None:

@@ -16,7 +16,7 @@ from dosql.fsx import FileSystem, LocalFileSystem
 from dosql.schema import Schema
 from dosql.storage.archive import Archive
 from dosql.storage.cache import LeafCache
-from dosql.storage.checkpoint import Checkpointer, PageSyncError, quietly, trees_of
+from dosql.storage.checkpoint import Checkpointer, PageSyncError, trees_of
 from dosql.storage.recovery import Replay, newest_manifest, replay_log, resume_log
 from dosql.storage.retention import Retention, position_after
 from dosql.storage.segments import PageStore
@@ -86,6 +86,8 @@ class Store:
         self._checkpoint_thread: threading.Thread | None = None
         self._checkpoint_lock = threading.Lock()
         self._checkpointed_at = time.monotonic()
+        self.checkpoint_wanted = False
+        self.checkpoint_error: str | None = None
         self._open_transactions = 0
         self._last_writes: dict[tuple[int, int], int] = {}
         self._last_schema_change = 0
@@ -325,21 +327,33 @@ class Store:
         if self._wal.durable == self._position:
             self._advance_synced(batch.snapshot, self._position)
 
+    @property
+    def unsynced(self) -> bool:
+        """Whether something was answered that is not synced yet; only under ``synchronous=normal``."""
+        return self._position != self._durable_position
+
     def sync_log(self) -> None:
-        """Syncs what was written; for ``synchronous=normal``. Call it where :meth:`finish_batch` is called.
+        """Syncs what was written; for ``synchronous=normal``.
 
         Raises:
             StorageError: READ_ONLY: what was answered since the last sync may not survive a power loss.
         """
+        self.finish_sync(self.sync_files())
+
+    def sync_files(self) -> tuple[Snapshot, WalPosition]:
+        """Does the first half of :meth:`sync_log`, which may run on a thread; returns what the second needs."""
         with self._lock:
-            durable, position = self.durable, self._position
-        if position == self._durable_position:
-            return
+            upto = self.durable, self._position
         try:
             self._wal.sync()
         except WalWriteError as e:
             raise self._failed("the log", e.cause) from e
-        self._advance_synced(durable, position)
+        return upto
+
+    def finish_sync(self, upto: tuple[Snapshot, WalPosition]) -> None:
+        """Moves ``synced`` and wakes the change streams."""
+        if upto[0].lsn >= self.synced.lsn:
+            self._advance_synced(*upto)
 
     def _advance_synced(self, snapshot: Snapshot, position: WalPosition) -> None:
         with self._lock:
@@ -354,6 +368,9 @@ class Store:
             self.head = self.durable
             self._pending.clear()
             self._unflushed.clear()
+        lsn = self.durable.lsn  # the LSNs behind it will be given again, to other changes
+        self._last_schema_change = min(self._last_schema_change, lsn)
+        self._last_writes = {row: written for row, written in self._last_writes.items() if written <= lsn}
 
     def flush(self) -> None:
         """Makes all commits durable.
@@ -402,14 +419,19 @@ class Store:
     @property
     def overfull(self) -> bool:
         """Whether so much is dirty that commits should wait for the checkpoint that runs."""
+        return self.cache.dirty > self.cache.budget_bytes // DIRTY_SHARE_FULL and self.checkpoint_running
+
+    @property
+    def checkpoint_running(self) -> bool:
+        """Whether a checkpoint runs on a thread."""
         thread = self._checkpoint_thread
-        full = self.cache.dirty > self.cache.budget_bytes // DIRTY_SHARE_FULL
-        return full and thread is not None and thread.is_alive()
+        return thread is not None and thread.is_alive()
 
     def checkpoint_due(self) -> bool:
         """Whether the log or the dirty nodes have grown enough, or the last checkpoint is old enough."""
         return (
-            self._wal_since_checkpoint >= self.settings.checkpoint_wal_bytes
+            self.checkpoint_wanted
+            or self._wal_since_checkpoint >= self.settings.checkpoint_wal_bytes
             or self.cache.dirty > self.cache.budget_bytes // DIRTY_SHARE_DUE
             or (
                 self._wal_since_checkpoint > 0
@@ -417,12 +439,22 @@ class Store:
             )
         )
 
+    def request_checkpoint(self) -> None:
+        """Makes a checkpoint due.
+
+        Raises:
+            StorageError: READ_ONLY.
+        """
+        self.check_writable()
+        self.checkpoint_wanted = True
+
     def checkpoint_if_due(self) -> None:
         """Starts a checkpoint on a thread if one is due and none runs."""
         if self.failure is not None or not self.checkpoint_due():
             return
-        if self._checkpoint_thread is not None and self._checkpoint_thread.is_alive():
+        if self.checkpoint_running:
             return
+        self.checkpoint_wanted = False
         self._wal_since_checkpoint = 0
         self._checkpointed_at = time.monotonic()
         if not self.settings.threads:
@@ -432,6 +464,29 @@ class Store:
             target=self._checkpoint_quietly, name="dosql-checkpoint", daemon=True
         )
         self._checkpoint_thread.start()
+
+    def flush_and_make_room(self) -> None:
+        """Flushes, and does what is due, for callers without an event loop.
+
+        Raises:
+            StorageError: As :meth:`flush`; or a checkpoint that was asked for failed.
+        """
+        self.flush()
+        wanted = self.checkpoint_wanted
+        self.checkpoint_if_due()
+        if wanted:
+            self._join_checkpoint()
+            self.checkpoint_outcome()
+        self.wait_for_room()
+
+    def checkpoint_outcome(self) -> None:
+        """Raises the error of the last checkpoint, if there was one."""
+        if self.failure is not None:
+            raise self.failure
+        if self.checkpoint_error is not None:
+            raise StorageError(
+                f"the checkpoint failed: {self.checkpoint_error}", hint="The log is kept, so nothing is lost"
+            )
 
     def wait_for_room(self) -> None:
         """Returns when the checkpoint that runs has made room, if one is needed."""
@@ -482,6 +537,11 @@ class Store:
             self._archive.copy_closed(self._durable_position)
         self._retention.drop(oldest, self._clock(), None if self._archive is None else self._archive.below)
 
+    @property
+    def archives(self) -> bool:
+        """Whether the log is copied to an archive."""
+        return self._archive is not None
+
     def archive_log(self) -> None:
         """Copies what the archive does not have yet. Where that fails, the log is kept and the next call tries."""
         if self._archive is not None:
@@ -496,10 +556,14 @@ class Store:
         return self._checkpointer.garbage()
 
     def _checkpoint_quietly(self) -> None:
+        self.checkpoint_error = None
         try:
-            quietly(self._paced(self.checkpoint_steps()))
-        except StorageError:
-            return  # the database is read-only now, and has said so
+            for _ in self._paced(self.checkpoint_steps()):
+                pass
+        except (OSError, StorageError) as e:
+            self.checkpoint_error = str(e)
+            if self.failure is None:  # else the database is read-only now, and has said so
+                log.error("checkpoint failed, the log is kept and the next one tries again: %s", e)
 
     def _paced(self, steps: Iterator[int]) -> Iterator[int]:
         """Moves pages out of garbage no faster than the settings allow."""

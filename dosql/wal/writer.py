@@ -111,7 +111,7 @@ class WalWriter:
         try:
             file.write_at(start, frames[0] if len(frames) == 1 else b"".join(frames))
         except OSError as e:
-            raise WalWriteError(e, clean=self._erased(file, start)) from e
+            raise WalWriteError(e, clean=self._erased(file, start, offset - start)) from e
         if sync and not self._trusting:
             try:
                 file.sync()
@@ -180,10 +180,10 @@ class WalWriter:
             raise WalWriteError(e, clean=True) from e
 
     @staticmethod
-    def _erased(file: File, start: int) -> bool:
-        """Takes back a write that broke off: without its header, a frame is the end of the log."""
+    def _erased(file: File, start: int, length: int) -> bool:
+        """Takes back a write that broke off. All of it: a shorter frame must not be followed by its remains."""
         try:
-            file.write_at(start, bytes(FRAME_HEADER_BYTES))
+            file.write_at(start, bytes(length))
             file.sync()
         except OSError:
             return False
