@@ -14,8 +14,10 @@ import click
 from dosql import __version__
 from dosql.cli.demo import load_flights
 from dosql.cli.loading import load_file
+from dosql.cli.maintenance import backup, check, restore
 from dosql.cli.output import FORMATS, render
 from dosql.cli.shell import run_shell
+from dosql.cli.store_options import arguments_from, settings_from, store_options
 from dosql.cli.target import DEFAULT_URL, open_target
 from dosql.cli.up import run_up
 from dosql.errors import DosqlError
@@ -39,6 +41,8 @@ def cli() -> None:
     dosql sql "SELECT ..."          run a statement
     dosql shell                     run statements interactively
     dosql import FILE --table NAME  load a CSV, Parquet or NDJSON file
+    dosql backup DIR TARGET         copy a database while it is in use
+    dosql check DIR                 verify every page and the log
     """
 
 
@@ -57,28 +61,30 @@ def cli() -> None:
     help="Where the Iceberg REST catalog listens.",
 )
 @click.option("--database", default="main", show_default=True, help="Name of a new database; the lake's namespace.")
-def up(data: str, listen: str, catalog_listen: str, database: str) -> None:
+@store_options
+def up(data: str, listen: str, catalog_listen: str, database: str, **options: Any) -> None:
     """Start the SQL server, the lake and the catalog; Ctrl-C stops all of them.
 
     DIR holds the database, DIR/lake the Iceberg tables. Nothing else is needed.
     """
-    sys.exit(run_up(Path(data), listen, catalog_listen, database))
+    sys.exit(run_up(Path(data), listen, catalog_listen, database, arguments_from(options)))
 
 
 @cli.command(context_settings=_CONTEXT)
 @click.option("--data", required=True, metavar="DIR", help="Data folder; made if it does not exist.")
 @click.option("--listen", default="127.0.0.1:8765", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option("--database", default="main", show_default=True, help="Name of a new database.")
+@store_options
 @click.option("--parent-fd", type=int, hidden=True)
 @click.option("--announce", is_flag=True, hidden=True)
-def serve(data: str, listen: str, database: str, parent_fd: int | None, announce: bool) -> None:
+def serve(data: str, listen: str, database: str, parent_fd: int | None, announce: bool, **options: Any) -> None:
     """Start the SQL server alone; Ctrl-C stops it."""
 
     def ready(url: str, _: Any) -> None:
         click.echo(url if announce else f"dosql listens on {url}, data in {data}", err=not announce)
         sys.stdout.flush()
 
-    run_server(data, listen, name=database, ready=ready, parent_fd=parent_fd)
+    run_server(data, listen, name=database, store_settings=settings_from(options), ready=ready, parent_fd=parent_fd)
 
 
 @cli.command(context_settings=_CONTEXT)
@@ -155,6 +161,10 @@ def demo(name: str, to: str | None, data: str | None) -> None:
             await load_flights(db)
 
     asyncio.run(run())
+
+
+for _command in (check, backup, restore):
+    cli.add_command(_command)
 
 
 def main() -> None:

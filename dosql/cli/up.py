@@ -26,8 +26,14 @@ STOP_S = 20.0
 FOLDER_WAIT_S = 10.0
 
 
-def run_up(data: Path, listen: str, catalog_listen: str, database: str) -> int:
+def run_up(data: Path, listen: str, catalog_listen: str, database: str, server_options: list[str]) -> int:
     """Runs both until Ctrl-C, SIGTERM, or until one of them ends. Returns the exit code.
+
+    Args:
+        data: Folder of the database; the lake lies in it.
+        listen, catalog_listen: ``HOST:PORT`` of server and catalog.
+        database: Name of a new database.
+        server_options: More arguments for the server.
 
     Raises:
         StorageError: A port or the folder cannot be had, or a process did not start.
@@ -49,7 +55,8 @@ def run_up(data: Path, listen: str, catalog_listen: str, database: str) -> int:
         signal.signal(number, stop)
     children: list[_Child] = []
     try:
-        server = _Child("dosql", ["serve", "--data", str(data), "--listen", listen, "--database", database])
+        arguments = ["serve", "--data", str(data), "--listen", listen, "--database", database, *server_options]
+        server = _Child("dosql", arguments)
         children.append(server)
         url = server.wait_ready(lambda: stopping)
         if url is None:

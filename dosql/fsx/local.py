@@ -70,7 +70,14 @@ class LocalFileSystem:
 
     def open(self, name: str, *, create: bool = False) -> LocalFile:
         flags = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        return LocalFile(self._root / name, flags | os.O_CREAT if create else flags)
+        if create:
+            return LocalFile(self._root / name, flags | os.O_CREAT)
+        try:
+            return LocalFile(self._root / name, flags)
+        except OSError as e:
+            if e.errno not in (errno.EACCES, errno.EROFS):
+                raise
+            return LocalFile(self._root / name, flags & ~os.O_RDWR)  # to be read only, as a check does
 
     def names(self) -> list[str]:
         return sorted(e.name for e in os.scandir(self._root) if e.is_file())

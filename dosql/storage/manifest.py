@@ -71,11 +71,23 @@ class Manifest(msgspec.Struct, frozen=True):
     earlier_ids: tuple[bytes, ...] = ()
 
 
+def manifest_name(number: int) -> str:
+    """Returns the file name of manifest ``number``."""
+    return f"manifest-{number:010d}"
+
+
 def write_manifest(fs: FileSystem, manifest: Manifest) -> None:
     """Makes ``manifest`` the newest, durably, and removes those before the last."""
+    store_manifest(fs, manifest)
+    for number in manifest_numbers(fs)[:-_KEPT]:
+        fs.remove(manifest_name(number))
+
+
+def store_manifest(fs: FileSystem, manifest: Manifest) -> None:
+    """Writes a manifest durably, beside the others."""
     body = msgspec.msgpack.encode(manifest)
     head = _HEAD.pack(MAGIC, VERSION, len(body))
-    name = f"manifest-{manifest.number:010d}"
+    name = manifest_name(manifest.number)
     file = fs.open(name + ".tmp", create=True)
     try:
         file.write_at(0, head + _U64.pack(xxh3_64_intdigest(head + body)) + body)
@@ -84,8 +96,6 @@ def write_manifest(fs: FileSystem, manifest: Manifest) -> None:
         file.close()
     fs.rename(name + ".tmp", name)
     fs.sync_names()
-    for number in manifest_numbers(fs)[:-_KEPT]:
-        fs.remove(f"manifest-{number:010d}")
 
 
 def manifest_numbers(fs: FileSystem) -> list[int]:
@@ -99,7 +109,7 @@ def load_manifest(fs: FileSystem, number: int) -> Manifest | None:
     Raises:
         CorruptionError: It has another format.
     """
-    name = f"manifest-{number:010d}"
+    name = manifest_name(number)
     file = fs.open(name)
     try:
         data = file.read_at(0, file.size())
@@ -134,7 +144,14 @@ def read_manifests(fs: FileSystem) -> list[Manifest]:
         CorruptionError: There are manifests, and none is valid; or one has another format.
     """
     numbers = manifest_numbers(fs)
-    found = [m for m in (load_manifest(fs, number) for number in numbers) if m is not None]
+    found = []
+    for number in numbers:
+        try:
+            manifest = load_manifest(fs, number)
+        except FileNotFoundError:  # the owner of the folder has replaced it meanwhile
+            continue
+        if manifest is not None:
+            found.append(manifest)
     if numbers and not found:
         raise CorruptionError(
             f"no manifest in {fs.description} is valid ({len(numbers)} found)", hint="Restore a backup"

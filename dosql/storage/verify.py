@@ -37,6 +37,7 @@ from dosql.wal.records import COMMIT, decode_record
 
 FINDINGS_MAX = 100
 CACHE_BYTES = 64 << 20
+TRIES = 5
 
 Progress = Callable[[str, int, int], None]
 
@@ -90,6 +91,18 @@ class Verifier:
         Raises:
             StorageError: The folder holds no database, or a file cannot be read at all.
         """
+        for _ in range(TRIES):
+            before = manifest_numbers(self._fs)
+            self.report = Report()
+            self._check()
+            if not self.report.problems or manifest_numbers(self._fs) == before:
+                return self.report
+        self.report.notes.append(
+            "the database was changing, and files went while they were read; a backup can be checked in peace"
+        )
+        return self.report
+
+    def _check(self) -> None:
         manifest = self._manifests()
         if manifest is not None:
             pages = PageStore(self._fs, manifest.database_id, (0, 0), 1, LeafCache(CACHE_BYTES))
@@ -100,7 +113,6 @@ class Verifier:
             finally:
                 pages.close()
         self._log(manifest)
-        return self.report
 
     # --- manifests and segment files -------------------------------------------------------
 
@@ -116,6 +128,8 @@ class Verifier:
                 found = load_manifest(self._fs, number)
             except CorruptionError as e:
                 self.report.problem(str(e))
+                continue
+            except FileNotFoundError:
                 continue
             if found is None:
                 self.report.problem(f"{self._fs.description}/manifest-{number:010d} is damaged")
@@ -212,12 +226,19 @@ class Verifier:
             name = f"{self._fs.description}/{segment_name(number)}"
             last = number == numbers[-1]
             if at and number != numbers[at - 1] + 1:
-                self.report.problem(f"{self._fs.description}/{segment_name(numbers[at - 1] + 1)} is missing")
+                gap = f"{self._fs.description}/{segment_name(numbers[at - 1] + 1)} is missing"
+                if manifest is None or number > manifest.wal_segment:
+                    self.report.problem(gap)
+                else:
+                    self.report.notes.append(f"{gap}, from before the newest checkpoint: nothing needs it to open")
                 lsn = None
             try:
                 content = read_segment(self._fs, number)
             except CorruptionError as e:
                 self.report.problem(e.message)
+                lsn = None
+                continue
+            except FileNotFoundError:  # let go meanwhile
                 lsn = None
                 continue
             if content.header is None:

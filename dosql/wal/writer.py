@@ -63,11 +63,12 @@ class WalWriter:
         """Begins segment ``number``, whose frames hold LSNs from ``first_lsn`` on."""
         self._join_spare()
         name = segment_name(number)
-        if SPARE_NAME in self._fs.names():
-            self._fs.rename(SPARE_NAME, name)
-            file = self._fs.open(name)
-        else:
-            file = self._zeroed(name)
+        spare = SPARE_NAME
+        if spare not in self._fs.names():
+            spare = name + ".tmp"
+            self._zeroed(spare).close()
+        self._fs.rename(spare, name)  # with its zeros synced: what a crash leaves of the header is all there is
+        file = self._fs.open(name)
         header = SegmentHeader.new(self._database_id, number, first_lsn)
         file.write_at(0, header.encode())
         if not self._trusting:

@@ -1,0 +1,91 @@
+"""Options of the commands that open a data folder to serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from dosql.config import SYNCHRONOUS, StoreSettings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DEFAULTS = StoreSettings()
+_MB = 1 << 20
+
+
+def store_options(command: F) -> F:
+    """Adds the options; the command takes them as keyword arguments for :func:`settings_from`."""
+    for option in reversed(
+        [
+            click.option(
+                "--cache-mb",
+                type=click.IntRange(min=1),
+                metavar="MB",
+                help="Memory for rows; what does not fit is read from disk when it is needed. "
+                "Default: a quarter of the memory.",
+            ),
+            click.option(
+                "--synchronous",
+                type=click.Choice(SYNCHRONOUS),
+                default=_DEFAULTS.synchronous,
+                show_default=True,
+                help="full: a commit is answered when it is on disk. normal: when it is written; "
+                "a power loss may take the last 0.2 s. off: for throw-away data.",
+            ),
+            click.option(
+                "--checkpoint-wal-mb",
+                type=click.IntRange(min=1),
+                default=_DEFAULTS.checkpoint_wal_bytes // _MB,
+                show_default=True,
+                metavar="MB",
+                help="Start a checkpoint after so much log.",
+            ),
+            click.option(
+                "--checkpoint-age",
+                type=click.FloatRange(min=0.1),
+                default=_DEFAULTS.checkpoint_age_s,
+                show_default=True,
+                metavar="SECONDS",
+                help="Or after this time, if anything was written.",
+            ),
+            click.option(
+                "--wal-archive",
+                default="",
+                metavar="DIR",
+                help="Copy the log there, for restoring to any point in time; a disk of its own is best.",
+            ),
+            click.option(
+                "--wal-keep",
+                type=click.FloatRange(min=0),
+                default=_DEFAULTS.wal_keep_s,
+                show_default=True,
+                metavar="SECONDS",
+                help="Keep log younger than this, also when no reader needs it.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def settings_from(options: dict[str, Any]) -> StoreSettings:
+    """Returns the settings that the options ask for."""
+    return StoreSettings(
+        cache_bytes=(options["cache_mb"] or 0) * _MB,
+        synchronous=options["synchronous"],
+        checkpoint_wal_bytes=options["checkpoint_wal_mb"] * _MB,
+        checkpoint_age_s=options["checkpoint_age"],
+        wal_archive=options["wal_archive"],
+        wal_keep_s=options["wal_keep"],
+    )
+
+
+def arguments_from(options: dict[str, Any]) -> list[str]:
+    """Returns the options as arguments, for a process that takes the same ones."""
+    out = []
+    for name, value in options.items():
+        if value not in (None, ""):
+            out += ["--" + name.replace("_", "-"), str(value)]
+    return out
