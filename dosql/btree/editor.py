@@ -90,7 +90,7 @@ class TreeEditor:
         if len(leaf.keys) > FANOUT:
             # Rows that come in key order fill their leaves: only a row in the middle splits in halves.
             self._split_leaf(leaf, path, FANOUT if at == FANOUT else FANOUT // 2)
-        elif self._wide and _any_wide([values[i] for i in self._wide]):
+        elif self._wide and _any_wide(values):
             self._split_heavy(key)
         return True
 
@@ -268,7 +268,11 @@ def _shape_of(key_kind: str, kinds: str) -> tuple[list[int], int]:
 
 
 def _any_wide(values: Sequence[Any]) -> bool:
-    return any((type(v) is str or type(v) is bytes) and len(v) > WIDE_VALUE_BYTES for v in values)
+    for value in values:  # a loop: a generator would cost more than what it does
+        kind = value.__class__
+        if (kind is str or kind is bytes) and len(value) > WIDE_VALUE_BYTES:
+            return True
+    return False
 
 
 def _weight(values: Sequence[Any]) -> int:

@@ -35,10 +35,7 @@ class Owner:
         dirty_bytes: Estimated memory of the nodes that it made in place of pages, or besides them.
     """
 
-    __slots__ = ("dirty_bytes",)
-
-    def __init__(self) -> None:
-        self.dirty_bytes = 0
+    dirty_bytes = 0  # of the class until it is set: an owner is made for every transaction
 
 
 class Leaf:

@@ -316,16 +316,23 @@ class Store:
 
     def finish_batch(self, batch: Batch) -> None:
         """Moves ``durable`` and wakes those who wait for it (invariant 1)."""
+        wal = self._wal
+        written = wal.written
+        synced = wal.durable == written
         with self._lock:
             self.durable = batch.snapshot
-            self._position = self._wal.written
+            self._position = written
+            if synced:
+                self.synced = batch.snapshot
+                self._durable_position = written
             unflushed = self._unflushed
             while unflushed and unflushed[0][0] <= batch.snapshot.lsn:
                 unflushed.popleft()
         self.syncs += 1
         self._wal_since_checkpoint += sum(map(len, batch.payloads))
-        if self._wal.durable == self._position:
-            self._advance_synced(batch.snapshot, self._position)
+        if synced:
+            for listener in self._listeners:
+                listener()
 
     @property
     def unsynced(self) -> bool:
@@ -352,10 +359,9 @@ class Store:
 
     def finish_sync(self, upto: tuple[Snapshot, WalPosition]) -> None:
         """Moves ``synced`` and wakes the change streams."""
-        if upto[0].lsn >= self.synced.lsn:
-            self._advance_synced(*upto)
-
-    def _advance_synced(self, snapshot: Snapshot, position: WalPosition) -> None:
+        snapshot, position = upto
+        if snapshot.lsn < self.synced.lsn:
+            return
         with self._lock:
             self.synced = snapshot
             self._durable_position = position

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dosql.errors import CorruptionError, SubscriptionError
 from dosql.fsx import File, FileSystem
@@ -83,9 +84,8 @@ def _refuse_damage(fs: FileSystem, name: str, data: bytes, bad: int, end: int, s
             )
 
 
-@dataclass(frozen=True, slots=True)
-class WalPosition:
-    """A place between two frames."""
+class WalPosition(NamedTuple):
+    """A place between two frames; later ones are greater."""
 
     segment: int
     offset: int

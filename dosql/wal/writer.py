@@ -184,7 +184,7 @@ class WalWriter:
     def _erased(file: File, start: int, length: int) -> bool:
         """Takes back a write that broke off. All of it: a shorter frame must not be followed by its remains."""
         try:
-            file.write_at(start, bytes(length))
+            file.write_at(start, bytes(min(length, max(file.size() - start, 0))))  # no byte more: the disk may be full
             file.sync()
         except OSError:
             return False
