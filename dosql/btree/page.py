@@ -30,12 +30,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from dosql.btree.node import FANOUT, Address, Inner, Leaf, PageSource
+from dosql.errors import CorruptionError
 
 _LEAF = struct.Struct("<HH")
 _INNER = struct.Struct("<HB")
 _COLUMN = struct.Struct("<BI")
 _ADDRESS = struct.Struct("<IQI")
 _ADDRESS_BYTES = 16
+_FORM_Q, _FORM_D, _FORM_ARRAY, _FORM_CODES = b"qdac"
 _DICTIONARY_MAX = 128  # distinct values, at most half of the rows: above that it does not pay
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -85,6 +87,9 @@ def _dictionary(values: list[Any]) -> dict[Any, int] | None:
 
 def _encode_column(column: Any, kind: str) -> tuple[bytes, int]:
     """Returns the bytes and the estimated memory of a column."""
+    if type(column) is LazyColumn:
+        part = column.encoded()
+        return part, _body_at(memoryview(part), 0, len(column))[2]
     if type(column) is array:
         body = _to_planes(column.tobytes(), 8)
         return _COLUMN.pack(ord(column.typecode), len(body)) + body, 80 + len(body)
@@ -102,32 +107,91 @@ def _list_size(rows: int, distinct: int, encoded: int) -> int:
     return 72 + 8 * rows + 49 * distinct + encoded
 
 
-def _decode_column(data: memoryview, at: int, kind: str, rows: int) -> tuple[Any, int, int]:
-    """Returns the column at ``at``, its estimated memory, and the offset behind it."""
+def _body_at(data: memoryview, at: int, rows: int) -> tuple[int, memoryview, int]:
+    """Returns form and body of the column at ``at``, and its estimated memory when it is decoded."""
     form = data[at]
     length = _end_of(data, at + 1)[0]
-    at += 5
-    body = data[at : at + length]
+    body = data[at + 5 : at + 5 + length]
     if len(body) != length:
         raise ValueError("a column ends behind its page")
+    if form == _FORM_ARRAY:
+        size = _list_size(rows, rows, length)
+    elif form == _FORM_CODES:
+        size = _list_size(rows, rows // 2, length)
+    else:
+        size = 80 + length
+    return form, body, size
+
+
+def _decode_column(form: int, body: memoryview, rows: int) -> Any:
     column: Any
-    if form == 0x71 or form == 0x64:
+    if form in (_FORM_Q, _FORM_D):
         column = array(chr(form))
         column.frombytes(_from_planes(body, 8))
-        size = 80 + length
-    elif form == 0x61:
+    elif form == _FORM_ARRAY:
         column = _decode(body)
-        size = _list_size(rows, rows, length)
-    elif form == 0x63:
-        split = length - rows
+    elif form == _FORM_CODES:
+        split = len(body) - rows
         values = _decode(body[:split])
         column = [values[code] for code in body[split:]]
-        size = _list_size(rows, len(values), split)
     else:
         raise ValueError(f"column form {form} is unknown")
     if len(column) != rows:
         raise ValueError(f"a column has {len(column)} values in a page of {rows} rows")
-    return column, size, at + length
+    return column
+
+
+class LazyColumn:
+    """A column whose values are still bytes. It is read like the column, and takes its own place in the leaf then.
+
+    Args:
+        leaf: The leaf that was loaded.
+        place: Which of its columns.
+        form, body: As in the page.
+        rows: Length of the column.
+    """
+
+    __slots__ = ("_body", "_column", "_leaf", "_place", "_rows", "form")
+
+    def __init__(self, leaf: Leaf, place: int, form: int, body: memoryview, rows: int) -> None:
+        self._leaf = leaf
+        self._place = place
+        self.form = form
+        self._body = body
+        self._rows = rows
+        self._column: Any = None
+
+    def column(self) -> Any:
+        """Returns the column itself.
+
+        Raises:
+            CorruptionError: The bytes are no column, although their checksum was right.
+        """
+        if self._column is None:
+            try:
+                self._column = _decode_column(self.form, self._body, self._rows)
+            except (ValueError, IndexError) as e:
+                raise CorruptionError(f"page {self._leaf.address} cannot be read: {e}", hint="Restore a backup") from e
+            try:
+                cols = object.__getattribute__(self._leaf, "cols")
+            except AttributeError:  # the leaf was let go meanwhile
+                return self._column
+            if cols[self._place] is self:
+                cols[self._place] = self._column
+        return self._column
+
+    def encoded(self) -> bytes:
+        """Returns what the page has for the column."""
+        return _COLUMN.pack(self.form, len(self._body)) + self._body
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def __iter__(self) -> Any:
+        return iter(self.column())
+
+    def __getitem__(self, at: Any) -> Any:
+        return self.column()[at]
 
 
 def encode_leaf(leaf: Leaf, kinds: str) -> tuple[bytes, int]:
@@ -142,8 +206,13 @@ def encode_leaf(leaf: Leaf, kinds: str) -> tuple[bytes, int]:
     return b"".join(parts), total
 
 
-def decode_leaf(payload: bytes, key_kind: str, kinds: str) -> Rows:
+def decode_leaf(payload: bytes, key_kind: str, kinds: str, leaf: Leaf | None = None) -> Rows:
     """Returns the rows of a payload whose checksum was right.
+
+    Args:
+        payload: Of the page.
+        key_kind, kinds: Of the tree.
+        leaf: The leaf that will hold the rows: its columns are decoded when they are read.
 
     Raises:
         ValueError: It is not a leaf of this shape.
@@ -152,13 +221,16 @@ def decode_leaf(payload: bytes, key_kind: str, kinds: str) -> Rows:
     rows, columns = _LEAF.unpack_from(data)
     if columns != len(kinds):
         raise ValueError(f"the page has {columns} columns, the table {len(kinds)}")
-    keys, total, at = _decode_column(data, 4, "k", rows)
+    form, body, total = _body_at(data, 4, rows)
+    keys = _decode_column(form, body, rows)
     if (type(keys) is array) != (key_kind == "q") and rows:
         raise ValueError("the page's keys are of another kind than the table's")
-    cols = []
-    for kind in kinds:
-        column, size, at = _decode_column(data, at, kind, rows)
-        cols.append(column)
+    cols: list[Any] = []
+    at = 9 + len(body)
+    for place in range(columns):
+        form, body, size = _body_at(data, at, rows)
+        cols.append(_decode_column(form, body, rows) if leaf is None else LazyColumn(leaf, place, form, body, rows))
+        at += 5 + len(body)
         total += size
     return Rows(keys, cols, total + 200)
 
@@ -186,7 +258,8 @@ def decode_inner(payload: bytes, level: int, key_kind: str, source: PageSource) 
         )
     at = 3 + _ADDRESS_BYTES * count
     addresses = [Address(*parts) for parts in _ADDRESS.iter_unpack(_from_planes(data[3:at], _ADDRESS_BYTES))]
-    keys, _, _ = _decode_column(data, at, "k", count - 1)
+    form, body, _ = _body_at(data, at, count - 1)
+    keys = _decode_column(form, body, count - 1)
     if level == 1:
         return list(keys), [Leaf.stored(address, source) for address in addresses]
     return list(keys), [Inner.stored(address, level - 1, source) for address in addresses]

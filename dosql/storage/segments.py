@@ -245,7 +245,9 @@ class TreePages:
             except AttributeError:
                 pass
             assert leaf.address is not None, "a leaf without a page lost its rows"
-            rows: Rows = self._decoded(leaf.address, KIND_LEAF, lambda p: decode_leaf(p, self._key_kind, self._kinds))
+            rows: Rows = self._decoded(
+                leaf.address, KIND_LEAF, lambda p: decode_leaf(p, self._key_kind, self._kinds, leaf)
+            )
             leaf.keys, leaf.cols = rows.keys, rows.cols
             self._cache.loads += 1
             self._cache.admit(leaf, rows.size)
