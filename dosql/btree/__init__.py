@@ -18,12 +18,14 @@ Invariants:
     3. Keys of a leaf are strictly ascending. No leaf but the root of an empty tree is empty.
     4. All columns of a leaf are as long as its keys. A column with a NULL is a list; without,
        numbers are in an array.
-    5. A node with an ``address`` is the same as its page on disk, and may be emptied and
+    5. A node with an ``address`` is the same as its page on disk; such a leaf may be emptied and
        loaded again at any time.
 
 A node whose fields are not loaded has unset slots: the first touch raises AttributeError
 inside the interpreter, ``__getattr__`` loads the page, and code that descends the tree has
 no test for it.
+
+    6. Each page has one node in memory, whoever shares it. Inner nodes are never emptied.
 
 Not done here: merging of leaves that are half empty. A leaf goes when its last row goes.
 """

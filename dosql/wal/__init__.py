@@ -27,8 +27,7 @@ Invariants:
        the place had been synced, or a later segment has frames, bytes that were acknowledged are
        damaged: that is an error with file and offset, never a silent end.
     4. A torn end is overwritten with zeros before anything is appended.
-
-Not done here: archiving and recycling of segments.
+    5. A segment gets its name when its zeros are synced, so a crash leaves zeros, or a header and frames.
 """
 
 from dosql.wal.reader import WalPosition, WalReader, read_segment, segment_numbers
