@@ -44,6 +44,12 @@ class StoreSettings:
         wal_keep_s: Log younger than this is kept, also when nobody needs it.
         wal_archive: Folder that log segments are copied to before they go; empty for none.
         archive_interval_s: How often the segment that is written to is copied too.
+        warm: Prefix of a bucket, ``s3://bucket/prefix``, that old page segments move to; empty for none.
+        hot_bytes_max: Bytes of page segments on the local disk, about; the oldest move first.
+        hot_age_s: Closed segments older than this move too.
+        warm_cache_bytes: Memory for parts of segments that were read from there.
+        warm_cache_ttl_s: How long such a part is kept at most.
+        lease_s: How long this process owns the database there without renewing it.
         threads: False: background work is done at once by the caller; for simulation.
     """
 
@@ -60,6 +66,12 @@ class StoreSettings:
     wal_keep_s: float = 0.0
     wal_archive: str = ""
     archive_interval_s: float = 5.0
+    warm: str = ""
+    hot_bytes_max: int = 100 << 20
+    hot_age_s: float = 3600.0
+    warm_cache_bytes: int = 50 << 20
+    warm_cache_ttl_s: float = 300.0
+    lease_s: float = 15.0
     threads: bool = True
 
     def __post_init__(self) -> None:
@@ -87,6 +99,11 @@ _LEAST = {
     "slot_wal_bytes_max": 0,
     "wal_keep_s": 0,
     "archive_interval_s": 0.01,
+    "hot_bytes_max": 0,
+    "hot_age_s": 0,
+    "warm_cache_bytes": 1 << 20,
+    "warm_cache_ttl_s": 0,
+    "lease_s": 0.1,
 }
 
 

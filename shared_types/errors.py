@@ -12,7 +12,8 @@
     ├── ConstraintViolation        CONSTRAINT_VIOLATION
     ├── TransactionError           TRANSACTION_NOT_FOUND, TRANSACTION_ABORTED, DEADLOCK_DETECTED
     │   └── SerializationFailure   SERIALIZATION_FAILURE; a retry can help
-    ├── StorageError               STORAGE_FAILED, READ_ONLY, DATABASE_LOCKED, ADDRESS_IN_USE
+    ├── StorageError               STORAGE_FAILED, READ_ONLY, FENCED, DATABASE_LOCKED, ADDRESS_IN_USE;
+    │   │                          STORAGE_UNAVAILABLE: a retry can help
     │   └── CorruptionError        CORRUPTION; names file and offset
     ├── ResourceExhausted          RESOURCE_EXHAUSTED, QUOTA_EXCEEDED, BUFFER_OVERFLOW
     ├── SubscriptionError          SUBSCRIPTION_ERROR, INVALID_LSN
@@ -175,7 +176,9 @@ class InternalError(DosqlError):
     default_code = "INTERNAL_ERROR"
 
 
-RETRYABLE = frozenset({"SERIALIZATION_FAILURE", "DEADLOCK_DETECTED", "CONNECTION_LOST", "TIMEOUT"})
+RETRYABLE = frozenset(
+    {"SERIALIZATION_FAILURE", "DEADLOCK_DETECTED", "CONNECTION_LOST", "TIMEOUT", "STORAGE_UNAVAILABLE"}
+)
 
 _BY_CODE: dict[str, type[DosqlError]] = {
     "INVALID_REQUEST": RequestError,
@@ -196,7 +199,9 @@ _BY_CODE: dict[str, type[DosqlError]] = {
     "DEADLOCK_DETECTED": TransactionError,
     "SERIALIZATION_FAILURE": SerializationFailure,
     "STORAGE_FAILED": StorageError,
+    "STORAGE_UNAVAILABLE": StorageError,
     "READ_ONLY": StorageError,
+    "FENCED": StorageError,
     "DATABASE_LOCKED": StorageError,
     "ADDRESS_IN_USE": StorageError,
     "CORRUPTION": CorruptionError,

@@ -10,19 +10,42 @@ from pathlib import Path
 import click
 
 from dosql.errors import RequestError
-from dosql.fsx import LocalFileSystem
+from dosql.fsx import FileSystem, LocalFileSystem
+from dosql.fsx.objects import ObjectFileSystem, folder_at
+from dosql.fsx.tiered import BlockCache, TieredFileSystem
 from dosql.storage.backup import backup as run_backup
 from dosql.storage.restore import restore as run_restore
 from dosql.storage.verify import verify
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
-existing = click.Path(exists=True, file_okay=False, path_type=Path)
+WARM_CACHE_BYTES = 50 << 20
+
+warm_option = click.option("--warm", metavar="s3://BUCKET/PREFIX", help="The warm tier of FOLDER, if it has one.")
+
+
+def _existing(place: str) -> FileSystem:
+    """Returns a folder or prefix that is there.
+
+    Raises:
+        RequestError: It is not.
+    """
+    if "://" not in place and not Path(place).is_dir():
+        raise RequestError(f"there is no folder {place}")
+    return folder_at(place)
+
+
+def _data_folder(folder: str, warm: str | None) -> FileSystem:
+    fs = _existing(folder)
+    if not warm:
+        return fs
+    return TieredFileSystem(fs, ObjectFileSystem(warm), BlockCache(WARM_CACHE_BYTES, 3600))
 
 
 @click.command(context_settings=_CONTEXT)
-@click.argument("folder", type=existing)
-def check(folder: Path) -> None:
+@click.argument("folder")
+@warm_option
+def check(folder: str, warm: str | None) -> None:
     """Verify every byte of a database that counts.
 
     FOLDER is a data folder or a backup. Pages, the order of keys, indexes against their tables, and
@@ -31,7 +54,7 @@ def check(folder: Path) -> None:
     """
     started = time.monotonic()
     progress = _Progress()
-    report = verify(LocalFileSystem(folder), progress)
+    report = verify(_data_folder(folder, warm), progress)
     progress.end()
     for note in report.notes:
         click.echo(f"note: {note}")
@@ -50,21 +73,22 @@ def check(folder: Path) -> None:
 
 
 @click.command(context_settings=_CONTEXT)
-@click.argument("folder", type=existing)
-@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder")
+@click.argument("target")
 @click.option("--keep", type=click.IntRange(min=0), default=0, metavar="N", help="Keep the newest N backups in TARGET.")
-def backup(folder: Path, target: Path, keep: int) -> None:
+@warm_option
+def backup(folder: str, target: str, keep: int, warm: str | None) -> None:
     """Copy a database, consistent as of one moment, while a server may write to it.
 
-    FOLDER is a data folder. TARGET is made if it does not exist; a backup into the same TARGET again copies
-    only what is new, and TARGET then holds both.
+    FOLDER is a data folder. TARGET is a folder, made if it does not exist, or s3://BUCKET/PREFIX. A backup into
+    the same TARGET again copies only what is new, and TARGET then holds both.
 
     \b
     dosql backup ./dosql-data /mnt/backup
     dosql restore /mnt/backup ./restored
     """
     progress = _Progress()
-    result = run_backup(LocalFileSystem(folder), LocalFileSystem(target), keep=keep, progress=progress)
+    result = run_backup(_data_folder(folder, warm), folder_at(target), keep=keep, progress=progress)
     progress.end()
     click.echo(
         f"backup up to LSN {result.lsn} of {_shown(result.time_us)}: {result.copied_bytes} bytes copied, "
@@ -73,12 +97,12 @@ def backup(folder: Path, target: Path, keep: int) -> None:
 
 
 @click.command(context_settings=_CONTEXT)
-@click.argument("source", type=existing)
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--archive", type=existing, help="The log archive (--wal-archive), for what came after the backup.")
+@click.argument("source")
+@click.argument("folder")
+@click.option("--archive", metavar="DIR", help="The log archive (--wal-archive), for what came after the backup.")
 @click.option("--to-lsn", type=click.IntRange(min=0), metavar="N", help="Restore up to this LSN.")
 @click.option("--to-time", metavar="TIME", help="Or up to this moment, for example 2026-05-01T12:00:00Z.")
-def restore(source: Path, folder: Path, archive: Path | None, to_lsn: int | None, to_time: str | None) -> None:
+def restore(source: str, folder: str, archive: str | None, to_lsn: int | None, to_time: str | None) -> None:
     """Make a database from a backup, as of any point that backup and log reach.
 
     SOURCE is a folder made by dosql backup, FOLDER a new one. The result is a new database: it gets a new
@@ -90,9 +114,9 @@ def restore(source: Path, folder: Path, archive: Path | None, to_lsn: int | None
     """
     progress = _Progress()
     result = run_restore(
-        LocalFileSystem(source),
+        _existing(source),
         LocalFileSystem(folder),
-        archive=None if archive is None else LocalFileSystem(archive),
+        archive=None if archive is None else _existing(archive),
         to_lsn=to_lsn,
         to_time_us=None if to_time is None else _time_us(to_time),
         progress=progress,

@@ -15,57 +15,99 @@ _DEFAULTS = StoreSettings()
 _MB = 1 << 20
 
 
+_OPTIONS = [
+    click.option(
+        "--cache-mb",
+        type=click.IntRange(min=1),
+        metavar="MB",
+        help="Memory for rows; what does not fit is read from disk when it is needed. "
+        "Default: a quarter of the memory.",
+    ),
+    click.option(
+        "--synchronous",
+        type=click.Choice(SYNCHRONOUS),
+        default=_DEFAULTS.synchronous,
+        show_default=True,
+        help="full: a commit is answered when it is on disk. normal: when it is written; "
+        "a power loss may take the last 0.2 s. off: for throw-away data.",
+    ),
+    click.option(
+        "--checkpoint-wal-mb",
+        type=click.IntRange(min=1),
+        default=_DEFAULTS.checkpoint_wal_bytes // _MB,
+        show_default=True,
+        metavar="MB",
+        help="Start a checkpoint after so much log.",
+    ),
+    click.option(
+        "--checkpoint-age",
+        type=click.FloatRange(min=0.1),
+        default=_DEFAULTS.checkpoint_age_s,
+        show_default=True,
+        metavar="SECONDS",
+        help="Or after this time, if anything was written.",
+    ),
+    click.option(
+        "--wal-archive",
+        default="",
+        metavar="DIR",
+        help="Copy the log there, for restoring to any point in time: a folder, best on a disk of its own, "
+        "or s3://BUCKET/PREFIX.",
+    ),
+    click.option(
+        "--warm",
+        default="",
+        metavar="s3://BUCKET/PREFIX",
+        help="Move old page segments there. Keys, region and endpoint come from AWS_ACCESS_KEY_ID, "
+        "AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL.",
+    ),
+    click.option(
+        "--hot-mb",
+        type=click.IntRange(min=0),
+        default=_DEFAULTS.hot_bytes_max // _MB,
+        show_default=True,
+        metavar="MB",
+        help="With --warm: page segments kept on the local disk, about; the oldest move first.",
+    ),
+    click.option(
+        "--hot-age",
+        type=click.FloatRange(min=0),
+        default=_DEFAULTS.hot_age_s,
+        show_default=True,
+        metavar="SECONDS",
+        help="With --warm: segments older than this move too.",
+    ),
+    click.option(
+        "--warm-cache-mb",
+        type=click.IntRange(min=1),
+        default=_DEFAULTS.warm_cache_bytes // _MB,
+        show_default=True,
+        metavar="MB",
+        help="With --warm: memory for what was read from there.",
+    ),
+    click.option(
+        "--lease",
+        type=click.FloatRange(min=1),
+        default=_DEFAULTS.lease_s,
+        show_default=True,
+        metavar="SECONDS",
+        help="With --warm: how long the store may be silent before commits are refused, and "
+        "before another process may take the database over.",
+    ),
+    click.option(
+        "--wal-keep",
+        type=click.FloatRange(min=0),
+        default=_DEFAULTS.wal_keep_s,
+        show_default=True,
+        metavar="SECONDS",
+        help="Keep log younger than this, also when no reader needs it.",
+    ),
+]
+
+
 def store_options(command: F) -> F:
     """Adds the options; the command takes them as keyword arguments for :func:`settings_from`."""
-    for option in reversed(
-        [
-            click.option(
-                "--cache-mb",
-                type=click.IntRange(min=1),
-                metavar="MB",
-                help="Memory for rows; what does not fit is read from disk when it is needed. "
-                "Default: a quarter of the memory.",
-            ),
-            click.option(
-                "--synchronous",
-                type=click.Choice(SYNCHRONOUS),
-                default=_DEFAULTS.synchronous,
-                show_default=True,
-                help="full: a commit is answered when it is on disk. normal: when it is written; "
-                "a power loss may take the last 0.2 s. off: for throw-away data.",
-            ),
-            click.option(
-                "--checkpoint-wal-mb",
-                type=click.IntRange(min=1),
-                default=_DEFAULTS.checkpoint_wal_bytes // _MB,
-                show_default=True,
-                metavar="MB",
-                help="Start a checkpoint after so much log.",
-            ),
-            click.option(
-                "--checkpoint-age",
-                type=click.FloatRange(min=0.1),
-                default=_DEFAULTS.checkpoint_age_s,
-                show_default=True,
-                metavar="SECONDS",
-                help="Or after this time, if anything was written.",
-            ),
-            click.option(
-                "--wal-archive",
-                default="",
-                metavar="DIR",
-                help="Copy the log there, for restoring to any point in time; a disk of its own is best.",
-            ),
-            click.option(
-                "--wal-keep",
-                type=click.FloatRange(min=0),
-                default=_DEFAULTS.wal_keep_s,
-                show_default=True,
-                metavar="SECONDS",
-                help="Keep log younger than this, also when no reader needs it.",
-            ),
-        ]
-    ):
+    for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
@@ -79,6 +121,11 @@ def settings_from(options: dict[str, Any]) -> StoreSettings:
         checkpoint_age_s=options["checkpoint_age"],
         wal_archive=options["wal_archive"],
         wal_keep_s=options["wal_keep"],
+        warm=options["warm"],
+        hot_bytes_max=options["hot_mb"] * _MB,
+        hot_age_s=options["hot_age"],
+        warm_cache_bytes=options["warm_cache_mb"] * _MB,
+        lease_s=options["lease"],
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from dosql.config import StoreSettings
 from dosql.engine.session import Session
 from dosql.engine.statement import Statement
 from dosql.fsx import FileSystem, LocalFileSystem, MemoryFileSystem
+from dosql.fsx.objects import ObjectFileSystem
+from dosql.fsx.tiered import BlockCache, TieredFileSystem
 from dosql.storage import Snapshot, Store, Workspace
+from dosql.storage.ownership import Ownership
 
 STATEMENTS_MAX = 1000
 
@@ -38,7 +40,12 @@ class Database:
             memory = StoreSettings(wal_segment_bytes=1 << 20, synchronous="off")
             return cls(Store.open(MemoryFileSystem(), settings or memory, name=name))
         fs: FileSystem = LocalFileSystem(path)
-        return cls(Store.open(fs, settings, name=name))
+        ownership: Ownership | None = None
+        if settings is not None and settings.warm:
+            warm = ObjectFileSystem(settings.warm)
+            fs = TieredFileSystem(fs, warm, BlockCache(settings.warm_cache_bytes, settings.warm_cache_ttl_s))
+            ownership = Ownership(warm.store, settings.lease_s)
+        return cls(Store.open(fs, settings, name=name, ownership=ownership))
 
     def session(self) -> Session:
         """Returns a new session."""
@@ -50,8 +57,9 @@ class Database:
         Raises:
             SqlError: The statement is wrong.
         """
-        trees: dict[int, Any] = view.trees
-        statement = Statement(sql, view.schema, lambda table_id: trees[table_id].count)
+        views = [view]
+        statement = Statement(sql, view.schema, lambda table_id: views[0].trees[table_id].count)
+        views.clear()  # what was compiled may keep the function, and must not keep the snapshot with it
         cache = self.statements
         if len(cache) >= STATEMENTS_MAX:
             for old in list(cache)[: STATEMENTS_MAX // 4]:

@@ -174,6 +174,8 @@ class GroupCommit:
         if store.archives and self._loop.time() - self._archived_at >= store.settings.archive_interval_s:
             self._archived_at = self._loop.time()
             self._on_thread(store.archive_log)
+        if store.tiered and not self._work and not store.checkpoint_running:
+            self._on_thread(store.tend_warm_tier)
 
     def _sync(self) -> None:
         """Syncs the log on a thread, for ``synchronous=normal``."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dosql.engine.statement import Statement
-from dosql.errors import DosqlError, InternalError, RequestError, TransactionError, TypeMismatch
+from dosql.errors import DosqlError, InternalError, RequestError, StorageError, TransactionError, TypeMismatch
 from dosql.executor.changes import Change, delete_rows
 from dosql.executor.definitions import create_index, create_table
 from dosql.plan import logical as l
@@ -87,6 +87,21 @@ class ChangeResult(Result):
         self.rows_affected = rows_affected
         self.last_insert_id = last_insert_id
         self.unflushed = unflushed
+
+
+class _AbortedWorkspace:
+    """Stands in for a workspace that a failing disk left half changed: nothing can be done with it but to end it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.schema = workspace.schema
+        self.lsn = workspace.lsn
+
+    def __getattr__(self, name: str) -> Any:
+        raise TransactionError(
+            "the transaction is aborted since the storage failed in one of its statements",
+            code="TRANSACTION_ABORTED",
+            hint="Roll back, and run it again",
+        )
 
 
 class Session:
@@ -308,9 +323,11 @@ class Session:
             mark = workspace.mark() if many else None
             try:
                 change = work(workspace)
-            except DosqlError:
+            except DosqlError as e:
                 if mark is not None:
                     workspace.rewind(mark)
+                elif isinstance(e, StorageError):  # a page could not be read, perhaps between table and index
+                    self._workspace = _AbortedWorkspace(workspace)  # type: ignore[assignment]
                 raise
             return self._changed(statement, change, values, workspace, workspace.lsn, unflushed=False)
         workspace = self._store.single()

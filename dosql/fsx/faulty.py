@@ -56,6 +56,8 @@ def _apply(data: bytearray, offset: int, part: bytes) -> None:
 class FaultyFile:
     """An open file of a :class:`FaultyFileSystem`."""
 
+    remote = False
+
     def __init__(self, fs: FaultyFileSystem, name: str, inode: _Inode) -> None:
         self._fs = fs
         self._name = name

@@ -6,7 +6,15 @@ from typing import Protocol
 
 
 class File(Protocol):
-    """An open file, read and written by offset."""
+    """An open file, read and written by offset.
+
+    Attributes:
+        remote: Whether reads go over a network. Such a file is read without holding a lock.
+    """
+
+    @property
+    def remote(self) -> bool:
+        """Whether reads go over a network."""
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Returns up to ``length`` bytes from ``offset``; fewer at the end of the file."""

@@ -19,6 +19,8 @@ LOCK_NAME = "lock"
 class LocalFile:
     """An open file of a :class:`LocalFileSystem`."""
 
+    remote = False
+
     def __init__(self, path: Path, flags: int) -> None:
         self._fd = os.open(path, flags, 0o644)
 

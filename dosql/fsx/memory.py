@@ -9,6 +9,8 @@ import os
 class MemoryFile:
     """An open file of a :class:`MemoryFileSystem`."""
 
+    remote = False
+
     def __init__(self) -> None:
         self.data = bytearray()
 

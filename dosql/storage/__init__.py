@@ -8,10 +8,12 @@
 Modules:
     store: commits, flushes; decides when the others work.
     workspace, snapshot: a transaction's private version; a published one.
+    conflicts: which commits contradict each other.
     recovery: from manifest and log to a snapshot.
     checkpoint, garbage: pages, manifest, compaction.
     segments, cache: pages in files, leaves in memory.
     manifest, slots, retention, archive: what is kept, and since when.
+    tiers, ownership: segments on an object store, and who may write there.
     backup, restore, verify: whole folders.
 
 Files of a data folder: ``lock``, ``manifest-<n>`` (the newest valid one counts),
@@ -28,7 +30,7 @@ Invariants:
     6. Whatever a checkpoint leaves when it breaks off, each node with an address has a page that names only
        pages of nodes with the same contents.
 
-Not done here: page segments on object storage.
+    7. With a warm tier: nothing is committed and nothing there is changed by a process that is not its owner.
 """
 
 from dosql.storage.snapshot import Snapshot

@@ -6,7 +6,7 @@ that neither the new manifest nor the one before needs.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
 import msgspec
@@ -58,7 +58,15 @@ class Checkpointer:
         self.moved_bytes = 0
         self._removed: list[int] = []
 
-    def run(self, snapshot: Snapshot, position: WalPosition, slots: dict[str, int], *, forget: bool) -> Iterator[int]:
+    def run(
+        self,
+        snapshot: Snapshot,
+        position: WalPosition,
+        slots: dict[str, int],
+        *,
+        forget: bool,
+        confirm: Callable[[int, int], None] | None = None,
+    ) -> Iterator[int]:
         """Writes a checkpoint, a page at each step.
 
         Args:
@@ -66,6 +74,7 @@ class Checkpointer:
             position: The log behind it.
             slots: Positions of the slots.
             forget: Whether the descriptors of dropped tables are no longer needed.
+            confirm: Called with number and LSN before the manifest is swapped; raises to stop it.
 
         Yields:
             Bytes written by the step.
@@ -109,6 +118,8 @@ class Checkpointer:
             page_segment=self._pages.end[0],
             page_offset=self._pages.end[1],
         )
+        if confirm is not None:
+            confirm(manifest.number, manifest.lsn)
         write_manifest(self._fs, manifest)
         self._live_before, self._live = dict(before.live), live
         self._roots = roots
@@ -132,6 +143,7 @@ class Checkpointer:
             number
             for number in segment_file_numbers(self._fs)
             if number < self.manifest.page_segment
+            and not self._pages.is_removed(number)
             and not self.manifest.live.get(number)
             and not self._live_before.get(number)
         ]

@@ -103,6 +103,7 @@ class PageStore:
         self._files: dict[int, File] = {}
         self._unlinked: dict[int, File] = {}
         self._unsynced: set[int] = set()
+        self._forgotten: list[int] = []
         self.cache = cache
         self.end = end
         self.bytes_written = 0
@@ -124,7 +125,10 @@ class PageStore:
         """
         try:
             with self.cache.lock:
-                return self._file(address.segment).read_at(address.offset, address.length)
+                file = self._file(address.segment)
+                if not file.remote:
+                    return file.read_at(address.offset, address.length)
+            return file.read_at(address.offset, address.length)
         except FileNotFoundError as e:
             raise CorruptionError(
                 f"{self._fs.description}/{segment_file_name(address.segment)} is missing", hint="Restore a backup"
@@ -164,16 +168,36 @@ class PageStore:
     def remove(self, number: int) -> None:
         """Removes a segment's name. Its pages can be read until :meth:`forget`, as old snapshots may need them."""
         with self.cache.lock:
-            self._unlinked[number] = self._file(number)
+            file = self._unlinked[number] = self._file(number)
             self._files.pop(number, None)
-        self._fs.remove(segment_file_name(number))
+        if not file.remote:  # an object that is gone cannot be read: it goes when it is forgotten
+            self._fs.remove(segment_file_name(number))
+
+    def is_removed(self, number: int) -> bool:
+        """Whether a segment was removed and is not forgotten yet."""
+        return number in self._unlinked
 
     def forget(self, number: int) -> None:
         """Gives back the space of a segment that was removed."""
         with self.cache.lock:
             file = self._unlinked.pop(number, None)
+            if file is not None and file.remote:
+                self._forgotten.append(number)
         if file is not None:
             file.close()
+
+    def take_forgotten(self) -> list[int]:
+        """Returns forgotten segments whose objects can be removed, once."""
+        with self.cache.lock:
+            numbers, self._forgotten = self._forgotten, []
+        return numbers
+
+    def let_go_of_file(self, number: int) -> None:
+        """Closes a segment's file before it moves; the next read opens it where it is then."""
+        with self.cache.lock:
+            file = self._files.pop(number, None)
+            if file is not None:
+                file.close()
 
     def close(self) -> None:
         """Closes the files."""
@@ -237,33 +261,42 @@ class TreePages:
 
     def load_leaf(self, leaf: Leaf) -> tuple[Any, list[Any]]:
         """Fills a leaf from where it was parked, or from its page."""
+        found = self._in_memory(leaf)
+        if found is not None:
+            return found
+        address = leaf.address
+        assert address is not None, "a leaf without a page lost its rows"
+        rows: Rows = self._decoded(address, KIND_LEAF, lambda p: decode_leaf(p, self._key_kind, self._kinds, leaf))
         with self._cache.lock:
-            if self._cache.take_back(leaf):
-                return leaf.keys, leaf.cols
-            try:  # another thread was faster
-                return object.__getattribute__(leaf, "keys"), object.__getattribute__(leaf, "cols")
-            except AttributeError:
-                pass
-            assert leaf.address is not None, "a leaf without a page lost its rows"
-            rows: Rows = self._decoded(
-                leaf.address, KIND_LEAF, lambda p: decode_leaf(p, self._key_kind, self._kinds, leaf)
-            )
+            found = self._in_memory(leaf)  # another thread may have been faster
+            if found is not None:
+                return found
             leaf.keys, leaf.cols = rows.keys, rows.cols
             self._cache.loads += 1
             self._cache.admit(leaf, rows.size)
             return rows.keys, rows.cols
 
+    def _in_memory(self, leaf: Leaf) -> tuple[Any, list[Any]] | None:
+        with self._cache.lock:
+            if self._cache.take_back(leaf):
+                return leaf.keys, leaf.cols
+            try:
+                return object.__getattribute__(leaf, "keys"), object.__getattribute__(leaf, "cols")
+            except AttributeError:
+                return None
+
     def load_inner(self, inner: Inner) -> tuple[Any, list[Any]]:
         """Fills an inner node from its page. It stays in memory: each page has one node (see docs/decisions/0007)."""
+        address = inner.address
+        assert address is not None, "an inner node without a page lost its children"
+        keys, children = self._decoded(
+            address, KIND_INNER, lambda p: decode_inner(p, inner.level, self._key_kind, self)
+        )
         with self._cache.lock:
-            try:  # another thread was faster
+            try:  # another thread was faster, and its children count: each page has one node
                 return object.__getattribute__(inner, "keys"), object.__getattribute__(inner, "children")
             except AttributeError:
                 pass
-            assert inner.address is not None, "an inner node without a page lost its children"
-            keys, children = self._decoded(
-                inner.address, KIND_INNER, lambda p: decode_inner(p, inner.level, self._key_kind, self)
-            )
             inner.children = children
             inner.keys = keys
             return keys, children

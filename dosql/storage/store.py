@@ -5,28 +5,30 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from dosql.config import StoreSettings
-from dosql.errors import SerializationFailure, StorageError
-from dosql.fsx import FileSystem, LocalFileSystem
+from dosql.errors import StorageError
+from dosql.fsx import FileSystem
+from dosql.fsx.objects import folder_at
+from dosql.fsx.tiered import TieredFileSystem
 from dosql.schema import Schema
 from dosql.storage.archive import Archive
 from dosql.storage.cache import LeafCache
 from dosql.storage.checkpoint import Checkpointer, PageSyncError, trees_of
+from dosql.storage.conflicts import Conflicts
+from dosql.storage.ownership import Ownership
 from dosql.storage.recovery import Replay, newest_manifest, replay_log, resume_log
 from dosql.storage.retention import Retention, position_after
 from dosql.storage.segments import PageStore
 from dosql.storage.slots import Slots
 from dosql.storage.snapshot import Epoch, Snapshot
+from dosql.storage.tiers import WarmTier
 from dosql.storage.workspace import Workspace
 from dosql.wal import WalPosition, WalWriter
 from dosql.wal.records import commit_record
 from dosql.wal.writer import WalWriteError
-from shared_types.changes import keys_in
 
 log = logging.getLogger("dosql.storage")
 
@@ -74,6 +76,7 @@ class Store:
         self.epoch = Epoch()
         self.head = self.durable = self.synced = Snapshot(Schema(), {}, 0, 0, self.epoch)
         self.failure: StorageError | None = None
+        self._ownership: Ownership | None = None
         self.slots = Slots()
         self.commits = 0
         self.syncs = 0
@@ -88,11 +91,7 @@ class Store:
         self._checkpointed_at = time.monotonic()
         self.checkpoint_wanted = False
         self.checkpoint_error: str | None = None
-        self._open_transactions = 0
-        self._last_writes: dict[tuple[int, int], int] = {}
-        self._last_schema_change = 0
-        self._unflushed: deque[tuple[int, list[tuple[Any, ...]]]] = deque()
-        self.key_floors: dict[int, int] = {}
+        self._conflicts = Conflicts()
 
     # --- opening and closing ---------------------------------------------------------------
 
@@ -104,6 +103,7 @@ class Store:
         *,
         clock: Callable[[], int] = wall_clock_us,
         name: str = "main",
+        ownership: Ownership | None = None,
     ) -> Store:
         """Opens the database of a folder, or makes one in an empty folder.
 
@@ -114,11 +114,14 @@ class Store:
         fs.lock()
         try:
             store = cls(fs, settings or StoreSettings(), clock, name)
+            store._ownership = ownership
             store._recover()
         except OSError as e:
             fs.unlock()
             raise StorageError(f"cannot open the data folder {fs.description}: {e.strerror or e}") from e
         except BaseException:
+            if ownership is not None:
+                ownership.release()
             fs.unlock()
             raise
         return store
@@ -128,6 +131,9 @@ class Store:
         manifest = newest_manifest(self.fs, self.name, settings)
         self.database_id = manifest.database_id
         self.name = manifest.name
+        if self._ownership is not None:
+            self._ownership.acquire(manifest.database_id)
+            self._ownership.keep()
         end = (manifest.page_segment, manifest.page_offset)
         self._pages = PageStore(self.fs, self.database_id, end, settings.page_segment_bytes, self.cache)
         trees = trees_of(self._pages, manifest.schema, manifest.trees)
@@ -150,7 +156,11 @@ class Store:
         self._retention = Retention(self.fs, settings, self.slots, self._wal)
         self._archive: Archive | None = None
         if settings.wal_archive:
-            self._archive = Archive(self.fs, LocalFileSystem(settings.wal_archive), self.database_id)
+            self._archive = Archive(self.fs, folder_at(settings.wal_archive), self.database_id)
+        self._tier: WarmTier | None = None
+        if isinstance(self.fs, TieredFileSystem):
+            assert self._ownership is not None, "a warm tier needs an owner"
+            self._tier = WarmTier(self.fs, self._pages, settings, self._ownership)
         self._checkpointer.remove_orphans()
         for name in self.fs.names():
             if name.endswith(".tmp"):
@@ -169,34 +179,30 @@ class Store:
             self._join_checkpoint()
             self._wal.shut_down()
             self._pages.close()
+            if self._ownership is not None:
+                self._ownership.release()
             self.fs.unlock()
 
     # --- transactions ----------------------------------------------------------------------
 
     def begin(self) -> Workspace:
         """Opens a transaction on the durable snapshot. End it with :meth:`commit` or :meth:`end`."""
-        if not self._open_transactions:  # commits that are not durable yet are concurrent with it
-            for lsn, ops in self._unflushed:
-                self._remember_writes(ops, lsn)
-        self._open_transactions += 1
-        return Workspace(self.durable, self.key_floors)
+        self._conflicts.began()
+        return Workspace(self.durable, self._conflicts.key_floors)
 
     def end(self) -> None:
         """Tells that a transaction opened by :meth:`begin` is over."""
-        self._open_transactions -= 1
-        if not self._open_transactions:
-            self._last_writes.clear()
-            self.key_floors.clear()
+        self._conflicts.ended()
 
     @property
     def open_transactions(self) -> int:
         """Number of explicit transactions that are open."""
-        return self._open_transactions
+        return self._conflicts.open
 
     def single(self) -> Workspace:
         """Returns a workspace on the head, for a statement that commits itself before anything else runs."""
         self.check_writable()
-        return Workspace(self.head, self.key_floors if self._open_transactions else None)
+        return Workspace(self.head, self._conflicts.key_floors if self._conflicts.open else None)
 
     def check_writable(self) -> None:
         """Raises the failure that made the database read-only, if there was one."""
@@ -226,44 +232,23 @@ class Store:
         commit_lsn = head.lsn + workspace.rows_changed()
         time_us = max(self._clock(), head.time_us + 1)
         payload = commit_record(first_lsn, commit_lsn, time_us, first_lsn, workspace.ops)
-        if workspace.schema is not head.schema:
-            self._last_schema_change = commit_lsn
-        if self._open_transactions:
-            self._remember_writes(workspace.ops, commit_lsn)
+        schema_changed = workspace.schema is not head.schema
         snapshot = workspace.publish(commit_lsn, time_us, self.epoch)
         if workspace.dirty_bytes:
             self.cache.add_dirty(workspace.dirty_bytes)
         with self._lock:
             self.head = snapshot
             self._pending.append(payload)
-            self._unflushed.append((commit_lsn, workspace.ops))
+            self._conflicts.committed(workspace.ops, commit_lsn, schema_changed=schema_changed)
         self.commits += 1
         return commit_lsn
 
     def _rebased(self, workspace: Workspace) -> Workspace:
         """Returns the workspace's changes on top of the head, if nothing contradicts them."""
-        seen = workspace.base.lsn
-        if self._last_schema_change > seen:
-            raise SerializationFailure(
-                "the schema was changed by another transaction after this one began", hint="Run it again"
-            )
-        last_writes = self._last_writes
-        for op in workspace.ops:
-            for key in keys_in(op):
-                if last_writes.get((op[1], key), 0) > seen:
-                    table = self.head.schema.by_id[op[1]]
-                    raise SerializationFailure(
-                        f"row {key} of table {table.name} was changed by another transaction after this one began",
-                        hint="Run it again",
-                    )
+        self._conflicts.check(workspace, self.head.schema)
         fresh = Workspace(self.head)
         fresh.replay(workspace.ops, checked=True)
         return fresh
-
-    def _remember_writes(self, ops: list[tuple[Any, ...]], lsn: int) -> None:
-        for op in ops:
-            for key in keys_in(op):
-                self._last_writes[op[1], key] = lsn
 
     # --- durability ------------------------------------------------------------------------
 
@@ -294,6 +279,8 @@ class Store:
         """
         try:
             self.check_writable()
+            if self._ownership is not None:
+                self._confirm_ownership(self._ownership)
             self._wal.write(batch.payloads, batch.first_lsn, sync=self.settings.synchronous == "full")
         except WalWriteError as e:
             if not e.clean:
@@ -302,6 +289,14 @@ class Store:
                 f"the log in {self.fs.description} cannot be written: {e.cause.strerror or e.cause}",
                 hint="The transaction was not committed. Free some disk space and try again",
             ) from e
+
+    def _confirm_ownership(self, ownership: Ownership) -> None:
+        try:
+            ownership.check()
+        except StorageError as e:
+            if e.code == "FENCED":
+                self.failure = e
+            raise
 
     def _failed(self, what: str, cause: OSError) -> StorageError:
         """Makes the database read-only: what the disk holds is unknown, so nothing may be built on it."""
@@ -325,9 +320,7 @@ class Store:
             if synced:
                 self.synced = batch.snapshot
                 self._durable_position = written
-            unflushed = self._unflushed
-            while unflushed and unflushed[0][0] <= batch.snapshot.lsn:
-                unflushed.popleft()
+            self._conflicts.flushed(batch.snapshot.lsn)
         self.syncs += 1
         self._wal_since_checkpoint += sum(map(len, batch.payloads))
         if synced:
@@ -373,10 +366,7 @@ class Store:
         with self._lock:
             self.head = self.durable
             self._pending.clear()
-            self._unflushed.clear()
-        lsn = self.durable.lsn  # the LSNs behind it will be given again, to other changes
-        self._last_schema_change = min(self._last_schema_change, lsn)
-        self._last_writes = {row: written for row, written in self._last_writes.items() if written <= lsn}
+            self._conflicts.taken_back(self.durable.lsn)
 
     def flush(self) -> None:
         """Makes all commits durable.
@@ -521,13 +511,29 @@ class Store:
             try:
                 self._wal.sync()
                 forget = not self.slots.hold_before(snapshot.lsn)
-                yield from checkpointer.run(snapshot, position, slots, forget=forget)
+                yield from checkpointer.run(snapshot, position, slots, forget=forget, confirm=self._confirm)
             except WalWriteError as e:
                 raise self._failed("the log", e.cause) from e
             except PageSyncError as e:
                 assert isinstance(e.__cause__, OSError)
                 raise self._failed("the pages", e.__cause__) from e
             self._let_go()
+
+    def _confirm(self, manifest: int, lsn: int) -> None:
+        """Swaps the manifest's number on the warm tier, which fails if another process owns the database now."""
+        if self._ownership is not None:
+            self._ownership.renew(manifest=manifest, lsn=lsn)
+
+    def tend_warm_tier(self) -> None:
+        """Moves and removes segments, where there is a warm tier."""
+        if self._tier is not None and self.failure is None:
+            with self._checkpoint_lock:
+                self._tier.work()
+
+    @property
+    def tiered(self) -> bool:
+        """Whether there is a warm tier."""
+        return self._tier is not None
 
     def _let_go(self) -> None:
         following = self._checkpointer.remove_garbage(self.epoch)
@@ -542,6 +548,8 @@ class Store:
         if self._archive is not None:
             self._archive.copy_closed(self._durable_position)
         self._retention.drop(oldest, self._clock(), None if self._archive is None else self._archive.below)
+        if self._tier is not None:
+            self._tier.work()
 
     @property
     def archives(self) -> bool:
@@ -554,7 +562,7 @@ class Store:
             try:
                 self._archive.copy_closed(self._durable_position)
                 self._archive.copy_tail(self._durable_position)
-            except OSError as e:
+            except (OSError, StorageError) as e:
                 log.error("the log cannot be archived to %s: %s", self.settings.wal_archive, e)
 
     def garbage(self) -> tuple[int, int]:

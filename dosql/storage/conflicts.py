@@ -1,0 +1,89 @@
+"""Who saw what: which rows were written since the oldest open transaction began (first committer wins)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from dosql.errors import SerializationFailure
+from dosql.schema import Schema
+from dosql.storage.workspace import Workspace
+from shared_types.changes import keys_in
+
+Ops = list[tuple[Any, ...]]
+
+
+class Conflicts:
+    """What commits must be compared with.
+
+    Attributes:
+        open: Number of explicit transactions that are open.
+        key_floors: Row ids that open transactions have taken, by table.
+    """
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.key_floors: dict[int, int] = {}
+        self._last_writes: dict[tuple[int, int], int] = {}
+        self._last_schema_change = 0
+        self._unflushed: deque[tuple[int, Ops]] = deque()
+
+    def began(self) -> None:
+        """A transaction was opened on the durable snapshot."""
+        if not self.open:  # commits that are not durable yet are concurrent with it
+            for lsn, ops in self._unflushed:
+                self._remember(ops, lsn)
+        self.open += 1
+
+    def ended(self) -> None:
+        """A transaction is over."""
+        self.open -= 1
+        if not self.open:
+            self._last_writes.clear()
+            self.key_floors.clear()
+
+    def committed(self, ops: Ops, lsn: int, *, schema_changed: bool) -> None:
+        """A transaction became the head."""
+        if schema_changed:
+            self._last_schema_change = lsn
+        if self.open:
+            self._remember(ops, lsn)
+        self._unflushed.append((lsn, ops))
+
+    def flushed(self, lsn: int) -> None:
+        """Commits up to ``lsn`` are durable."""
+        unflushed = self._unflushed
+        while unflushed and unflushed[0][0] <= lsn:
+            unflushed.popleft()
+
+    def taken_back(self, lsn: int) -> None:
+        """Commits after ``lsn`` never were: their LSNs will be given again, to other changes."""
+        self._unflushed.clear()
+        self._last_schema_change = min(self._last_schema_change, lsn)
+        self._last_writes = {row: written for row, written in self._last_writes.items() if written <= lsn}
+
+    def check(self, workspace: Workspace, schema: Schema) -> None:
+        """Returns if nothing that was committed meanwhile contradicts the workspace.
+
+        Raises:
+            SerializationFailure: Another transaction changed the schema, or a row this one changed.
+        """
+        seen = workspace.base.lsn
+        if self._last_schema_change > seen:
+            raise SerializationFailure(
+                "the schema was changed by another transaction after this one began", hint="Run it again"
+            )
+        last_writes = self._last_writes
+        for op in workspace.ops:
+            for key in keys_in(op):
+                if last_writes.get((op[1], key), 0) > seen:
+                    table = schema.by_id[op[1]]
+                    raise SerializationFailure(
+                        f"row {key} of table {table.name} was changed by another transaction after this one began",
+                        hint="Run it again",
+                    )
+
+    def _remember(self, ops: Ops, lsn: int) -> None:
+        for op in ops:
+            for key in keys_in(op):
+                self._last_writes[op[1], key] = lsn
