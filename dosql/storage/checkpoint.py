@@ -17,10 +17,19 @@ from dosql.config import StoreSettings
 from dosql.fsx import FileSystem
 from dosql.schema import Schema
 from dosql.storage.garbage import Live, departed, live_bytes, worth_rewriting
-from dosql.storage.manifest import Manifest, TreeRoot, read_manifests, write_manifest
+from dosql.storage.manifest import (
+    Manifest,
+    TreeRoot,
+    manifest_name,
+    manifest_numbers,
+    read_manifests,
+    write_manifest,
+)
 from dosql.storage.segments import PageStore, TreePages, segment_file_name, segment_file_numbers
 from dosql.storage.snapshot import Epoch, Snapshot
 from dosql.wal import WalPosition
+
+OLDER_MANIFEST_SHARE_MAX = 0.25  # of the live bytes: what the older manifest alone may hold back
 
 
 class PageSyncError(Exception):
@@ -87,21 +96,21 @@ class Checkpointer:
         live = dict(self.manifest.live) if known is None else known
         cache = self._pages.cache
         cache.begin_cleaning()
-        victims = self._victims(live)
-        for tree_id, tree in snapshot.trees.items():
-            pages = TreePages(self._pages, tree_id, tree.key_kind, tree.kinds)
-            yield from self._write(pages, tree.root, [], victims, live)
+        yield from self._write_all(snapshot, set(), live)
         cache.end_cleaning()
-        try:
-            self._pages.sync()
-        except OSError as e:
-            raise PageSyncError(f"the pages in {self._fs.description} could not be synced: {e.strerror or e}") from e
         roots = [tree.root for tree in snapshot.trees.values()]
         if known is None:  # the last attempt broke off, and has moved pages meanwhile
             live = live_bytes(roots)
         else:
             for node in departed(self._roots, roots):
                 _drop(live, node.address)
+        victims = self._victims(live)
+        if victims:
+            yield from self._write_all(snapshot, victims, live)
+        try:
+            self._pages.sync()
+        except OSError as e:
+            raise PageSyncError(f"the pages in {self._fs.description} could not be synced: {e.strerror or e}") from e
         yield 0
         before = self.manifest
         manifest = msgspec.structs.replace(
@@ -139,6 +148,7 @@ class Checkpointer:
         Returns:
             The epoch that new snapshots must be made in.
         """
+        self._weigh_older_manifest()
         numbers = [
             number
             for number in segment_file_numbers(self._fs)
@@ -156,6 +166,20 @@ class Checkpointer:
         self._removed = []
         epoch.following = Epoch()
         return epoch.following
+
+    def _weigh_older_manifest(self) -> None:
+        """Gives the older manifest up where what only it needs weighs too much."""
+        live = self.manifest.live
+        weight = sum(
+            size for number, size in self._sizes().items() if not live.get(number) and self._live_before.get(number)
+        )
+        if weight > OLDER_MANIFEST_SHARE_MAX * sum(live.values()):
+            for number in manifest_numbers(self._fs):
+                if number < self.manifest.number:
+                    self._fs.remove(manifest_name(number))
+            self._fs.sync_names()  # before anything that it names goes
+            self._live_before = {}
+            self.oldest_position = WalPosition(self.manifest.wal_segment, self.manifest.wal_offset)
 
     def remove_orphans(self) -> None:
         """Removes, after opening, segments that a crash has left behind."""
@@ -179,6 +203,11 @@ class Checkpointer:
         sizes = self._sizes()
         closed = {n: size for n, size in sizes.items() if n < self._pages.end[0]}
         return worth_rewriting(live, closed, self._settings.compact_bytes_max)
+
+    def _write_all(self, snapshot: Snapshot, victims: set[int], live: Live) -> Iterator[int]:
+        for tree_id, tree in snapshot.trees.items():
+            pages = TreePages(self._pages, tree_id, tree.key_kind, tree.kinds)
+            yield from self._write(pages, tree.root, [], victims, live)
 
     def _write(
         self, pages: TreePages, node: Node, path: list[Inner], victims: set[int], live: Live

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gc
+import random
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from xxhash import xxh3_64_intdigest
 
 from dosql.btree import leaves
 from dosql.config import StoreSettings
+from dosql.engine import Database
 from dosql.errors import CorruptionError, SerializationFailure, StorageError
 from dosql.fsx import FileSystem, LocalFileSystem, MemoryFileSystem
 from dosql.fsx.faulty import Fault, FaultyFileSystem
@@ -310,3 +313,45 @@ def test_clock_that_goes_back_does_not_take_commit_times_back() -> None:
         store.commit(workspace)
         seen.append(store.head.time_us)
     assert seen == [1000, 1001, 1002, 2000]
+
+
+def test_random_updates_do_not_pile_up_garbage(tmp_path: Any) -> None:
+    """What 60 checkpoints of random updates leave stays under twice what is live, on a real disk."""
+    settings = StoreSettings(page_segment_bytes=64 << 10, threads=False)
+    database = Database.open(tmp_path / "db", settings)
+    store, session = database.store, database.session()
+    session.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, v TEXT)")
+    session.execute_many("INSERT INTO t VALUES (?, ?, ?)", [(i, i * 7919, f"value {i}") for i in range(20_000)])
+    store.flush()
+    store.checkpoint()
+    rng = random.Random(1)
+    worst = 0.0
+    for number in range(60):
+        for _ in range(300):
+            session.execute("UPDATE t SET n = ? WHERE id = ?", (rng.randrange(1 << 60), rng.randrange(20_000)))
+        store.flush()
+        store.checkpoint()
+        total, garbage = store.garbage()
+        on_disk = sum(p.stat().st_size for p in (tmp_path / "db").glob("pages-*"))
+        assert on_disk == total
+        if number > 5:
+            worst = max(worst, total / (total - garbage))
+    assert worst < 2
+    assert session.execute("SELECT count(*) FROM t").rows == [(20_000,)]
+    database.close()
+
+
+def test_cached_statements_hold_no_snapshot() -> None:
+    database = Database.open(":memory:")
+    session, store = database.session(), database.store
+    session.execute("CREATE TABLE held_by_nobody (id INTEGER PRIMARY KEY, v TEXT)")
+    store.flush()
+    for i in range(5):
+        session.execute("INSERT INTO held_by_nobody VALUES (?, 'x')", (i,))
+        session.execute(f"SELECT * FROM held_by_nobody a JOIN held_by_nobody b ON a.id = b.id WHERE a.id = {i}")
+        session.execute(f"UPDATE held_by_nobody SET v = 'y' WHERE id = {i} RETURNING id")
+        session.execute(f"DELETE FROM held_by_nobody WHERE v = '{i}'")
+        store.flush()
+    gc.collect()
+    found = [o for o in gc.get_objects() if type(o) is Snapshot and o.schema.table("held_by_nobody") is not None]
+    assert found == [store.head]
