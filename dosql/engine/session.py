@@ -208,6 +208,28 @@ class Session:
 
         return self._write(statement, work, (), many=True)
 
+    def reading(self, sql: str, params: Params) -> tuple[Callable[[], Result], bool] | None:
+        """Returns what of a statement can run on another thread while this session does nothing else.
+
+        Returns:
+            The work, and whether its result is the statement's; otherwise it only reads what the statement
+            will read. None if there is no such part.
+        """
+        statement = self.prepare(sql)
+        if statement.query is None:
+            return None
+        view, values, run = self.view, self._bind(statement, params), statement.query.run
+
+        def work() -> Result:
+            rows = run(view, values)
+            return Result(statement.columns, statement.types, _presented(rows, statement), view.lsn)
+
+        def rehearse() -> Result:
+            run(view, values)
+            return Result([], [], [], view.lsn)
+
+        return (work, True) if statement.run is not None else (rehearse, False)
+
     def prepare(self, sql: str) -> Statement:
         """Returns the compiled statement, from the cache if it is there and not stale."""
         view = self.view
@@ -277,6 +299,7 @@ class Session:
                 rows = [(line,) for line in statement.explain()]
                 return Result(statement.columns, statement.types, rows, self.view.lsn)
             case _:
+                self._store.calm()
                 return self._write(statement, lambda w: _define(w, body), values, many=True)
 
     def _change(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
@@ -320,7 +343,7 @@ class Session:
             if self._read_only:
                 raise TransactionError("the transaction is read only", code="TRANSACTION_ABORTED")
             self._store.check_writable()
-            mark = workspace.mark() if many else None
+            mark = workspace.mark() if many or self._store.tiered else None  # it may have to run again
             try:
                 change = work(workspace)
             except DosqlError as e:
@@ -329,9 +352,11 @@ class Session:
                 elif isinstance(e, StorageError):  # a page could not be read, perhaps between table and index
                     self._workspace = _AbortedWorkspace(workspace)  # type: ignore[assignment]
                 raise
+            self._store.calm()
             return self._changed(statement, change, values, workspace, workspace.lsn, unflushed=False)
         workspace = self._store.single()
         change = work(workspace)
+        self._store.calm()
         lsn = self._store.commit(workspace)
         return self._changed(statement, change, values, workspace, lsn, unflushed=self._store.pending)
 
@@ -382,6 +407,7 @@ class Session:
         workspace = self._workspace
         if workspace is None:
             raise TransactionError("cannot commit: no transaction is active", code="TRANSACTION_NOT_FOUND")
+        self._store.calm()
         try:
             lsn = self._store.commit(workspace)
         finally:

@@ -12,11 +12,26 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from dosql.errors import StorageError
 from dosql.fsx.interface import File, FileSystem
 from dosql.fsx.objects import ObjectFileSystem
 
 BLOCK_BYTES = 64 << 10
 AHEAD_BLOCKS_MAX = 16
+
+
+class PageMiss(StorageError):
+    """A part of a file is not here, and the thread that asked must not wait for it.
+
+    Attributes:
+        fetch: Brings it; to be called on another thread.
+    """
+
+    def __init__(self, name: str, fetch: Callable[[], object]) -> None:
+        super().__init__(
+            f"a part of {name} is in the warm tier", code="STORAGE_UNAVAILABLE", hint="Try again", retryable=True
+        )
+        self.fetch = fetch
 
 
 class BlockCache:
@@ -29,6 +44,7 @@ class BlockCache:
 
     Attributes:
         hits, misses: Blocks found and not found.
+        hurried: Identity of a thread that gets :class:`PageMiss` instead of waiting; 0 for none.
     """
 
     def __init__(self, budget_bytes: int, ttl_s: float, timer: Callable[[], float] = time.monotonic) -> None:
@@ -39,6 +55,7 @@ class BlockCache:
         self._used = 0
         self._lock = threading.Lock()
         self.hits = self.misses = 0
+        self.hurried = 0
 
     def get(self, name: str, block: int) -> bytes | None:
         """Returns a block, None if it is not there or too old."""
@@ -83,6 +100,8 @@ class WarmFile:
         found = {block: self._cache.get(self._name, block) for block in range(first, last + 1)}
         missing = [block for block, data in found.items() if data is None]
         if missing:
+            if self._cache.hurried == threading.get_ident():
+                raise PageMiss(self._name, lambda: self._fetch(missing[0], missing[-1]))
             found.update(self._fetch(missing[0], missing[-1]))
         data = b"".join([found[block] or b"" for block in range(first, last + 1)])
         start = offset - first * BLOCK_BYTES
@@ -133,6 +152,10 @@ class TieredFileSystem:
     @property
     def description(self) -> str:
         return self._local.description
+
+    def hurry(self, thread: int) -> None:
+        """Makes a thread get :class:`PageMiss` where it would wait for the warm tier; 0 for none."""
+        self._cache.hurried = thread
 
     @property
     def warm(self) -> ObjectFileSystem:

@@ -1,26 +1,34 @@
 """One client's end of the protocol: a message is decoded, called, and answered, without a task or a queue.
 
 Requests run in the order they come. An answer that must wait for the disk is given later, from the
-group commit's callback; answers to later requests may overtake it.
+group commit's callback; answers to later requests may overtake it. A statement that needs pages of
+the warm tier holds the requests of its connection, and of no other, until a thread has read them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from dosql.config import ServerSettings
-from dosql.engine import Session
+from dosql.engine import Result, Session
 from dosql.engine.target import Target
 from dosql.errors import DosqlError, InternalError, RequestError, ResourceExhausted, TransactionError
+from dosql.fsx.tiered import PageMiss
 from dosql.rpc.subscription import Subscription
 from shared_types import messages as m
 
 log = logging.getLogger("dosql.rpc")
+
+HELD_MAX = 1000
+MISSES_MAX = 500
 
 
 class RpcConnection:
@@ -42,12 +50,19 @@ class RpcConnection:
         self._next_id = 1
         self._paused = False
         self._closed = False
+        self._held: deque[bytes] | None = None
         target.connections += 1
 
     # --- input -----------------------------------------------------------------------------
 
     def receive(self, message: bytes) -> None:
         """Takes one message; answers go to ``send``, now or later."""
+        if self._held is not None:
+            if len(self._held) < HELD_MAX:
+                self._held.append(message)
+            else:
+                self._fail(_id_in(message), ResourceExhausted(f"{HELD_MAX} requests wait for one that reads old data"))
+            return
         try:
             request = m.decode_request(message)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
@@ -149,13 +164,80 @@ class RpcConnection:
     def _query(self, request_id: int, params: m.QueryParams) -> None:
         started = time.perf_counter()
         session = self._session_of(params.transaction_id)
-        values = params.params if params.named_params is None else params.named_params
-        result = session.execute(params.sql, () if values is None else _frozen(values))
+        given = params.params if params.named_params is None else params.named_params
+        values = () if given is None else _frozen(given)
+        if self._target.database.store.tiered:
+            self._run(
+                request_id, session, params.sql, values, partial(self._reply, request_id, session, started, params)
+            )
+        else:
+            self._reply(request_id, session, started, params, session.execute(params.sql, values))
+
+    def _reply(self, request_id: int, session: Session, started: float, params: m.QueryParams, result: Result) -> None:
         answer = self._target.query_result(result, session, started, params.limit, params.offset)
         if result.unflushed:
             self._answer_durably(request_id, answer)
         else:
             self._answer(request_id, answer)
+
+    def _run(
+        self,
+        request_id: int,
+        session: Session,
+        sql: str,
+        values: Any,
+        answer: Callable[[Result], None],
+        tries: int = 1,
+    ) -> None:
+        """Runs a statement without waiting for the warm tier: what it misses is read on a thread."""
+        store = self._target.database.store
+        store.hurry()
+        try:
+            result = session.execute(sql, values)
+        except PageMiss as miss:
+            if tries > MISSES_MAX:
+                raise ResourceExhausted(
+                    "the statement reads more old data than the caches hold",
+                    hint="Raise --cache-mb or --warm-cache-mb, or do it in smaller parts",
+                ) from miss
+            if self._held is None:
+                self._held = deque()
+            part = session.reading(sql, values) if tries == 1 else None
+            work: Callable[[], Any] = miss.fetch if part is None else part[0]
+            whole = part is not None and part[1]
+            future = asyncio.get_running_loop().run_in_executor(None, work)
+
+            def again(result: Any) -> None:
+                if whole:
+                    answer(result)
+                else:
+                    self._run(request_id, session, sql, values, answer, tries + 1)
+
+            future.add_done_callback(partial(self._loaded, request_id, again))
+            return
+        finally:
+            store.calm()
+        answer(result)
+
+    def _loaded(self, request_id: int, again: Callable[[Any], None], future: asyncio.Future[Any]) -> None:
+        held, self._held = self._held, None
+        assert held is not None
+        if self._closed:
+            return
+        error = future.exception()
+        try:
+            if error is not None:
+                raise error
+            again(future.result())
+        except DosqlError as e:
+            self._fail(request_id, e)
+        except Exception as e:
+            log.exception("a statement failed on a thread")
+            self._fail(request_id, InternalError(f"{type(e).__name__}: {e}"))
+        while held and self._held is None:
+            self.receive(held.popleft())
+        if self._held is not None:  # it, or one of those that were held, waits again
+            self._held.extend(held)
 
     def _execute(self, request_id: int, params: m.ExecuteParams) -> None:
         started = time.perf_counter()
@@ -164,14 +246,15 @@ class RpcConnection:
             if params.params or params.named_params:
                 raise RequestError("give params or paramSets, not both")
             result = session.execute_many(params.sql, params.param_sets)
+            answer = self._target.query_result(result, session, started)
+            if result.unflushed:
+                self._answer_durably(request_id, answer)
+            else:
+                self._answer(request_id, answer)
         else:
-            values = params.params if params.named_params is None else params.named_params
-            result = session.execute(params.sql, () if values is None else _frozen(values))
-        answer = self._target.query_result(result, session, started)
-        if result.unflushed:
-            self._answer_durably(request_id, answer)
-        else:
-            self._answer(request_id, answer)
+            self._query(
+                request_id, m.QueryParams(params.sql, params.params, params.named_params, params.transaction_id)
+            )
 
     def _batch(self, request_id: int, params: m.BatchParams) -> None:
         result, unflushed = self._target.batch(params, self._session_of(params.transaction_id))

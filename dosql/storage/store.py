@@ -530,6 +530,17 @@ class Store:
             with self._checkpoint_lock:
                 self._tier.work()
 
+    def hurry(self) -> None:
+        """Until :meth:`calm`, this thread gets :class:`dosql.fsx.tiered.PageMiss` where it would wait for a page."""
+        if isinstance(self.fs, TieredFileSystem):
+            self.fs.hurry(threading.get_ident())
+
+    def calm(self) -> None:
+        """Pages are waited for: what comes now must not be done twice."""
+        if self._tier is not None:
+            assert isinstance(self.fs, TieredFileSystem)
+            self.fs.hurry(0)
+
     @property
     def tiered(self) -> bool:
         """Whether there is a warm tier."""

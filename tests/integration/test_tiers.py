@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import sql_do
 from dosql.config import StoreSettings
 from dosql.engine import Database
 from dosql.errors import StorageError
@@ -25,6 +28,7 @@ from dosql.storage.ownership import Ownership
 from dosql.storage.restore import restore
 from dosql.storage.verify import verify
 from tests.integration.object_store import Weed
+from tests.integration.processes import free_port
 
 LEASE_S = 2.0
 
@@ -348,3 +352,82 @@ def test_wrong_keys_and_places(weed: Weed, tmp_path: Path, monkeypatch: pytest.M
     done = subprocess.run([*command, "--warm", "ftp://x"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "s3://bucket/prefix" in done.stderr
+
+
+class SlowStore:
+    """A proxy before the store that lets each answer wait."""
+
+    def __init__(self, target: str, seconds: float) -> None:
+        host, port = target.removeprefix("http://").split(":")
+        self._target = host, int(port)
+        self._seconds = seconds
+        self._server: asyncio.Server | None = None
+        self.url = ""
+
+    async def __aenter__(self) -> SlowStore:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection(*self._target)
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, seconds: float) -> None:
+            with contextlib.suppress(OSError):
+                while data := await source.read(1 << 16):
+                    await asyncio.sleep(seconds)
+                    sink.write(data)
+                    await sink.drain()
+            sink.close()
+
+        await asyncio.gather(pump(reader, up_writer, 0), pump(up_reader, writer, self._seconds))
+
+
+async def test_reading_old_data_holds_nobody_else_up(weed: Weed, tmp_path: Path) -> None:
+    url = weed.url("slow")
+    await asyncio.to_thread(lambda: loaded(tmp_path / "data", url).close())
+    async with SlowStore(weed.endpoint, 0.05) as slow:
+        port = free_port()
+        command = [sys.executable, "-m", "dosql", "serve", "--data", str(tmp_path / "data"), "--listen"]
+        command += [f"127.0.0.1:{port}", "--warm", url, "--cache-mb", "1", "--warm-cache-mb", "1", "--hot-mb", "0"]
+        log = (tmp_path / "serve.log").open("ab")
+        environment = {**os.environ, "AWS_ENDPOINT_URL": slow.url}
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+        try:
+            while b"listens on" not in (tmp_path / "serve.log").read_bytes():
+                assert process.poll() is None, (tmp_path / "serve.log").read_text()
+                await asyncio.sleep(0.05)
+            async with (
+                sql_do.connect(f"ws://127.0.0.1:{port}") as db,
+                sql_do.connect(f"ws://127.0.0.1:{port}") as other,
+            ):
+                await other.execute("CREATE TABLE small (id INTEGER PRIMARY KEY)")
+                started = time.monotonic()
+                scan = asyncio.create_task(db.query(SUM))
+                behind = asyncio.create_task(db.query("SELECT 1"))
+                waits = []
+                while not scan.done():
+                    asked = time.monotonic()
+                    await other.execute("INSERT INTO small VALUES (NULL)")
+                    waits.append(time.monotonic() - asked)
+                took = time.monotonic() - started
+                assert (await scan).rows == TOTAL
+                assert (await behind).rows == [(1,)]
+                assert len(waits) > 20
+                assert max(waits) < took / 2
+                async with db.transaction() as tx:  # statements that change old rows run again when the rows are here
+                    assert (await tx.execute("UPDATE t SET v = 'new' WHERE id = 31234")).rows_affected == 1
+                    assert (await tx.execute("UPDATE t SET n = n + 1 WHERE id < 300")).rows_affected == 300
+                    assert (await tx.query("SELECT v FROM t WHERE id = 31234")).rows == [("new",)]
+                changed = await db.execute("DELETE FROM t WHERE v = 'new' RETURNING id, (SELECT min(n) FROM t)")
+                assert changed.rows == [(31234, 1)]
+                total = (await db.query(SUM)).rows
+                assert total == [(TOTAL[0][0] - 1, TOTAL[0][1] - 31234 * 7919 % 100_003 + 300)]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(process.wait, 30)
+            log.close()
