@@ -253,7 +253,11 @@ class SlotInfo(Result):
 
 
 class StatsResult(Result):
-    """Figures of the running server."""
+    """Figures of the running server.
+
+    ``cache_bytes`` and ``dirty_bytes`` are estimates of the memory of leaves that have a page, and that have none yet;
+    ``page_bytes`` is the size of all page segments, ``garbage_bytes`` what no snapshot of the last checkpoint needs.
+    """
 
     database: str
     database_id: str
@@ -268,6 +272,10 @@ class StatsResult(Result):
     syncs: int
     read_only: bool
     slots: list[SlotInfo]
+    cache_bytes: int = 0
+    dirty_bytes: int = 0
+    page_bytes: int = 0
+    garbage_bytes: int = 0
 
 
 class SubscribeResult(Result):

@@ -15,9 +15,9 @@ FILE = Path(__file__).parent.parent / "docker-compose.yml"
 def test_services_name_images_volumes_and_each_other() -> None:
     compose = yaml.safe_load(FILE.read_text("utf-8"))
     services = compose["services"]
-    assert set(services) == {"dosql", "dolake", "query"}
-    for service in services.values():
-        assert service["image"].startswith("python:3.")
+    assert set(services) == {"dosql", "dolake", "query", "store"}
+    for name, service in services.items():
+        assert service["image"].startswith("chrislusf/seaweedfs:" if name == "store" else "python:3.")
         for needed in service.get("depends_on", ()):
             assert needed in services
         shared = service.get("network_mode", "service:dosql").removeprefix("service:")
@@ -37,3 +37,9 @@ def test_commands_are_those_of_the_programs() -> None:
         command = [sys.executable, "-m", program, *args, "--help"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
+    weed = str(Path(sys.executable).parent / "weed")
+    known = subprocess.run([weed, "help", "mini"], capture_output=True, text=True, timeout=60)
+    program, *options = compose["services"]["store"]["command"].split()
+    assert program == "mini"
+    for option in options:
+        assert f"  {option.split('=')[0]} " in (known.stdout + known.stderr).replace("\n", " \n"), option

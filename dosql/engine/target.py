@@ -154,6 +154,9 @@ class Target:
             store.syncs,
             store.failure is not None,
             slots,
+            store.cache.used,
+            store.cache.dirty,
+            *store.garbage(),
         )
 
     def record(self, payload: bytes) -> None:
