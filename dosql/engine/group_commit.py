@@ -126,9 +126,9 @@ class GroupCommit:
         elif batch is not None:
             self._store.finish_batch(batch)
         store = self._store
-        wanted = store.checkpoint_wanted
-        store.checkpoint_if_due()
-        if error is None and (wanted or store.overfull):
+        wanted = store.upkeep.wanted
+        store.upkeep.start_if_due()
+        if error is None and (wanted or store.upkeep.overfull):
             self._held.append((waiting, wanted))
             if len(self._held) == 1:
                 self._loop.call_later(POLL_S, self._poll)
@@ -147,16 +147,16 @@ class GroupCommit:
     def _poll(self) -> None:
         """Answers those who wait for a checkpoint: they asked for it, or it must make room for their changes."""
         store = self._store
-        store.checkpoint_if_due()
+        store.upkeep.start_if_due()
         held, self._held = self._held, []
         for waiting, wanted in held:
-            if store.checkpoint_running and (wanted or store.overfull):
+            if store.upkeep.running and (wanted or store.upkeep.overfull):
                 self._held.append((waiting, wanted))
                 continue
             error: StorageError | None = None
             if wanted:
                 try:
-                    store.checkpoint_outcome()
+                    store.upkeep.outcome()
                 except StorageError as e:
                     error = e
             for done in waiting:
@@ -170,11 +170,11 @@ class GroupCommit:
         """Does what is due by time alone."""
         self._ticking = self._loop.call_later(TICK_S, self._tick)
         store = self._store
-        store.checkpoint_if_due()
+        store.upkeep.start_if_due()
         if store.archives and self._loop.time() - self._archived_at >= store.settings.archive_interval_s:
             self._archived_at = self._loop.time()
             self._on_thread(store.archive_log)
-        if store.tiered and not self._work and not store.checkpoint_running:
+        if store.tiered and not self._work and not store.upkeep.running:
             self._on_thread(store.tend_warm_tier)
 
     def _sync(self) -> None:

@@ -293,7 +293,7 @@ class Session:
             case l.TransactionStatement():
                 return self._transaction(body)
             case l.CheckpointStatement():
-                self._store.request_checkpoint()
+                self._store.upkeep.request()
                 return ChangeResult(None, [], self._store.durable.lsn, unflushed=True)
             case l.ExplainStatement():
                 rows = [(line,) for line in statement.explain()]

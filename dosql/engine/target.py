@@ -145,7 +145,7 @@ class Target:
             store.database_id.hex(),
             durable.lsn,
             store.checkpoint_lsn,
-            store.wal_bytes,
+            store.upkeep.wal_bytes,
             len(durable.schema.tables),
             sum(durable.trees[t.id].count for t in durable.schema.tables),
             store.open_transactions,

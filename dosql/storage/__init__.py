@@ -6,7 +6,7 @@
     (private)             newest Snapshot              what readers see        what opening reads
 
 Modules:
-    store: commits, flushes; decides when the others work.
+    store: commits, flushes; upkeep: when checkpoints run.
     workspace, snapshot: a transaction's private version; a published one.
     conflicts: which commits contradict each other.
     recovery: from manifest and log to a snapshot.

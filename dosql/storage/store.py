@@ -25,15 +25,13 @@ from dosql.storage.segments import PageStore
 from dosql.storage.slots import Slots
 from dosql.storage.snapshot import Epoch, Snapshot
 from dosql.storage.tiers import WarmTier
+from dosql.storage.upkeep import Upkeep
 from dosql.storage.workspace import Workspace
 from dosql.wal import WalPosition, WalWriter
 from dosql.wal.records import commit_record
 from dosql.wal.writer import WalWriteError
 
 log = logging.getLogger("dosql.storage")
-
-DIRTY_SHARE_DUE = 4  # a checkpoint starts when this part of the cache's budget is dirty
-DIRTY_SHARE_FULL = 2  # commits wait for it when this part is
 
 
 def wall_clock_us() -> int:
@@ -85,12 +83,7 @@ class Store:
         self._pending: list[bytes] = []
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
-        self._wal_since_checkpoint = 0
-        self._checkpoint_thread: threading.Thread | None = None
         self._checkpoint_lock = threading.Lock()
-        self._checkpointed_at = time.monotonic()
-        self.checkpoint_wanted = False
-        self.checkpoint_error: str | None = None
         self._conflicts = Conflicts()
 
     # --- opening and closing ---------------------------------------------------------------
@@ -151,7 +144,7 @@ class Store:
         resume_log(self._wal, self.fs, tail)
         self.head = self.durable = self.synced = replay.snapshot()
         self.cache.add_dirty(replay.dirty_bytes)
-        self._wal_since_checkpoint = replay.bytes
+        self.upkeep = Upkeep(self, replay.bytes)
         self._position = self._durable_position = self._wal.durable
         self._retention = Retention(self.fs, settings, self.slots, self._wal)
         self._archive: Archive | None = None
@@ -171,12 +164,12 @@ class Store:
         try:
             if self.failure is None:
                 self.flush()
-                self._join_checkpoint()
+                self.upkeep.join()
                 if self.durable.lsn > self.checkpoint_lsn:
-                    self._checkpoint_quietly()  # where it fails, the log still has everything
+                    self.upkeep.run_quietly()
                 self.archive_log()
         finally:
-            self._join_checkpoint()
+            self.upkeep.join()
             self._wal.shut_down()
             self._pages.close()
             if self._ownership is not None:
@@ -322,7 +315,7 @@ class Store:
                 self._durable_position = written
             self._conflicts.flushed(batch.snapshot.lsn)
         self.syncs += 1
-        self._wal_since_checkpoint += sum(map(len, batch.payloads))
+        self.upkeep.wal_bytes += sum(map(len, batch.payloads))
         if synced:
             for listener in self._listeners:
                 listener()
@@ -400,11 +393,6 @@ class Store:
         """Returns a log position from which every change after ``lsn`` can be read, None if it is gone."""
         return position_after(self.fs, lsn)
 
-    @property
-    def wal_bytes(self) -> int:
-        """Bytes of log since the last checkpoint."""
-        return self._wal_since_checkpoint
-
     # --- checkpoint and retention ----------------------------------------------------------
 
     @property
@@ -413,53 +401,9 @@ class Store:
         return self._checkpointer.manifest.lsn
 
     @property
-    def overfull(self) -> bool:
-        """Whether so much is dirty that commits should wait for the checkpoint that runs."""
-        return self.cache.dirty > self.cache.budget_bytes // DIRTY_SHARE_FULL and self.checkpoint_running
-
-    @property
-    def checkpoint_running(self) -> bool:
-        """Whether a checkpoint runs on a thread."""
-        thread = self._checkpoint_thread
-        return thread is not None and thread.is_alive()
-
-    def checkpoint_due(self) -> bool:
-        """Whether the log or the dirty nodes have grown enough, or the last checkpoint is old enough."""
-        return (
-            self.checkpoint_wanted
-            or self._wal_since_checkpoint >= self.settings.checkpoint_wal_bytes
-            or self.cache.dirty > self.cache.budget_bytes // DIRTY_SHARE_DUE
-            or (
-                self._wal_since_checkpoint > 0
-                and time.monotonic() - self._checkpointed_at > self.settings.checkpoint_age_s
-            )
-        )
-
-    def request_checkpoint(self) -> None:
-        """Makes a checkpoint due.
-
-        Raises:
-            StorageError: READ_ONLY.
-        """
-        self.check_writable()
-        self.checkpoint_wanted = True
-
-    def checkpoint_if_due(self) -> None:
-        """Starts a checkpoint on a thread if one is due and none runs."""
-        if self.failure is not None or not self.checkpoint_due():
-            return
-        if self.checkpoint_running:
-            return
-        self.checkpoint_wanted = False
-        self._wal_since_checkpoint = 0
-        self._checkpointed_at = time.monotonic()
-        if not self.settings.threads:
-            self._checkpoint_quietly()
-            return
-        self._checkpoint_thread = threading.Thread(
-            target=self._checkpoint_quietly, name="dosql-checkpoint", daemon=True
-        )
-        self._checkpoint_thread.start()
+    def moved_bytes(self) -> int:
+        """Bytes of pages moved out of garbage so far."""
+        return self._checkpointer.moved_bytes
 
     def flush_and_make_room(self) -> None:
         """Flushes, and does what is due, for callers without an event loop.
@@ -468,26 +412,7 @@ class Store:
             StorageError: As :meth:`flush`; or a checkpoint that was asked for failed.
         """
         self.flush()
-        wanted = self.checkpoint_wanted
-        self.checkpoint_if_due()
-        if wanted:
-            self._join_checkpoint()
-            self.checkpoint_outcome()
-        self.wait_for_room()
-
-    def checkpoint_outcome(self) -> None:
-        """Raises the error of the last checkpoint, if there was one."""
-        if self.failure is not None:
-            raise self.failure
-        if self.checkpoint_error is not None:
-            raise StorageError(
-                f"the checkpoint failed: {self.checkpoint_error}", hint="The log is kept, so nothing is lost"
-            )
-
-    def wait_for_room(self) -> None:
-        """Returns when the checkpoint that runs has made room, if one is needed."""
-        if self.overfull:
-            self._join_checkpoint()
+        self.upkeep.make_room()
 
     def checkpoint(self) -> None:
         """Writes the durable snapshot to pages, then a manifest, then lets go of log that nobody needs.
@@ -507,7 +432,7 @@ class Store:
                 snapshot, position = self.durable, self._position
                 slots = self.slots.positions()
             checkpointer = self._checkpointer
-            self._checkpointed_at = time.monotonic()
+            self.upkeep.began()
             try:
                 self._wal.sync()
                 forget = not self.slots.hold_before(snapshot.lsn)
@@ -579,29 +504,3 @@ class Store:
     def garbage(self) -> tuple[int, int]:
         """Returns bytes of all page segments, and bytes of them that no snapshot needs."""
         return self._checkpointer.garbage()
-
-    def _checkpoint_quietly(self) -> None:
-        self.checkpoint_error = None
-        try:
-            for _ in self._paced(self.checkpoint_steps()):
-                pass
-        except (OSError, StorageError) as e:
-            self.checkpoint_error = str(e)
-            if self.failure is None:  # else the database is read-only now, and has said so
-                log.error("checkpoint failed, the log is kept and the next one tries again: %s", e)
-
-    def _paced(self, steps: Iterator[int]) -> Iterator[int]:
-        """Moves pages out of garbage no faster than the settings allow."""
-        checkpointer, started = self._checkpointer, time.monotonic()
-        moved_before = checkpointer.moved_bytes
-        for step in steps:
-            moved = checkpointer.moved_bytes - moved_before
-            ahead = moved / self.settings.compact_bytes_per_s - (time.monotonic() - started)
-            if ahead > 0.01:
-                time.sleep(ahead)
-            yield step
-
-    def _join_checkpoint(self) -> None:
-        if self._checkpoint_thread is not None:
-            self._checkpoint_thread.join()
-            self._checkpoint_thread = None

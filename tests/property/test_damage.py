@@ -72,7 +72,7 @@ class Workload:
         self.states[lsn] = rows
         self.store.flush()
         self.acknowledged = lsn
-        self.store.checkpoint_if_due()
+        self.store.upkeep.start_if_due()
 
     def step(self) -> None:
         rng = self._rng

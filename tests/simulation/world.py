@@ -182,7 +182,7 @@ class World:
             self.acknowledged = store.durable.lsn
             self.secured = max(self.secured, store.synced.lsn)
             if self.open_steps is None:
-                self.attempt(store.checkpoint_if_due)
+                self.attempt(store.upkeep.start_if_due)
         else:
             for lsn in [n for n in self.history if n > store.durable.lsn]:
                 if store.failure is None:  # taken back for good

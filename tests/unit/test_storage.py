@@ -286,7 +286,7 @@ def test_power_loss_while_checkpoints_run_beside_writers() -> None:
     first = store.checkpoint_lsn
     for i in range(3000):
         acknowledged = put(store, i * 7919 % 1500, f"value {i}")
-        store.checkpoint_if_due()
+        store.upkeep.start_if_due()
         if i % 50 == 0:
             survivor = Store.open(fs.after_power_loss(), settings)
             assert survivor.durable.lsn >= acknowledged
