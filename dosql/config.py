@@ -50,6 +50,8 @@ class StoreSettings:
         warm_cache_bytes: Memory for parts of segments that were read from there.
         warm_cache_ttl_s: How long such a part is kept at most.
         lease_s: How long this process owns the database there without renewing it.
+        owns_process: The process does nothing else, so Python's collector may be set for the database: its thresholds
+            are raised, and what is in memory after a checkpoint is not looked at again.
         threads: False: background work is done at once by the caller; for simulation.
     """
 
@@ -72,6 +74,7 @@ class StoreSettings:
     warm_cache_bytes: int = 50 << 20
     warm_cache_ttl_s: float = 300.0
     lease_s: float = 15.0
+    owns_process: bool = False
     threads: bool = True
 
     def __post_init__(self) -> None:

@@ -115,6 +115,7 @@ def store_options(command: F) -> F:
 def settings_from(options: dict[str, Any]) -> StoreSettings:
     """Returns the settings that the options ask for."""
     return StoreSettings(
+        owns_process=True,
         cache_bytes=(options["cache_mb"] or 0) * _MB,
         synchronous=options["synchronous"],
         checkpoint_wal_bytes=options["checkpoint_wal_mb"] * _MB,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dosql.storage")
 
+GC_THRESHOLDS = 50_000, 20, 100
 DIRTY_SHARE_DUE = 4  # a checkpoint starts when this part of the cache's budget is dirty
 DIRTY_SHARE_FULL = 2  # commits wait for it when this part is
 
@@ -39,6 +41,8 @@ class Upkeep:
         self.error: str | None = None
         self._thread: threading.Thread | None = None
         self._began_at = time.monotonic()
+        if store.settings.owns_process:
+            gc.set_threshold(*GC_THRESHOLDS)
 
     @property
     def running(self) -> bool:
@@ -93,6 +97,9 @@ class Upkeep:
         try:
             for _ in self._paced(self._store.checkpoint_steps()):
                 pass
+            if self._store.settings.owns_process:
+                gc.collect(1)
+                gc.freeze()  # leaves are let go by reference counts; looking through them would only take time
         except (OSError, StorageError) as e:
             self.error = str(e)
             if self._store.failure is None:  # else the database is read-only now, and has said so
