@@ -1,4 +1,8 @@
-"""Commands and their options."""
+"""Commands and their options.
+
+What only some commands need, and takes long to import or much memory, they import themselves: a server
+lives with what this module imports.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,8 @@ from typing import Any
 import click
 
 from dosql import __version__
-from dosql.cli.demo import load_flights
-from dosql.cli.loading import load_file
 from dosql.cli.maintenance import backup, check, restore
 from dosql.cli.output import FORMATS, render
-from dosql.cli.shell import run_shell
 from dosql.cli.store_options import arguments_from, settings_from, store_options
 from dosql.cli.target import DEFAULT_URL, open_target
 from dosql.cli.up import run_up
@@ -119,6 +120,8 @@ def sql(text: str, to: str | None, data: str | None, style: str) -> None:
 @data_option
 def shell(to: str | None, data: str | None) -> None:
     """Run statements interactively; .help inside tells more."""
+    from dosql.cli.shell import run_shell
+
     asyncio.run(run_shell(to, data))
 
 
@@ -137,6 +140,7 @@ def import_(file: Path, table: str, nulls: tuple[str, ...], to: str | None, data
     dosql import people.csv --table people
     dosql import events.parquet --table events --to ws://127.0.0.1:8765
     """
+    from dosql.cli.loading import load_file
 
     async def run() -> int:
         async with open_target(to, data) as db:
@@ -155,6 +159,7 @@ def demo(name: str, to: str | None, data: str | None) -> None:
 
     flights: all 336,776 flights that left New York in 2013, with airlines, airports, planes and weather.
     """
+    from dosql.cli.demo import load_flights
 
     async def run() -> None:
         async with open_target(to, data) as db:

@@ -6,6 +6,7 @@ from typing import Any
 
 import dosql
 import sql_do
+from dosql.config import StoreSettings
 from dosql.errors import RequestError
 
 DEFAULT_URL = "ws://127.0.0.1:8765"
@@ -19,4 +20,5 @@ def open_target(to: str | None, data: str | None) -> Any:
     """
     if to is not None and data is not None:
         raise RequestError("give --to or --data, not both")
-    return dosql.open(data) if data is not None else sql_do.connect(to or DEFAULT_URL)
+    settings = StoreSettings(owns_process=True)
+    return dosql.open(data, settings) if data is not None else sql_do.connect(to or DEFAULT_URL)

@@ -149,9 +149,13 @@ class WalWriter:
     def let_go(self, number: int) -> None:
         """Removes a segment that nobody needs, or keeps its file as the next spare."""
         name = segment_name(number)
+        file = self._fs.open(name)
+        length = file.size()
+        file.close()
         with self._spare_lock:
             names = self._fs.names()
-            if self._trusting or RETIRED_NAME in names or SPARE_NAME in names:
+            long = length > self._segment_bytes + self._segment_bytes // 4  # it held a huge transaction
+            if self._trusting or long or RETIRED_NAME in names or SPARE_NAME in names:
                 self._fs.remove(name)
             else:
                 self._fs.rename(name, RETIRED_NAME)

@@ -168,3 +168,11 @@ def test_folder_of_another_kind_and_lost_log(tmp_path: Path) -> None:
     (tmp_path / "data" / "wal-0000000001.log").write_bytes((other / "wal-0000000001.log").read_bytes())
     done = run("sql", "SELECT * FROM t", "--data", data)
     assert "belongs to another database" in done.stderr
+
+
+def test_a_server_imports_only_what_it_needs() -> None:
+    """Arrow, the prompt and the object store's client cost 50 MB that the cache could have."""
+    code = "import sys, dosql.cli.commands; print([m for m in sys.modules if '.' not in m])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    for module in ("pyarrow", "numpy", "prompt_toolkit", "rich", "obstore"):
+        assert f"'{module}'" not in done.stdout
