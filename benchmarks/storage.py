@@ -250,6 +250,33 @@ def part_recovery(side: str, folder: str, rows: int) -> dict[str, float]:
     return {"recovery, MB of log/s": log / MB / seconds, "recovery, transactions/s": (count - BATCH) / seconds}
 
 
+def part_open(side: str, folder: str, rows: int) -> dict[str, float]:
+    """Time to open after a clean stop: 1 MB, and about 1 KB for each of ``rows``. Data that does not compress."""
+    out = {}
+    for name, count in (("1 MB", 1000), (f"{rows / 1e6:.1f} GB", rows)):
+        place_of = f"{folder}/{count}"
+        os.mkdir(place_of)
+        db = SIDES[side](place(side, place_of), synchronous="off", cache_mb=64)
+        db.run(CREATE)
+        for start in range(0, count, 1000):
+            db.run("BEGIN")
+            for i in range(start, start + 1000):
+                db.run(INSERT, (i, None, i, 0.5, os.urandom(500).hex()))
+            db.run("COMMIT")
+        db.close()
+        db = None
+        forget(place_of)
+        started = time.perf_counter()
+        db = SIDES[side](place(side, place_of), cache_mb=64)
+        out[f"open {name}, ms"] = (time.perf_counter() - started) * 1e3
+        started = time.perf_counter()
+        assert db.run(SELECT, (count // 2,))
+        out[f"first lookup of {name}, ms"] = (time.perf_counter() - started) * 1e3
+        out[f"memory after it, {name}, MB"] = resident() / MB
+        db.close()
+    return out
+
+
 def part_die(side: str, folder: str, rows: int) -> dict[str, float]:
     """Writes a log of one-row transactions, and dies."""
     db = SIDES[side](place(side, folder), synchronous="off" if side == "sqlite3" else "normal", wal_mb=1 << 20)
@@ -265,6 +292,7 @@ PARTS = {
     "memory": part_memory,
     "stall": part_stall,
     "recovery": part_recovery,
+    "open": part_open,
     "die": part_die,
 }
 
@@ -360,7 +388,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the table (also try 10000000)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each part")
-    parser.add_argument("--only", choices=["work", "memory", "stall", "recovery", "writers"], help="one part")
+    parser.add_argument("--only", choices=["work", "memory", "stall", "recovery", "open", "writers"], help="one part")
     parser.add_argument("--part", nargs=4, metavar=("PART", "SIDE", "FOLDER", "ROWS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
@@ -370,9 +398,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         root.chmod(0o755)
-        for part in ("work", "memory", "stall", "recovery"):
+        for part in ("work", "memory", "stall", "recovery", "open"):
             if options.only in (None, part):
-                compare(part, options.rows, options.rounds, root)
+                compare(part, options.rows, 1 if part == "open" else options.rounds, root)
         if options.only in (None, "writers"):
             asyncio.run(writers(root, options.rounds))
 

@@ -48,6 +48,14 @@ _OPTIONS = [
         help="Or after this time, if anything was written.",
     ),
     click.option(
+        "--page-segment-mb",
+        type=click.IntRange(min=1),
+        default=_DEFAULTS.page_segment_bytes // _MB,
+        show_default=True,
+        metavar="MB",
+        help="Longest file of pages; stores with a limit for blobs may need less.",
+    ),
+    click.option(
         "--wal-archive",
         default="",
         metavar="DIR",
@@ -120,6 +128,7 @@ def settings_from(options: dict[str, Any]) -> StoreSettings:
         synchronous=options["synchronous"],
         checkpoint_wal_bytes=options["checkpoint_wal_mb"] * _MB,
         checkpoint_age_s=options["checkpoint_age"],
+        page_segment_bytes=options["page_segment_mb"] * _MB,
         wal_archive=options["wal_archive"],
         wal_keep_s=options["wal_keep"],
         warm=options["warm"],

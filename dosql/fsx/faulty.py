@@ -29,6 +29,7 @@ class Fault:
     Attributes:
         kind: ``stop``: the process dies in the operation, a write being done in part.
             ``write``: writes fail, a part of the bytes being written. ``sync``: syncs fail. ``read``: reads fail.
+            ``short``: reads give a part of the bytes.
         at: Number of the first operation that fails. Reads are counted apart.
         code: errno of the error, for example ENOSPC or EIO.
         times: How many operations fail, from then on.
@@ -64,8 +65,8 @@ class FaultyFile:
         self._inode = inode
 
     def read_at(self, offset: int, length: int) -> bytes:
-        self._fs.reading(self._name)
-        return bytes(self._inode.data[offset : offset + length])
+        data = bytes(self._inode.data[offset : offset + length])
+        return data[: self._fs.reading(self._name, len(data))]
 
     def write_at(self, offset: int, data: bytes) -> None:
         def partly(length: int) -> None:
@@ -132,13 +133,16 @@ class FaultyFileSystem:
                 partly(self._rng.randrange(length + 1))
             raise OSError(fault.code, os.strerror(fault.code), name)
 
-    def reading(self, name: str) -> None:
-        """Counts a read, and fails if it is its turn."""
+    def reading(self, name: str, length: int) -> int:
+        """Counts a read, and fails if it is its turn; returns how many bytes it gives."""
         self.reads += 1
         fault = self.fault
-        if fault is not None and fault.kind == "read" and self.reads >= fault.at and fault.times > 0:
-            fault.times -= 1
+        if fault is None or fault.kind not in ("read", "short") or self.reads < fault.at or fault.times <= 0:
+            return length
+        fault.times -= 1
+        if fault.kind == "read":
             raise OSError(fault.code, os.strerror(fault.code), name)
+        return self._rng.randrange(length) if length else 0
 
     def open(self, name: str, *, create: bool = False) -> FaultyFile:
         inode = self._names.get(name)

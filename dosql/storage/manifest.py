@@ -22,7 +22,7 @@ import struct
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from dosql.errors import CorruptionError
+from dosql.errors import CorruptionError, StorageError
 from dosql.fsx import FileSystem
 from dosql.schema import Schema
 
@@ -112,9 +112,12 @@ def load_manifest(fs: FileSystem, number: int) -> Manifest | None:
     name = manifest_name(number)
     file = fs.open(name)
     try:
-        data = file.read_at(0, file.size())
+        size = file.size()
+        data = file.read_at(0, size)
     finally:
         file.close()
+    if len(data) != size:
+        raise StorageError(f"{fs.description}/{name} could be read in part only: {len(data)} of {size} bytes")
     if len(data) < 24 or data[:8] != MAGIC:
         return None
     _, version, length = _HEAD.unpack_from(data)

@@ -141,11 +141,10 @@ def replay_log(fs: FileSystem, database_id: bytes, start: WalPosition, replay: R
         if following.header.database_id != database_id:
             raise CorruptionError(f"{where} belongs to another database")
         if content is not None and content.torn:
-            raise CorruptionError(
-                f"{fs.description}/{segment_name(number - 1)} is damaged at offset {content.end}, "
-                "and later log files exist",
-                hint="Restore a backup",
-            )
+            place = f"{fs.description}/{segment_name(number - 1)} is damaged at offset {content.end}"
+            if following.header.first_lsn != replay.lsn + 1:
+                raise CorruptionError(f"{place}, and later log files exist", hint="Restore a backup")
+            log.warning("%s, behind its last frame: the next file goes on where it ends, so nothing is missing", place)
         content = following
         for offset, payload in content.frames:
             if (number > start.segment or offset >= start.offset) and not replay.apply(payload):

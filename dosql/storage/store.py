@@ -142,6 +142,7 @@ class Store:
             threads=settings.threads,
         )
         resume_log(self._wal, self.fs, tail)
+        self._wal.distrust_spare()
         self.head = self.durable = self.synced = replay.snapshot()
         self.cache.add_dirty(replay.dirty_bytes)
         self.upkeep = Upkeep(self, replay.bytes)

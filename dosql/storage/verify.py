@@ -21,6 +21,7 @@ from dosql.schema import Index, Table
 from dosql.storage.cache import LeafCache
 from dosql.storage.checkpoint import trees_of
 from dosql.storage.manifest import Manifest, load_manifest, manifest_numbers
+from dosql.storage.retention import first_lsn_of
 from dosql.storage.segments import (
     KIND_INNER,
     KIND_LEAF,
@@ -247,14 +248,18 @@ class Verifier:
                 continue
             if manifest is not None and content.header.database_id != manifest.database_id:
                 self.report.problem(f"{name} belongs to another database")
-            if content.torn and not last:
-                self.report.problem(f"{name} is damaged at offset {content.end}, and later log files exist")
-            elif content.torn:
+            if content.torn and last:
                 self.report.notes.append(
                     f"{name} ends with an unfinished write at offset {content.end}: it was never acknowledged, "
                     "and opening the database removes it"
                 )
             lsn = self._frames(name, content.frames, lsn)
+            if content.torn and not last:
+                place = f"{name} is damaged at offset {content.end}"
+                if lsn is not None and first_lsn_of(self._fs, numbers[at + 1]) == lsn + 1:
+                    self.report.notes.append(f"{place}, behind its last frame: nothing is missing")
+                else:
+                    self.report.problem(f"{place}, and later log files exist")
             self._progress("log", at + 1, len(numbers))
         self.report.last_lsn = max(lsn or 0, self.report.lsn)
         if manifest is not None and lsn is not None and lsn < manifest.lsn:

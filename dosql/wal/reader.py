@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dosql.errors import CorruptionError, SubscriptionError
+from dosql.errors import CorruptionError, StorageError, SubscriptionError
 from dosql.fsx import File, FileSystem
 from dosql.wal.frame import FRAME_HEADER_BYTES, HEADER_BYTES, SegmentHeader, decode_header, frame_at
 
@@ -50,9 +50,12 @@ def read_segment(fs: FileSystem, number: int) -> SegmentContent:
     name = segment_name(number)
     file = fs.open(name)
     try:
-        data = file.read_at(0, file.size())
+        size = file.size()
+        data = file.read_at(0, size)
     finally:
         file.close()
+    if len(data) != size:  # taken for the end of the log, it would be cut off there
+        raise StorageError(f"{fs.description}/{name} could be read in part only: {len(data)} of {size} bytes")
     try:
         header = decode_header(data)
     except ValueError as e:

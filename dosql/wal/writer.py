@@ -160,6 +160,11 @@ class WalWriter:
             else:
                 self._fs.rename(name, RETIRED_NAME)
 
+    def distrust_spare(self) -> None:
+        """Has a spare of an earlier process zeroed again before it is used: nobody has watched it since."""
+        if SPARE_NAME in self._fs.names():
+            self._fs.rename(SPARE_NAME, RETIRED_NAME)
+
     def close(self) -> None:
         """Closes the segment file."""
         if self._file is not None:

@@ -14,7 +14,7 @@ import sql_do
 from tests.integration.processes import Up
 
 ROUNDS = int(os.environ.get("DOSQL_CRASH_ROUNDS", "20"))
-WRITERS = 4
+WRITERS = 8
 
 
 class Writer:

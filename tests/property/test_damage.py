@@ -201,7 +201,27 @@ def test_log_cut_or_flipped_at_any_byte() -> None:
     assert told > (len(places) if FULL else 400) * 0.9
 
 
-def test_flipped_bits_never_give_wrong_rows() -> None:
+def damage(fs: FaultyFileSystem, name: str, rng: random.Random) -> None:
+    """One of the ways in which bytes go wrong: most often a flipped bit."""
+    data = bytearray(fs.bytes_of(name))
+    choice = rng.random()
+    at = rng.randrange(len(data))
+    if choice < 0.6:
+        fs.flip(name, at, rng.randrange(8))
+        return
+    if choice < 0.7:
+        del data[at:]
+    elif choice < 0.8:
+        data[at : at + 512] = bytes(len(data[at : at + 512]))
+    elif choice < 0.9:
+        data[at : at + 512] = rng.randbytes(len(data[at : at + 512]))
+    else:
+        other = rng.randrange(len(data))
+        data[at : at + 512] = data[other : other + len(data[at : at + 512])]
+    fs.put(name, bytes(data))
+
+
+def test_damage_never_gives_wrong_rows() -> None:
     """In full: 2,000 places of each kind of file. ``check`` finds all of them in live bytes."""
     count = 2000 if FULL else 150
     fs = FaultyFileSystem(7)
@@ -218,7 +238,7 @@ def test_flipped_bits_never_give_wrong_rows() -> None:
         for _ in range(count):
             broken = fs.copy()
             name = rng.choice(names)
-            broken.flip(name, rng.randrange(len(fs.bytes_of(name))), rng.randrange(8))
+            damage(broken, name, rng)
             report = verify(broken)
             found[kind] += bool(report.problems)
             try:
@@ -242,6 +262,7 @@ def test_flipped_bits_never_give_wrong_rows() -> None:
         ("sync", errno.EIO, 1),
         ("sync", errno.ENOSPC, 1),
         ("read", errno.EIO, 1),
+        ("short", errno.EIO, 1),
     ],
 )
 def test_every_operation_fails_once(kind: str, code: int, times: int) -> None:
@@ -250,7 +271,7 @@ def test_every_operation_fails_once(kind: str, code: int, times: int) -> None:
     work = Workload(fs, 9)
     for _ in range(50):
         work.step()
-    total = fs.reads if kind == "read" else fs.operations
+    total = fs.reads if kind in ("read", "short") else fs.operations
     for n in range(1, total, 1 if FULL else 7):
         fs = FaultyFileSystem(n)
         fs.fault = Fault(kind, n, code, times)
