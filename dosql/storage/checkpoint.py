@@ -6,6 +6,7 @@ that neither the new manifest nor the one before needs.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
@@ -14,6 +15,7 @@ import msgspec
 from dosql.btree import Inner, Leaf, Node, Tree
 from dosql.btree.node import Address
 from dosql.config import StoreSettings
+from dosql.errors import CorruptionError
 from dosql.fsx import FileSystem
 from dosql.schema import Schema
 from dosql.storage.garbage import Live, departed, live_bytes, worth_rewriting
@@ -25,9 +27,11 @@ from dosql.storage.manifest import (
     read_manifests,
     write_manifest,
 )
-from dosql.storage.segments import PageStore, TreePages, segment_file_name, segment_file_numbers
+from dosql.storage.segments import PageStore, TreePages, parse_page, segment_file_name, segment_file_numbers
 from dosql.storage.snapshot import Epoch, Snapshot
 from dosql.wal import WalPosition
+
+log = logging.getLogger("dosql.storage")
 
 OLDER_MANIFEST_SHARE_MAX = 0.25  # of the live bytes: what the older manifest alone may hold back
 
@@ -66,6 +70,7 @@ class Checkpointer:
         self.oldest_position = WalPosition((older or [manifest])[0].wal_segment, (older or [manifest])[0].wal_offset)
         self.moved_bytes = 0
         self._removed: list[int] = []
+        self._damaged: set[int] = set()
 
     def run(
         self,
@@ -201,7 +206,7 @@ class Checkpointer:
 
     def _victims(self, live: Live) -> set[int]:
         sizes = self._sizes()
-        closed = {n: size for n, size in sizes.items() if n < self._pages.end[0]}
+        closed = {n: size for n, size in sizes.items() if n < self._pages.end[0] and n not in self._damaged}
         return worth_rewriting(live, closed, self._settings.compact_bytes_max)
 
     def _write_all(self, snapshot: Snapshot, victims: set[int], live: Live) -> Iterator[int]:
@@ -221,20 +226,28 @@ class Checkpointer:
         if isinstance(node, Leaf):
             if old is not None and old.segment not in victims:
                 return
+            page = None if old is None else self._page_to_move(old)
+            if old is not None and page is None:
+                return
             for parent in path:
                 parent.address = None
-            if old is None:
+            if page is None:
                 pages.write_leaf(node)
             else:
-                pages.move_leaf(node)
+                node.address = self._pages.append_bytes(page)
         else:
             if old is not None and not victims:
+                return
+            try:
+                children = node.children
+            except CorruptionError as e:
+                self._leave(old, e)
                 return
             if old is not None and old.segment in victims:
                 for parent in (*path, node):
                     parent.address = None
             path.append(node)
-            for child in node.children:
+            for child in children:
                 if child.address is None or victims:
                     yield from self._write(pages, child, path, victims, live)
             path.pop()
@@ -248,6 +261,22 @@ class Checkpointer:
             self.moved_bytes += new.length
         live[new.segment] = live.get(new.segment, 0) + new.length
         yield new.length
+
+    def _page_to_move(self, address: Address) -> bytes | None:
+        """Returns the bytes of a leaf's page, None if they are damaged: damage is found, not carried on."""
+        data = self._pages.read_bytes(address)
+        try:
+            parse_page(data, self._pages.where(address))
+        except CorruptionError as e:
+            self._leave(address, e)
+            return None
+        return data
+
+    def _leave(self, address: Address | None, error: CorruptionError) -> None:
+        """Leaves a segment where it is, for a page in it that cannot be read. Everything else goes on."""
+        if address is not None and address.segment not in self._damaged:
+            self._damaged.add(address.segment)
+            log.error("%s. Run dosql check to see what is affected", error)
 
 
 def _drop(live: Live, address: Address | None) -> None:

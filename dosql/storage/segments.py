@@ -309,13 +309,6 @@ class TreePages:
         self._cache.wrote(size)
         self._cache.admit(leaf, size)
 
-    def move_leaf(self, leaf: Leaf) -> None:
-        """Writes the page of a leaf again, as it is, at the end of the segments."""
-        assert leaf.address is not None
-        data = self._store.read_bytes(leaf.address)
-        parse_page(data, f"page {tuple(leaf.address)}")  # damage is found, not carried on
-        leaf.address = self._store.append_bytes(data)
-
     def write_inner(self, inner: Inner) -> None:
         """Writes an inner node's page; its children have theirs."""
         inner.source = self

@@ -355,3 +355,33 @@ def test_cached_statements_hold_no_snapshot() -> None:
     gc.collect()
     found = [o for o in gc.get_objects() if type(o) is Snapshot and o.schema.table("held_by_nobody") is not None]
     assert found == [store.head]
+
+
+def test_a_damaged_page_stops_neither_checkpoints_nor_compaction(tmp_path: Any) -> None:
+    settings = StoreSettings(page_segment_bytes=16 << 10, cache_bytes=20_000, threads=False)
+    database = Database.open(tmp_path / "db", settings)
+    session = database.session()
+    session.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, v TEXT)")
+    session.execute_many("INSERT INTO t VALUES (?, ?, ?)", [(i, i * 7919, f"value {i}") for i in range(20_000)])
+    database.store.flush()
+    database.close()
+    first = min((tmp_path / "db").glob("pages-*"))
+    broken = bytearray(first.read_bytes())
+    broken[40] ^= 1
+    first.write_bytes(broken)
+    database = Database.open(tmp_path / "db", settings)
+    store, session = database.store, database.session()
+    rng = random.Random(1)
+    for _ in range(20):
+        for _ in range(200):
+            session.execute("UPDATE t SET n = 0 WHERE id = ?", (rng.randrange(1000, 20_000),))
+        store.flush()
+        store.checkpoint()
+    total, garbage = store.garbage()
+    assert total < 2 * (total - garbage)
+    with pytest.raises(CorruptionError, match=first.name):
+        session.execute("SELECT v FROM t WHERE id = 5")
+    assert session.execute("SELECT v FROM t WHERE id = 5000").rows == [("value 5000",)]
+    session.execute("INSERT INTO t VALUES (30000, 1, 'x')")
+    store.flush()
+    database.close()
