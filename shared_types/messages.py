@@ -79,9 +79,10 @@ class ExecuteParams(Params):
 
 
 class BeginParams(Params):
-    """``begin``: open a transaction."""
+    """``begin``: open a transaction. ``isolation``: SERIALIZABLE, SNAPSHOT or REPEATABLE READ."""
 
     read_only: bool = False
+    isolation: str = "SERIALIZABLE"
 
 
 class EndParams(Params):

@@ -120,12 +120,16 @@ class Client(_Statements):
         """The connection, for change streams."""
         return self._open()
 
-    def transaction(self, *, read_only: bool = False) -> Transaction:
+    def transaction(self, *, read_only: bool = False, isolation: str = "SERIALIZABLE") -> Transaction:
         """Returns a transaction, to be used as an async context manager.
 
         It commits at the end of the block, and rolls back if the block raises.
+
+        Args:
+            read_only: Refuse changes; it never fails for what others do.
+            isolation: SERIALIZABLE, or SNAPSHOT, which is also called REPEATABLE READ.
         """
-        return Transaction(self._open(), read_only)
+        return Transaction(self._open(), m.BeginParams(read_only, isolation))
 
     async def schema(self, tables: Sequence[str] | None = None) -> m.SchemaResult:
         """Returns descriptions of all tables, or of those named."""
@@ -147,9 +151,9 @@ class Client(_Statements):
 class Transaction(_Statements):
     """A transaction; others do not see it before it commits."""
 
-    def __init__(self, connection: Connection, read_only: bool) -> None:
+    def __init__(self, connection: Connection, begin: m.BeginParams) -> None:
         self._connection = connection
-        self._read_only = read_only
+        self._begin = begin
         self.start_lsn = 0
 
     def _open(self) -> Connection:
@@ -158,7 +162,7 @@ class Transaction(_Statements):
         return self._connection
 
     async def __aenter__(self) -> Transaction:
-        answer: m.BeginResult = await self._connection.call("begin", m.BeginParams(self._read_only), _decode_begin)
+        answer: m.BeginResult = await self._connection.call("begin", self._begin, _decode_begin)
         self._transaction_id, self.start_lsn = answer.tx_id, answer.start_lsn
         return self
 

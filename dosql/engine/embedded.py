@@ -125,12 +125,16 @@ class EmbeddedDatabase(_Statements):
             self.database.close()
             self.database = None
 
-    def transaction(self, *, read_only: bool = False) -> Transaction:
+    def transaction(self, *, read_only: bool = False, isolation: str = "SERIALIZABLE") -> Transaction:
         """Returns a transaction, to be used as an async context manager.
 
         It commits at the end of the block, and rolls back if the block raises.
+
+        Args:
+            read_only: Refuse changes; it never fails for what others do.
+            isolation: SERIALIZABLE, or SNAPSHOT, which is also called REPEATABLE READ.
         """
-        return Transaction(self._open().database.session(), self._target, read_only)
+        return Transaction(self._open().database.session(), self._target, read_only, isolation)
 
     async def schema(self, tables: Sequence[str] | None = None) -> m.SchemaResult:
         """Returns descriptions of all tables, or of those named."""
@@ -153,13 +157,14 @@ class EmbeddedDatabase(_Statements):
 class Transaction(_Statements):
     """A transaction; others do not see it before it commits."""
 
-    def __init__(self, session: Session, target: Target, read_only: bool) -> None:
+    def __init__(self, session: Session, target: Target, read_only: bool, isolation: str) -> None:
         self._session = session
         self._target = target
         self._read_only = read_only
+        self._isolation = isolation
 
     async def __aenter__(self) -> Transaction:
-        self._session.begin(read_only=self._read_only)
+        self._session.begin(read_only=self._read_only, isolation=self._isolation)
         return self
 
     async def __aexit__(

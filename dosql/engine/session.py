@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dosql.engine.statement import Statement
-from dosql.errors import DosqlError, InternalError, RequestError, StorageError, TransactionError, TypeMismatch
+from dosql.errors import (
+    DosqlError,
+    InternalError,
+    RequestError,
+    StorageError,
+    TransactionError,
+    TypeMismatch,
+    Unsupported,
+)
 from dosql.executor.changes import Change, delete_rows
 from dosql.executor.definitions import create_index, create_table
 from dosql.plan import logical as l
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     from dosql.engine.database import Database
 
 SAVEPOINTS_MAX = 1000
+LEVELS = {"SERIALIZABLE": "SERIALIZABLE", "SNAPSHOT": "SNAPSHOT", "REPEATABLE READ": "SNAPSHOT"}
 
 Params = Sequence[Any] | Mapping[str, Any]
 
@@ -384,17 +393,26 @@ class Session:
 
     # --- transactions ----------------------------------------------------------------------
 
-    def begin(self, *, read_only: bool = False) -> int:
+    def begin(self, *, read_only: bool = False, isolation: str = "SERIALIZABLE") -> int:
         """Opens a transaction; returns the LSN of the snapshot it reads.
+
+        Args:
+            read_only: Refuse changes. Such a transaction never fails for what others do.
+            isolation: SERIALIZABLE: it commits only if it might as well have run at the moment of its commit.
+                SNAPSHOT, also called REPEATABLE READ: only if nobody else changed the rows that it changed.
 
         Raises:
             TransactionError: One is open already.
+            Unsupported: There is no such level.
         """
+        level = LEVELS.get(isolation.upper())
+        if level is None:
+            raise Unsupported(f"isolation level {isolation} is not supported", hint=f"Levels: {', '.join(LEVELS)}")
         if self._workspace is not None:
             raise TransactionError("cannot start a transaction within a transaction", hint="Use SAVEPOINT")
         if not read_only:
             self._store.check_writable()
-        self._workspace = self._store.begin()
+        self._workspace = self._store.begin(serializable=level == "SERIALIZABLE" and not read_only)
         self._read_only = read_only
         return self._workspace.lsn
 
@@ -430,15 +448,17 @@ class Session:
             self._end()
 
     def _end(self) -> None:
+        assert self._workspace is not None
+        lsn = self._workspace.lsn
         self._workspace = None
         self._savepoints.clear()
         self._savepoint_began = False
-        self._store.end()
+        self._store.end(lsn)
 
     def _transaction(self, body: l.TransactionStatement) -> Result:
         verb = body.verb
         if verb == "BEGIN":
-            self.begin(read_only=body.read_only)
+            self.begin(read_only=body.read_only, isolation=body.isolation)
         elif verb == "COMMIT":
             return self.commit()
         elif verb == "ROLLBACK":

@@ -205,18 +205,23 @@ class _Reader:
                 break
         self._accept("TRANSACTION") or self._accept("WORK")
         read_only = False
+        isolation = "SERIALIZABLE"
         while self._at < len(self._tokens):
             if self._accept("READ", "ONLY"):
                 read_only = True
             elif self._accept("READ", "WRITE"):
                 read_only = False
             elif self._accept("ISOLATION", "LEVEL"):
-                if not (self._accept("SNAPSHOT") or self._accept("REPEATABLE", "READ")):
+                if self._accept("SNAPSHOT") or self._accept("REPEATABLE", "READ"):
+                    isolation = "SNAPSHOT"
+                elif self._accept("SERIALIZABLE"):
+                    isolation = "SERIALIZABLE"
+                else:
                     raise self._unsupported(f"isolation level {self._word()}")
             else:
                 raise self._error("expected the end of the statement")
             self._accept(",")
-        return Transaction("BEGIN", read_only=read_only)
+        return Transaction("BEGIN", read_only=read_only, isolation=isolation)
 
     def _drop(self) -> Drop:
         self._at += 1

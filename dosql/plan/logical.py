@@ -214,6 +214,7 @@ class TransactionStatement:
     verb: str
     name: str
     read_only: bool
+    isolation: str
 
 
 @dataclass(slots=True)

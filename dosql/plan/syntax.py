@@ -295,6 +295,7 @@ class Transaction:
     verb: str
     name: str = ""
     read_only: bool = False
+    isolation: str = "SERIALIZABLE"
 
 
 @dataclass(slots=True)

@@ -81,7 +81,7 @@ class Binder:
             case s.Drop():
                 return bind_drop(self.schema, self.sql, node)
             case s.Transaction():
-                return l.TransactionStatement(node.verb, node.name, node.read_only)
+                return l.TransactionStatement(node.verb, node.name, node.read_only, node.isolation)
             case s.Checkpoint():
                 return l.CheckpointStatement()
             case s.Explain():

@@ -270,7 +270,7 @@ class RpcConnection:
                 hint="Commit or roll back some",
             )
         session = self._target.database.session()
-        start_lsn = session.begin(read_only=params.read_only)
+        start_lsn = session.begin(read_only=params.read_only, isolation=params.isolation)
         tx_id = f"tx-{self._target.next_number()}"
         self._transactions[tx_id] = session
         self._answer(request_id, m.BeginResult(tx_id, start_lsn))

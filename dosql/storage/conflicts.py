@@ -27,20 +27,41 @@ class Conflicts:
         self._last_writes: dict[tuple[int, int], int] = {}
         self._last_schema_change = 0
         self._unflushed: deque[tuple[int, Ops]] = deque()
+        self._recent: deque[tuple[int, Ops]] = deque()
+        self._bases: dict[int, int] = {}
 
-    def began(self) -> None:
-        """A transaction was opened on the durable snapshot."""
+    def began(self, lsn: int) -> None:
+        """A transaction was opened on the durable snapshot, which is at ``lsn``."""
         if not self.open:  # commits that are not durable yet are concurrent with it
-            for lsn, ops in self._unflushed:
-                self._remember(ops, lsn)
+            for commit_lsn, ops in self._unflushed:
+                self._remember(ops, commit_lsn)
         self.open += 1
+        self._bases[lsn] = self._bases.get(lsn, 0) + 1
 
-    def ended(self) -> None:
-        """A transaction is over."""
+    def ended(self, lsn: int) -> None:
+        """A transaction that began at ``lsn`` is over."""
         self.open -= 1
+        self._bases[lsn] -= 1
+        if not self._bases[lsn]:
+            del self._bases[lsn]
         if not self.open:
             self._last_writes.clear()
+            self._recent.clear()
             self.key_floors.clear()
+            return
+        oldest = min(self._bases)
+        while self._recent and self._recent[0][0] <= oldest:
+            self._recent.popleft()
+
+    @property
+    def oldest(self) -> int | None:
+        """LSN of the oldest snapshot that an open transaction reads, None without any."""
+        return min(self._bases, default=None)
+
+    @property
+    def retained(self) -> int:
+        """Number of commits that are kept for open transactions to be compared with."""
+        return len(self._recent)
 
     def committed(self, ops: Ops, lsn: int, *, schema_changed: bool) -> None:
         """A transaction became the head."""
@@ -61,12 +82,15 @@ class Conflicts:
         self._unflushed.clear()
         self._last_schema_change = min(self._last_schema_change, lsn)
         self._last_writes = {row: written for row, written in self._last_writes.items() if written <= lsn}
+        while self._recent and self._recent[-1][0] > lsn:
+            self._recent.pop()
 
     def check(self, workspace: Workspace, schema: Schema) -> None:
         """Returns if nothing that was committed meanwhile contradicts the workspace.
 
         Raises:
-            SerializationFailure: Another transaction changed the schema, or a row this one changed.
+            SerializationFailure: Another transaction changed the schema, or a row this one changed, or, under
+                SERIALIZABLE, something this one read.
         """
         seen = workspace.base.lsn
         if self._last_schema_change > seen:
@@ -83,7 +107,21 @@ class Conflicts:
                         hint="Run it again",
                     )
 
+        reads = workspace.reads
+        if reads:
+            for lsn, ops in self._recent:
+                if lsn > seen:
+                    for op in ops:
+                        if reads.meets(op, schema):
+                            table = schema.by_id[op[1]]
+                            raise SerializationFailure(
+                                f"what this transaction read of table {table.name} was changed by another one after "
+                                "it began",
+                                hint="Run it again",
+                            )
+
     def _remember(self, ops: Ops, lsn: int) -> None:
+        self._recent.append((lsn, ops))
         for op in ops:
             for key in keys_in(op):
                 self._last_writes[op[1], key] = lsn

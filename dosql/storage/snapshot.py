@@ -40,7 +40,10 @@ class Snapshot:
         lsn: LSN of the last change in it.
         time_us: When that was committed, microseconds since 1970-01-01 UTC.
         epoch: Keeps the page segments it may need.
+        reads: None: nobody records what is read here.
     """
+
+    reads = None
 
     __slots__ = ("epoch", "lsn", "schema", "time_us", "trees")
 

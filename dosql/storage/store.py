@@ -19,6 +19,7 @@ from dosql.storage.cache import LeafCache
 from dosql.storage.checkpoint import Checkpointer, PageSyncError, trees_of
 from dosql.storage.conflicts import Conflicts
 from dosql.storage.ownership import Ownership
+from dosql.storage.reads import ReadSet
 from dosql.storage.recovery import Replay, newest_manifest, replay_log, resume_log
 from dosql.storage.retention import Retention, position_after
 from dosql.storage.segments import PageStore
@@ -179,14 +180,26 @@ class Store:
 
     # --- transactions ----------------------------------------------------------------------
 
-    def begin(self) -> Workspace:
-        """Opens a transaction on the durable snapshot. End it with :meth:`commit` or :meth:`end`."""
-        self._conflicts.began()
-        return Workspace(self.durable, self._conflicts.key_floors)
+    def begin(self, *, serializable: bool = False) -> Workspace:
+        """Opens a transaction on the durable snapshot. End it with :meth:`end`, after :meth:`commit` or without.
 
-    def end(self) -> None:
-        """Tells that a transaction opened by :meth:`begin` is over."""
-        self._conflicts.ended()
+        Args:
+            serializable: Record what is read, and refuse to commit if it was changed meanwhile.
+        """
+        workspace = Workspace(self.durable, self._conflicts.key_floors)
+        if serializable:
+            workspace.reads = ReadSet()
+        self._conflicts.began(workspace.base.lsn)
+        return workspace
+
+    def end(self, lsn: int) -> None:
+        """Tells that a transaction opened by :meth:`begin`, on a snapshot at ``lsn``, is over."""
+        self._conflicts.ended(lsn)
+
+    @property
+    def conflicts(self) -> Conflicts:
+        """What open transactions are compared with."""
+        return self._conflicts
 
     @property
     def open_transactions(self) -> int:
@@ -210,7 +223,8 @@ class Store:
             The commit's LSN; the base's if nothing was written.
 
         Raises:
-            SerializationFailure: Another transaction committed a change to the same rows first.
+            SerializationFailure: Another transaction committed a change to the same rows first, or to what a
+                serializable one has read.
             ConstraintViolation: A UNIQUE value was committed by another transaction first.
             StorageError: READ_ONLY after a failed sync.
 

@@ -11,6 +11,7 @@ from dosql.btree import Owner, TreeEditor, empty_tree, leaves, spans
 from dosql.errors import ConstraintViolation, ResourceExhausted
 from dosql.index import EntryMaker, entry_maker
 from dosql.schema import Index, Schema, Table
+from dosql.storage.reads import ReadSet
 from dosql.storage.snapshot import Epoch, Snapshot
 from dosql.types.keys import after_prefix, decode_row_key, encode_row_key
 from dosql.types.numbers import INT_MAX
@@ -52,9 +53,21 @@ class Workspace:
         trees: Tree, or editor of a tree that was written, by id. Both have ``root`` and ``count``.
         ops: The write set in order, in the log's form.
         dirty_bytes: Estimated memory of the nodes made so far, as of the last settling.
+        reads: Where statements record what they read, or None.
     """
 
-    __slots__ = ("_editors", "_key_floors", "_owner", "_writers", "base", "dirty_bytes", "ops", "schema", "trees")
+    __slots__ = (
+        "_editors",
+        "_key_floors",
+        "_owner",
+        "_writers",
+        "base",
+        "dirty_bytes",
+        "ops",
+        "reads",
+        "schema",
+        "trees",
+    )
 
     def __init__(self, base: Snapshot, key_floors: dict[int, int] | None = None) -> None:
         self.base = base
@@ -62,6 +75,7 @@ class Workspace:
         self.trees: dict[int, Any] = dict(base.trees)
         self.ops: list[tuple[Any, ...]] = []
         self.dirty_bytes = 0
+        self.reads: ReadSet | None = None
         self._owner = Owner()
         self._editors: dict[int, TreeEditor] = {}
         self._writers: dict[int, TableWriter] = {}
@@ -210,12 +224,13 @@ class Workspace:
 class TableWriter:
     """Writes the rows of one table and keeps its indexes in step."""
 
-    __slots__ = ("_editor", "_indexes", "_key_floors", "_ops", "_table")
+    __slots__ = ("_editor", "_indexes", "_key_floors", "_ops", "_reads", "_table")
 
     def __init__(self, workspace: Workspace, table: Table, key_floors: dict[int, int] | None) -> None:
         self._table = table
         self._editor = workspace.editor(table.id)
         self._ops = workspace.ops
+        self._reads = workspace.reads
         self._key_floors = key_floors
         self._indexes = [
             (entry_maker(table, index), workspace.editor(index.id)) for index in workspace.schema.indexes_of(table.id)
@@ -248,9 +263,13 @@ class TableWriter:
     def conflicting_keys(self, key: int, stored: Sequence[Any]) -> set[int]:
         """Returns the keys of rows that keep a row with this key and these values from being inserted."""
         found = {key} if self._editor.get(key) is not None else set()
+        if self._reads is not None:
+            self._reads.key(self._table.id, key)
         for maker, editor in self._indexes:
             if maker.definition.unique and not maker.has_null(stored):
                 prefix = maker.prefix(stored, key)
+                if self._reads is not None:
+                    self._reads.range(maker.definition.id, prefix, after_prefix(prefix))
                 for leaf, start, _ in spans(editor.root, prefix, after_prefix(prefix)):
                     found.add(decode_row_key(leaf.keys[start]))
         return found
@@ -265,14 +284,22 @@ class TableWriter:
         if checked:
             for prefix, maker, editor in prefixes:
                 if maker.definition.unique and not maker.has_null(stored) and _taken(editor, prefix, None):
-                    raise unique_violation(self._table, maker.definition)
+                    raise self._refused(maker, prefix)
         if not self._editor.insert(key, stored):
+            if self._reads is not None:
+                self._reads.key(self._table.id, key)
             raise key_violation(self._table)
         if prefixes:
             tail = encode_row_key(key)
             for prefix, _, editor in prefixes:
                 editor.insert(prefix + tail, ())
         self._ops.append((OP_INSERT, self._table.id, key, None, stored))
+
+    def _refused(self, maker: EntryMaker, prefix: bytes) -> ConstraintViolation:
+        """Returns the error of values that are there already. That they are was read."""
+        if self._reads is not None:
+            self._reads.range(maker.definition.id, prefix, after_prefix(prefix))
+        return unique_violation(self._table, maker.definition)
 
     def update(self, key: int, before: Sequence[Any], after: Sequence[Any], *, checked: bool = True) -> None:
         """Replaces the stored columns of a row whose key stays.
@@ -289,7 +316,7 @@ class TableWriter:
                 if old_prefix != new_prefix:
                     unique = checked and maker.definition.unique and not maker.has_null(after)
                     if unique and _taken(editor, new_prefix, key):
-                        raise unique_violation(self._table, maker.definition)
+                        raise self._refused(maker, new_prefix)
                     moves.append((editor, old_prefix, new_prefix))
         self._editor.update(key, changes)
         tail = encode_row_key(key)

@@ -158,7 +158,7 @@ class World:
             self.commit(workspace, state)
         finally:
             if explicit:
-                store.end()
+                store.end(workspace.base.lsn)
 
     def commit(self, workspace: Workspace, state: State, *, alone: bool = False) -> None:
         store = self.store
@@ -215,8 +215,8 @@ class World:
             except ConstraintViolation:
                 assert any(a == b is not None for a, b in zip(changed[0][2], changed[1][2], strict=True))
         finally:
-            store.end()
-            store.end()
+            store.end(first.base.lsn)
+            store.end(second.base.lsn)
 
     def put_model(self, state: State, change: Any) -> None:
         table, key, row = change

@@ -69,7 +69,7 @@ def test_savepoints_nest(session: Session) -> None:
 
 def test_transaction_reads_its_own_snapshot(database: Database, session: Session) -> None:
     other = database.session()
-    run(session, "BEGIN")
+    run(session, "BEGIN ISOLATION LEVEL SNAPSHOT")
     assert run(session, "SELECT count(*) FROM t") == [(2,)]
     run(other, "INSERT INTO t VALUES (9, 'z', 90)")
     assert run(session, "SELECT count(*) FROM t") == [(2,)]

@@ -256,7 +256,10 @@ class _BlockEmitter:
             return None
         if not isinstance(block.outputs[0].expr, Col) or step.after:
             return None
-        return f"view.trees[{step.source.table.id}].count"
+        table_id = step.source.table.id
+        self._function.body.add("if view.reads is not None:")
+        self._function.body.add(f"    view.reads.whole({table_id})")
+        return f"view.trees[{table_id}].count"
 
     def _grouped(self, block: Block, plan: BlockPlan, needed: dict[int, list[int]]) -> None:
         body = self._function.body

@@ -62,6 +62,13 @@ class PathEmitter:
 
     # --- tables ----------------------------------------------------------------------------
 
+    def _reads(self, lines: Lines, record: str) -> None:
+        """Emits the recording of what a serializable transaction reads."""
+        lines.add(f"if {self._function.hoist('view.reads', 'R')} is not None:")
+        lines.depth += 1
+        lines.add(f"{self._function.hoist('view.reads', 'R')}.{record}")
+        lines.depth -= 1
+
     def _root(self, tree_id: int) -> str:
         return self._function.hoist(f"view.trees[{tree_id}].root", "r")
 
@@ -84,6 +91,7 @@ class PathEmitter:
         return f"for {names} in zip({', '.join(container + cut for _, container in columns)}):"
 
     def _scan(self, lines: Lines, source: TableSource, inside: Inside) -> None:
+        self._reads(lines, f"whole({source.table.id})")
         with lines.block(f"for L in leaves({self._root(source.table.id)}):"), lines.block(self._loop_head(source, "")):
             inside(lines)
 
@@ -93,12 +101,10 @@ class PathEmitter:
         bounds = self._function.module.fresh("b")
         lines.add(f"{bounds} = key_bounds({low}, {path.low_inclusive}, {high}, {path.high_inclusive})")
         head = f"for L, s, e in spans({self._root(source.table.id)}, {bounds}[0], {bounds}[1]):"
-        with (
-            lines.block(f"if {bounds} is not None:"),
-            lines.block(head),
-            lines.block(self._loop_head(source, "[s:e]")),
-        ):
-            inside(lines)
+        with lines.block(f"if {bounds} is not None:"):
+            self._reads(lines, f"range({source.table.id}, {bounds}[0], {bounds}[1])")
+            with lines.block(head), lines.block(self._loop_head(source, "[s:e]")):
+                inside(lines)
 
     def _lookup(self, lines: Lines, source: TableSource, path: KeyLookup, inside: Inside) -> None:
         key = self._function.module.fresh("x")
@@ -121,6 +127,7 @@ class PathEmitter:
 
     def _descend(self, lines: Lines, source: TableSource, key: str, inside: Inside, *, sure: bool) -> None:
         """Emits the way from the root to the row at ``key``."""
+        self._reads(lines, f"key({source.table.id}, {key})")
         lines.add(f"n = {self._root(source.table.id)}")
         lines.add("ch = n.children")
         with lines.block("while ch is not None:"):
@@ -167,16 +174,17 @@ class PathEmitter:
         lines.add(f"{bounds} = {helper}.bounds(({equal}{',' if equal else ''}), {low}, {high})")
         key = variable(source.number, ROW_KEY)
         needs_row = any(c != ROW_KEY for c in self._needed.get(source.number, []))
-        with (
-            lines.block(f"if {bounds} is not None:"),
-            lines.block(f"for L, s, e in spans({self._root(path.index.id)}, {bounds}[0], {bounds}[1]):"),
-            lines.block("for x in L.keys[s:e]:"),
-        ):
-            lines.add(f"{key} = _row_key(x)")
-            if needs_row:
-                self._descend(lines, source, key, inside, sure=True)
-            else:
-                inside(lines)
+        with lines.block(f"if {bounds} is not None:"):
+            self._reads(lines, f"range({path.index.id}, {bounds}[0], {bounds}[1])")
+            with (
+                lines.block(f"for L, s, e in spans({self._root(path.index.id)}, {bounds}[0], {bounds}[1]):"),
+                lines.block("for x in L.keys[s:e]:"),
+            ):
+                lines.add(f"{key} = _row_key(x)")
+                if needs_row:
+                    self._descend(lines, source, key, inside, sure=True)
+                else:
+                    inside(lines)
 
     # --- rows that are there already -------------------------------------------------------
 
