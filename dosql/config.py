@@ -119,9 +119,13 @@ class ServerSettings:
         connections_max: Connections at a time; more are refused with 503.
         transactions_per_connection_max: Open transactions of one connection.
         subscriptions_per_connection_max: Change streams of one connection.
+        transaction_idle_s: An open transaction whose client is silent for longer is rolled back; 0 is no limit.
+        transaction_s: So is one that is open for longer.
     """
 
     message_bytes_max: int = 16 << 20
     connections_max: int = 1000
     transactions_per_connection_max: int = 100
     subscriptions_per_connection_max: int = 20
+    transaction_idle_s: float = 60.0
+    transaction_s: float = 3600.0

@@ -258,6 +258,8 @@ class StatsResult(Result):
 
     ``cache_bytes`` and ``dirty_bytes`` are estimates of the memory of leaves that have a page, and that have none yet;
     ``page_bytes`` is the size of all page segments, ``garbage_bytes`` what no snapshot of the last checkpoint needs.
+    ``oldest_snapshot_lsn`` is what the oldest open transaction reads, ``retained_commits`` what is kept to compare
+    open transactions with.
     """
 
     database: str
@@ -277,6 +279,8 @@ class StatsResult(Result):
     dirty_bytes: int = 0
     page_bytes: int = 0
     garbage_bytes: int = 0
+    oldest_snapshot_lsn: int | None = msgspec.field(default=None, name="oldestSnapshotLSN")
+    retained_commits: int = 0
 
 
 class SubscribeResult(Result):

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from dosql import __version__
 from dosql.cli.maintenance import backup, check, restore
 from dosql.cli.output import FORMATS, render
-from dosql.cli.store_options import arguments_from, settings_from, store_options
+from dosql.cli.store_options import arguments_from, limits_from, settings_from, store_options
 from dosql.cli.target import DEFAULT_URL, open_target
 from dosql.cli.up import run_up
 from dosql.errors import DosqlError
@@ -44,6 +45,7 @@ def cli() -> None:
     dosql import FILE --table NAME  load a CSV, Parquet or NDJSON file
     dosql backup DIR TARGET         copy a database while it is in use
     dosql check DIR                 verify every page and the log
+    dosql stats                     figures of a running server
     """
 
 
@@ -85,7 +87,15 @@ def serve(data: str, listen: str, database: str, parent_fd: int | None, announce
         click.echo(url if announce else f"dosql listens on {url}, data in {data}", err=not announce)
         sys.stdout.flush()
 
-    run_server(data, listen, name=database, store_settings=settings_from(options), ready=ready, parent_fd=parent_fd)
+    run_server(
+        data,
+        listen,
+        name=database,
+        store_settings=settings_from(options),
+        settings=limits_from(options),
+        ready=ready,
+        parent_fd=parent_fd,
+    )
 
 
 @cli.command(context_settings=_CONTEXT)
@@ -164,6 +174,26 @@ def demo(name: str, to: str | None, data: str | None) -> None:
     async def run() -> None:
         async with open_target(to, data) as db:
             await load_flights(db)
+
+    asyncio.run(run())
+
+
+@cli.command(context_settings=_CONTEXT)
+@to_option
+@data_option
+def stats(to: str | None, data: str | None) -> None:
+    """Show figures of the database: log, memory, pages, open transactions, slots."""
+
+    async def run() -> None:
+        async with open_target(to, data) as db:
+            found = await db.stats()
+            for name, value in msgspec.to_builtins(found).items():
+                if name != "slots":
+                    click.echo(f"{name:<20} {'-' if value is None else value}")
+            for slot in found.slots:
+                click.echo(
+                    f"slot {slot.name:<15} confirmed LSN {slot.confirmed_lsn}{', active' if slot.active else ''}"
+                )
 
     asyncio.run(run())
 

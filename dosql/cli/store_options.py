@@ -1,4 +1,4 @@
-"""Options of the commands that open a data folder to serve it."""
+"""Options of the commands that serve a data folder."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 import click
 
-from dosql.config import SYNCHRONOUS, StoreSettings
+from dosql.config import SYNCHRONOUS, ServerSettings, StoreSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DEFAULTS = StoreSettings()
+_LIMITS = ServerSettings()
 _MB = 1 << 20
 
 
@@ -113,6 +114,26 @@ _OPTIONS = [
 ]
 
 
+_OPTIONS += [
+    click.option(
+        "--transaction-idle",
+        type=click.FloatRange(min=0),
+        default=_LIMITS.transaction_idle_s,
+        show_default=True,
+        metavar="SECONDS",
+        help="Roll back an open transaction whose client is silent for longer; 0: never.",
+    ),
+    click.option(
+        "--transaction-limit",
+        type=click.FloatRange(min=0),
+        default=_LIMITS.transaction_s,
+        show_default=True,
+        metavar="SECONDS",
+        help="Roll back a transaction that is open for longer; 0: never.",
+    ),
+]
+
+
 def store_options(command: F) -> F:
     """Adds the options; the command takes them as keyword arguments for :func:`settings_from`."""
     for option in reversed(_OPTIONS):
@@ -137,6 +158,11 @@ def settings_from(options: dict[str, Any]) -> StoreSettings:
         warm_cache_bytes=options["warm_cache_mb"] * _MB,
         lease_s=options["lease"],
     )
+
+
+def limits_from(options: dict[str, Any]) -> ServerSettings:
+    """Returns the limits that the options ask for."""
+    return ServerSettings(transaction_idle_s=options["transaction_idle"], transaction_s=options["transaction_limit"])
 
 
 def arguments_from(options: dict[str, Any]) -> list[str]:

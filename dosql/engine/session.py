@@ -99,17 +99,16 @@ class ChangeResult(Result):
 
 
 class _AbortedWorkspace:
-    """Stands in for a workspace that a failing disk left half changed: nothing can be done with it but to end it."""
+    """Stands in for the workspace of a transaction that was given up: nothing can be done but to end it."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, why: str) -> None:
         self.schema = workspace.schema
         self.lsn = workspace.lsn
+        self._why = why
 
     def __getattr__(self, name: str) -> Any:
         raise TransactionError(
-            "the transaction is aborted since the storage failed in one of its statements",
-            code="TRANSACTION_ABORTED",
-            hint="Roll back, and run it again",
+            f"the transaction is aborted: {self._why}", code="TRANSACTION_ABORTED", hint="Roll back, and run it again"
         )
 
 
@@ -130,6 +129,8 @@ class Session:
         self._savepoints: list[tuple[str, Mark]] = []
         self._savepoint_began = False
         self.reads_head = False
+        self.began_at = 0.0
+        self.used_at = 0.0
 
     @property
     def in_transaction(self) -> bool:
@@ -359,7 +360,7 @@ class Session:
                 if mark is not None:
                     workspace.rewind(mark)
                 elif isinstance(e, StorageError):  # a page could not be read, perhaps between table and index
-                    self._workspace = _AbortedWorkspace(workspace)  # type: ignore[assignment]
+                    self.abort("the storage failed in one of its statements")
                 raise
             self._store.calm()
             return self._changed(statement, change, values, workspace, workspace.lsn, unflushed=False)
@@ -442,18 +443,28 @@ class Session:
             raise TransactionError("cannot rollback: no transaction is active", code="TRANSACTION_NOT_FOUND")
         self._end()
 
+    def abort(self, why: str) -> None:
+        """Rolls back what is open; every statement says so until the client ends the transaction itself."""
+        workspace = self._workspace
+        if workspace is None or isinstance(workspace, _AbortedWorkspace):
+            return
+        self._store.end(workspace.lsn)
+        self._savepoints.clear()
+        self._savepoint_began = False
+        self._workspace = _AbortedWorkspace(workspace, why)  # type: ignore[assignment]
+
     def close(self) -> None:
         """Rolls back what is open."""
         if self._workspace is not None:
             self._end()
 
     def _end(self) -> None:
-        assert self._workspace is not None
-        lsn = self._workspace.lsn
-        self._workspace = None
+        workspace, self._workspace = self._workspace, None
+        assert workspace is not None
         self._savepoints.clear()
         self._savepoint_began = False
-        self._store.end(lsn)
+        if not isinstance(workspace, _AbortedWorkspace):
+            self._store.end(workspace.lsn)
 
     def _transaction(self, body: l.TransactionStatement) -> Result:
         verb = body.verb

@@ -157,6 +157,8 @@ class Target:
             store.cache.used,
             store.cache.dirty,
             *store.garbage(),
+            store.conflicts.oldest,
+            store.conflicts.retained,
         )
 
     def record(self, payload: bytes) -> None:

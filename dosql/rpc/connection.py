@@ -29,6 +29,7 @@ log = logging.getLogger("dosql.rpc")
 
 HELD_MAX = 1000
 MISSES_MAX = 500
+WATCH_S = 0.5
 
 
 class RpcConnection:
@@ -51,6 +52,7 @@ class RpcConnection:
         self._paused = False
         self._closed = False
         self._held: deque[bytes] | None = None
+        self._watch: asyncio.TimerHandle | None = None
         target.connections += 1
 
     # --- input -----------------------------------------------------------------------------
@@ -119,6 +121,8 @@ class RpcConnection:
         if self._closed:
             return
         self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
         self._target.connections -= 1
         self._session.close()
         for session in self._transactions.values():
@@ -155,6 +159,8 @@ class RpcConnection:
         if transaction_id is None:
             return self._session
         session = self._transactions.get(transaction_id)
+        if session is not None:
+            session.used_at = asyncio.get_running_loop().time()
         if session is None:
             raise TransactionError(
                 f"there is no transaction {transaction_id} on this connection", code="TRANSACTION_NOT_FOUND"
@@ -175,6 +181,11 @@ class RpcConnection:
 
     def _reply(self, request_id: int, session: Session, started: float, params: m.QueryParams, result: Result) -> None:
         answer = self._target.query_result(result, session, started, params.limit, params.offset)
+        if session is self._session:
+            if answer.in_transaction:
+                self._watch_over(session)
+            else:
+                session.began_at = 0.0
         if result.unflushed:
             self._answer_durably(request_id, answer)
         else:
@@ -263,6 +274,33 @@ class RpcConnection:
         else:
             self._answer(request_id, result)
 
+    def _watch_over(self, session: Session) -> None:
+        """Notes that a session's transaction is used, and looks at it from time to time."""
+        loop = asyncio.get_running_loop()
+        session.used_at = loop.time()
+        if not session.began_at:
+            session.began_at = session.used_at
+        if self._watch is None:
+            self._watch = loop.call_later(WATCH_S, self._look)
+
+    def _look(self) -> None:
+        """Rolls back transactions that are silent, or open, for too long."""
+        self._watch = None
+        loop, settings = asyncio.get_running_loop(), self._settings
+        now = loop.time()
+        open_now = [s for s in (self._session, *self._transactions.values()) if s.in_transaction]
+        if not self._session.in_transaction:
+            self._session.began_at = 0.0
+        for session in open_now:
+            if self._held is not None:
+                break  # one of its statements waits for old data
+            if settings.transaction_idle_s and now - session.used_at > settings.transaction_idle_s:
+                session.abort(f"its client was silent for more than {settings.transaction_idle_s:g} s")
+            elif settings.transaction_s and now - session.began_at > settings.transaction_s:
+                session.abort(f"it was open for more than {settings.transaction_s:g} s")
+        if open_now:
+            self._watch = loop.call_later(WATCH_S, self._look)
+
     def _begin(self, request_id: int, params: m.BeginParams) -> None:
         if len(self._transactions) >= self._settings.transactions_per_connection_max:
             raise ResourceExhausted(
@@ -273,6 +311,7 @@ class RpcConnection:
         start_lsn = session.begin(read_only=params.read_only, isolation=params.isolation)
         tx_id = f"tx-{self._target.next_number()}"
         self._transactions[tx_id] = session
+        self._watch_over(session)
         self._answer(request_id, m.BeginResult(tx_id, start_lsn))
 
     def _commit(self, request_id: int, params: m.EndParams) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 from dosql.errors import SerializationFailure
 from dosql.schema import Schema
 from dosql.storage.workspace import Workspace
-from shared_types.changes import keys_in
+from shared_types.changes import keys_in, rows_in
 
 Ops = list[tuple[Any, ...]]
+
+RETAINED_ROWS_MAX = 1_000_000
 
 
 class Conflicts:
@@ -28,6 +30,8 @@ class Conflicts:
         self._last_schema_change = 0
         self._unflushed: deque[tuple[int, Ops]] = deque()
         self._recent: deque[tuple[int, Ops]] = deque()
+        self._recent_rows = 0
+        self._forgotten_lsn = 0
         self._bases: dict[int, int] = {}
 
     def began(self, lsn: int) -> None:
@@ -47,11 +51,12 @@ class Conflicts:
         if not self.open:
             self._last_writes.clear()
             self._recent.clear()
+            self._recent_rows = 0
             self.key_floors.clear()
             return
         oldest = min(self._bases)
         while self._recent and self._recent[0][0] <= oldest:
-            self._recent.popleft()
+            self._recent_rows -= sum(map(rows_in, self._recent.popleft()[1]))
 
     @property
     def oldest(self) -> int | None:
@@ -83,7 +88,7 @@ class Conflicts:
         self._last_schema_change = min(self._last_schema_change, lsn)
         self._last_writes = {row: written for row, written in self._last_writes.items() if written <= lsn}
         while self._recent and self._recent[-1][0] > lsn:
-            self._recent.pop()
+            self._recent_rows -= sum(map(rows_in, self._recent.pop()[1]))
 
     def check(self, workspace: Workspace, schema: Schema) -> None:
         """Returns if nothing that was committed meanwhile contradicts the workspace.
@@ -109,6 +114,11 @@ class Conflicts:
 
         reads = workspace.reads
         if reads:
+            if seen < self._forgotten_lsn:
+                raise SerializationFailure(
+                    f"the transaction was open while more than {RETAINED_ROWS_MAX} rows were changed by others",
+                    hint="Run it again, in smaller parts, or with ISOLATION LEVEL SNAPSHOT",
+                )
             for lsn, ops in self._recent:
                 if lsn > seen:
                     for op in ops:
@@ -122,6 +132,10 @@ class Conflicts:
 
     def _remember(self, ops: Ops, lsn: int) -> None:
         self._recent.append((lsn, ops))
+        self._recent_rows += sum(map(rows_in, ops))
+        while self._recent_rows > RETAINED_ROWS_MAX:
+            self._forgotten_lsn, forgotten = self._recent.popleft()
+            self._recent_rows -= sum(map(rows_in, forgotten))
         for op in ops:
             for key in keys_in(op):
                 self._last_writes[op[1], key] = lsn

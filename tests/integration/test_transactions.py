@@ -1,0 +1,122 @@
+"""Transactions over real connections: levels, retries, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import dosql
+import sql_do
+from tests.integration.test_storage_limits import server
+
+
+@pytest.fixture
+async def url(tmp_path: Path) -> AsyncIterator[str]:
+    async with server(tmp_path / "data", "--transaction-idle", "1", "--transaction-limit", "3") as url:
+        async with sql_do.connect(url) as db:
+            await db.execute("CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER)")
+            await db.execute("INSERT INTO account VALUES (1, 100), (2, 100), (3, 0)")
+        yield url
+
+
+async def test_levels_over_the_wire(url: str) -> None:
+    async with sql_do.connect(url) as one, sql_do.connect(url) as two:
+        for level, refused in (("SERIALIZABLE", True), ("SNAPSHOT", False), ("REPEATABLE READ", False)):
+            first, second = one.transaction(isolation=level), two.transaction(isolation=level)
+            await first.__aenter__()
+            await second.__aenter__()
+            for tx in (first, second):
+                await tx.query("SELECT sum(balance) FROM account WHERE id < 3")
+            await first.execute("UPDATE account SET balance = balance - 10 WHERE id = 1")
+            await second.execute("UPDATE account SET balance = balance - 10 WHERE id = 2")
+            await first.commit()
+            if refused:
+                with pytest.raises(sql_do.SerializationFailure) as caught:
+                    await second.commit()
+                assert caught.value.retryable
+            else:
+                await second.commit()
+        with pytest.raises(sql_do.DosqlError) as wrong:
+            async with one.transaction(isolation="CHAOS"):
+                pass
+        assert wrong.value.code == "FEATURE_NOT_SUPPORTED"
+        await two.execute("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY")
+        assert (await two.query("SELECT sum(balance) FROM account")).rows == [(150,)]
+        await one.execute("UPDATE account SET balance = 0")
+        assert (await two.query("SELECT sum(balance) FROM account")).rows == [(150,)]
+        await two.execute("COMMIT")
+
+
+async def test_run_tries_again_until_every_change_is_in(url: str) -> None:
+    async def add(tx: sql_do.Transaction) -> int:
+        found = (await tx.query("SELECT balance FROM account WHERE id = 3")).rows[0][0]
+        await tx.execute("UPDATE account SET balance = ? WHERE id = 3", [found + 1])
+        return int(found)
+
+    async def worker() -> list[int]:
+        async with sql_do.connect(url) as db:
+            return [await db.run(add, retries=100) for _ in range(10)]
+
+    seen = [value for part in await asyncio.gather(*(worker() for _ in range(8))) for value in part]
+    assert sorted(seen) == list(range(80))
+    async with sql_do.connect(url) as db:
+        assert (await db.query("SELECT balance FROM account WHERE id = 3")).rows == [(80,)]
+
+        async def refused(tx: sql_do.Transaction) -> None:
+            await tx.execute("INSERT INTO account VALUES (1, 0)")
+
+        with pytest.raises(sql_do.ConstraintViolation):
+            await db.run(refused)
+
+
+async def test_silent_and_long_transactions_are_rolled_back(url: str) -> None:
+    async with sql_do.connect(url) as db, sql_do.connect(url) as other:
+        tx = other.transaction()
+        await tx.__aenter__()
+        await tx.execute("UPDATE account SET balance = 1 WHERE id = 1")
+        await db.execute("BEGIN")
+        await db.execute("UPDATE account SET balance = 2 WHERE id = 2")
+        assert (await db.stats()).open_transactions == 2
+        await asyncio.sleep(2.2)
+        for _ in range(2):  # nothing is done by mistake outside of the transaction that is gone
+            with pytest.raises(sql_do.TransactionError, match="silent for more than 1 s"):
+                await db.execute("UPDATE account SET balance = 3 WHERE id = 2")
+        with pytest.raises(sql_do.TransactionError, match="silent"):
+            await tx.query("SELECT 1 FROM account")
+        stats = await db.stats()
+        assert (stats.open_transactions, stats.oldest_snapshot_lsn) == (0, None)
+        await tx.rollback()
+        await db.execute("ROLLBACK")
+        assert (await db.query("SELECT balance FROM account ORDER BY id")).rows == [(100,), (100,), (0,)]
+        await db.execute("BEGIN")
+        with pytest.raises(sql_do.TransactionError, match="open for more than 3 s"):
+            for _ in range(100):
+                await db.execute("UPDATE account SET balance = balance + 1 WHERE id = 3")
+                await asyncio.sleep(0.1)
+        with pytest.raises(sql_do.TransactionError):
+            await db.execute("COMMIT")
+        assert (await db.query("SELECT balance FROM account WHERE id = 3")).rows == [(0,)]
+
+
+async def test_run_embedded_and_stats_command(tmp_path: Path) -> None:
+    async with dosql.open(tmp_path / "data") as db:
+        await db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)")
+        await db.execute("INSERT INTO t VALUES (1, 0)")
+
+        async def add(tx: object) -> None:
+            found = (await tx.query("SELECT n FROM t")).rows[0][0]  # type: ignore[attr-defined]
+            await asyncio.sleep(0.001)
+            await tx.execute("UPDATE t SET n = ?", [found + 1])  # type: ignore[attr-defined]
+
+        await asyncio.gather(*(db.run(add, retries=50) for _ in range(10)))
+        assert (await db.query("SELECT n FROM t")).rows == [(10,)]
+    command = [sys.executable, "-m", "dosql", "stats", "--data", str(tmp_path / "data")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "openTransactions     0" in done.stdout
+    assert "garbageBytes" in done.stdout
