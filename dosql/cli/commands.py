@@ -191,9 +191,8 @@ def stats(to: str | None, data: str | None) -> None:
                 if name != "slots":
                     click.echo(f"{name:<20} {'-' if value is None else value}")
             for slot in found.slots:
-                click.echo(
-                    f"slot {slot.name:<15} confirmed LSN {slot.confirmed_lsn}{', active' if slot.active else ''}"
-                )
+                active = ", active" if slot.active else ""
+                click.echo(f"slot {slot.name:<15} confirmed LSN {slot.confirmed_lsn}{active}")
 
     asyncio.run(run())
 
