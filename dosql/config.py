@@ -51,7 +51,7 @@ class StoreSettings:
         warm_cache_ttl_s: How long such a part is kept at most.
         lease_s: How long this process owns the database there without renewing it.
         owns_process: The process does nothing else, so Python's collector may be set for the database: its thresholds
-            are raised, and what is in memory after a checkpoint is not looked at again.
+            are raised, what is in memory after a checkpoint is not looked at again, and threads change more often.
         threads: False: background work is done at once by the caller; for simulation.
     """
 
@@ -121,6 +121,7 @@ class ServerSettings:
         subscriptions_per_connection_max: Change streams of one connection.
         transaction_idle_s: An open transaction whose client is silent for longer is rolled back; 0 is no limit.
         transaction_s: So is one that is open for longer.
+        statement_s: A query that runs on a thread, because it reads much, is stopped after that time; 0 is no limit.
     """
 
     message_bytes_max: int = 16 << 20
@@ -129,3 +130,4 @@ class ServerSettings:
     subscriptions_per_connection_max: int = 20
     transaction_idle_s: float = 60.0
     transaction_s: float = 3600.0
+    statement_s: float = 300.0

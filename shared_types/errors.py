@@ -19,6 +19,7 @@
     ├── SubscriptionError          SUBSCRIPTION_ERROR, INVALID_LSN
     ├── ConnectionLost             CONNECTION_LOST; raised by clients only
     ├── StatementTimeout           TIMEOUT
+    ├── StatementCancelled         CANCELLED
     └── InternalError              INTERNAL_ERROR: our mistake, please report it
 
 Codes are API: they never change their meaning. Messages may be reworded.
@@ -170,6 +171,12 @@ class StatementTimeout(DosqlError):
     default_code = "TIMEOUT"
 
 
+class StatementCancelled(DosqlError):
+    """The statement was stopped because its client, or an administrator, asked for it."""
+
+    default_code = "CANCELLED"
+
+
 class InternalError(DosqlError):
     """A mistake of ours."""
 
@@ -212,6 +219,7 @@ _BY_CODE: dict[str, type[DosqlError]] = {
     "INVALID_LSN": SubscriptionError,
     "CONNECTION_LOST": ConnectionLost,
     "TIMEOUT": StatementTimeout,
+    "CANCELLED": StatementCancelled,
     "INTERNAL_ERROR": InternalError,
 }
 

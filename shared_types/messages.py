@@ -58,7 +58,10 @@ class Params(msgspec.Struct, forbid_unknown_fields=True, rename="camel", omit_de
 
 
 class QueryParams(Params):
-    """``query``: run one statement and return its rows."""
+    """``query``: run one statement and return its rows.
+
+    ``timeout_ms``: stop it after that time, if it is a long one; the server's own limit holds too.
+    """
 
     sql: str
     params: list[Any] | None = None
@@ -66,6 +69,7 @@ class QueryParams(Params):
     transaction_id: str | None = None
     limit: int | None = None
     offset: int | None = None
+    timeout_ms: int | None = None
 
 
 class ExecuteParams(Params):
@@ -76,6 +80,12 @@ class ExecuteParams(Params):
     named_params: dict[str, Any] | None = None
     param_sets: list[list[Any]] | None = None
     transaction_id: str | None = None
+
+
+class CancelParams(Params):
+    """``cancel``: stop a request of this connection that was not answered yet; it is answered with CANCELLED."""
+
+    request_id: int
 
 
 class BeginParams(Params):
@@ -243,6 +253,12 @@ class PingResult(Result):
     pong: bool
     lsn: int
     timestamp_us: int
+
+
+class CancelResult(Result):
+    """Whether there was such a request, and it can be stopped."""
+
+    success: bool
 
 
 class SlotInfo(Result):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from shared_types import messages as m
 from shared_types.errors import RequestError
@@ -44,22 +45,34 @@ class _Statements(ABC):
     def _open(self) -> Connection:
         """Returns the connection, or raises RequestError where there is none."""
 
-    async def query(self, sql: str, params: Params = None) -> Result:
-        """Runs one statement.
+    async def query(self, sql: str, params: Params = None, *, timeout_s: float | None = None) -> Result:
+        """Runs one statement. Cancelling the task that waits for it stops a long query on the server.
 
         Args:
             sql: One statement.
             params: A sequence for ``?``, a mapping for ``:name``.
+            timeout_s: Stop a query that reads much after this time; the server has a limit of its own.
 
         Returns:
             The result, once what was written is durable.
 
         Raises:
             DosqlError: Nothing of the statement was done.
+            StatementTimeout: Its time was over.
             ConnectionLost: The connection ended; whether a write was done is not known.
         """
         request = m.QueryParams(sql, **split_params(params), transaction_id=self._transaction_id)
-        return Result.of(await self._open().call("query", request, decode_query))
+        if timeout_s is not None:
+            request.timeout_ms = max(1, round(timeout_s * 1000))
+        return Result.of(await self._answer(self._open().call("query", request, decode_query)))
+
+    async def _answer(self, future: asyncio.Future[Any]) -> Any:
+        """Waits for an answer; if the caller is cancelled, the server is told to stop."""
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._open().cancel(future)
+            raise
 
     async def execute(self, sql: str, params: Params = None) -> Result:
         """As :meth:`query`; reads better for statements that change something."""

@@ -86,6 +86,14 @@ class Connection(asyncio.Protocol):
         self._out.append(frames.masked_frame(frames.OP_BINARY, message))
         return future
 
+    def cancel(self, future: asyncio.Future[Any]) -> None:
+        """Asks the server to stop the request whose answer ``future`` waits for."""
+        for request_id, (waiting, _) in self._waiting.items():
+            if waiting is future and self._lost is None:
+                answered = self.call("cancel", m.CancelParams(request_id))
+                answered.add_done_callback(lambda f: f.exception())
+                return
+
     def listen(self, subscription_id: int, receiver: Callable[[msgspec.Raw | None], None]) -> None:
         """Gives the events of a subscription to ``receiver``; None is the end of the connection."""
         self._streams[subscription_id] = receiver

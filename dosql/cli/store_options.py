@@ -131,6 +131,14 @@ _OPTIONS += [
         metavar="SECONDS",
         help="Roll back a transaction that is open for longer; 0: never.",
     ),
+    click.option(
+        "--statement-limit",
+        type=click.FloatRange(min=0),
+        default=_LIMITS.statement_s,
+        show_default=True,
+        metavar="SECONDS",
+        help="Stop a query that reads much after this time; 0: never.",
+    ),
 ]
 
 
@@ -162,7 +170,11 @@ def settings_from(options: dict[str, Any]) -> StoreSettings:
 
 def limits_from(options: dict[str, Any]) -> ServerSettings:
     """Returns the limits that the options ask for."""
-    return ServerSettings(transaction_idle_s=options["transaction_idle"], transaction_s=options["transaction_limit"])
+    return ServerSettings(
+        transaction_idle_s=options["transaction_idle"],
+        transaction_s=options["transaction_limit"],
+        statement_s=options["statement_limit"],
+    )
 
 
 def arguments_from(options: dict[str, Any]) -> list[str]:

@@ -26,6 +26,7 @@ class Database:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.statements: dict[str, Statement] = {}
+        self.scanning: set[str] = set()
 
     @classmethod
     def open(
@@ -64,7 +65,10 @@ class Database:
         if len(cache) >= STATEMENTS_MAX:
             for old in list(cache)[: STATEMENTS_MAX // 4]:
                 cache.pop(old, None)
+                self.scanning.discard(old)
         cache[sql] = statement
+        if statement.scans and statement.run is not None:
+            self.scanning.add(sql)
         return statement
 
     def close(self) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dosql.engine.database import Database
 
 SAVEPOINTS_MAX = 1000
+HEAVY_ROWS = 20_000  # about 2 ms
 LEVELS = {"SERIALIZABLE": "SERIALIZABLE", "SNAPSHOT": "SNAPSHOT", "REPEATABLE READ": "SNAPSHOT"}
 
 Params = Sequence[Any] | Mapping[str, Any]
@@ -217,6 +218,14 @@ class Session:
             return total
 
         return self._write(statement, work, (), many=True)
+
+    def is_heavy(self, sql: str) -> bool:
+        """Whether a statement is a query that reads so many rows that an event loop should not wait for it."""
+        statement = self.prepare(sql)
+        if statement.run is None or not statement.scans:
+            return False
+        trees = self.view.trees
+        return sum(trees[table_id].count for table_id in statement.scans if table_id in trees) > HEAVY_ROWS
 
     def reading(self, sql: str, params: Params) -> tuple[Callable[[], Result], bool] | None:
         """Returns what of a statement can run on another thread while this session does nothing else.

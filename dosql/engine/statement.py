@@ -10,7 +10,7 @@ from dosql.executor.row import CompiledQuery, compile_query
 from dosql.parser import parse
 from dosql.plan import logical as l
 from dosql.plan.expr import Param
-from dosql.plan.physical import BlockPlan
+from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe
 from dosql.planner import bind, plan_block
 from dosql.planner.explain import explain
 from dosql.schema import Schema
@@ -34,6 +34,7 @@ class Statement:
         presenters: ``(column, function)`` of result columns whose Python value is not the stored one.
         counts: Row counts that the plan of a join was made for, by table id.
         run: The compiled query of a plain SELECT, else None: the session's short way.
+        scans: Ids of tables that the query reads as a whole, one for each time.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Statement:
         "query",
         "returning",
         "run",
+        "scans",
         "schema",
         "simple_values",
         "source",
@@ -80,6 +82,7 @@ class Statement:
             self.columns, self.types = ["plan"], [SqlType.TEXT]
             body = body.statement
         self.counts: dict[int, int] = {}
+        self.scans: list[int] = []
         query = getattr(body, "query", None)
         if query is not None:
             self.query = self._compiled(query, count_of)
@@ -109,7 +112,12 @@ class Statement:
                         self.counts[table_id] = count_of(table_id)
             return plan_block(block, self.schema, count_of)
 
-        return compile_query(query, plan, self.sql)
+        compiled = compile_query(query, plan, self.sql)
+        for block_plan in compiled.plans:
+            for step in block_plan.steps:
+                if isinstance(step.source, l.TableSource) and isinstance(step.path, FullScan | HashProbe | Gathered):
+                    self.scans.append(step.source.table.id)
+        return compiled
 
     def is_stale(self, schema: Schema, trees: dict[int, Any]) -> bool:
         """Whether the schema is another, or a joined table grew or shrank so much that the plan may be wrong."""

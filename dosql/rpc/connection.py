@@ -2,7 +2,7 @@
 
 Requests run in the order they come. An answer that must wait for the disk is given later, from the
 group commit's callback; answers to later requests may overtake it. A statement that needs pages of
-the warm tier holds the requests of its connection, and of no other, until a thread has read them.
+the warm tier, or reads many rows, runs on a thread: it holds the requests of its connection, and of no other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ import msgspec
 from dosql.config import ServerSettings
 from dosql.engine import Result, Session
 from dosql.engine.target import Target
-from dosql.errors import DosqlError, InternalError, RequestError, ResourceExhausted, TransactionError
+from dosql.errors import (
+    DosqlError,
+    InternalError,
+    RequestError,
+    ResourceExhausted,
+    StatementCancelled,
+    TransactionError,
+)
+from dosql.executor.row.guard import Guard, guarded
 from dosql.fsx.tiered import PageMiss
 from dosql.rpc.subscription import Subscription
 from shared_types import messages as m
@@ -52,6 +60,7 @@ class RpcConnection:
         self._paused = False
         self._closed = False
         self._held: deque[bytes] | None = None
+        self._guard: tuple[int, Guard] | None = None
         self._watch: asyncio.TimerHandle | None = None
         target.connections += 1
 
@@ -59,7 +68,7 @@ class RpcConnection:
 
     def receive(self, message: bytes) -> None:
         """Takes one message; answers go to ``send``, now or later."""
-        if self._held is not None:
+        if self._held is not None and not self._cancels(message):
             if len(self._held) < HELD_MAX:
                 self._held.append(message)
             else:
@@ -121,6 +130,8 @@ class RpcConnection:
         if self._closed:
             return
         self._closed = True
+        if self._guard is not None:
+            self._guard[1].cancelled = True
         if self._watch is not None:
             self._watch.cancel()
         self._target.connections -= 1
@@ -172,7 +183,16 @@ class RpcConnection:
         session = self._session_of(params.transaction_id)
         given = params.params if params.named_params is None else params.named_params
         values = () if given is None else _frozen(given)
-        if self._target.database.store.tiered:
+        database = self._target.database
+        if params.sql not in database.statements:
+            session.prepare(params.sql)
+        if params.sql in database.scanning and session.is_heavy(params.sql):
+            part = session.reading(params.sql, values)
+            assert part is not None
+            limits = [s for s in ((params.timeout_ms or 0) / 1000, self._settings.statement_s) if s > 0]
+            reply = partial(self._reply, request_id, session, started, params)
+            self._on_thread(request_id, part[0], reply, Guard(min(limits, default=0.0)))
+        elif database.store.tiered:
             self._run(
                 request_id, session, params.sql, values, partial(self._reply, request_id, session, started, params)
             )
@@ -211,12 +231,9 @@ class RpcConnection:
                     "the statement reads more old data than the caches hold",
                     hint="Raise --cache-mb or --warm-cache-mb, or do it in smaller parts",
                 ) from miss
-            if self._held is None:
-                self._held = deque()
             part = session.reading(sql, values) if tries == 1 else None
             work: Callable[[], Any] = miss.fetch if part is None else part[0]
             whole = part is not None and part[1]
-            future = asyncio.get_running_loop().run_in_executor(None, work)
 
             def again(result: Any) -> None:
                 if whole:
@@ -224,14 +241,46 @@ class RpcConnection:
                 else:
                     self._run(request_id, session, sql, values, answer, tries + 1)
 
-            future.add_done_callback(partial(self._loaded, request_id, again))
+            self._on_thread(request_id, work, again, Guard(self._settings.statement_s))
             return
         finally:
             store.calm()
         answer(result)
 
+    def _on_thread(self, request_id: int, work: Callable[[], Any], then: Callable[[Any], None], guard: Guard) -> None:
+        """Runs ``work`` on a thread; the requests of this connection wait for it."""
+        if self._held is None:
+            self._held = deque()
+        self._guard = request_id, guard
+
+        def watched() -> Any:
+            with guarded(guard):
+                return work()
+
+        future = asyncio.get_running_loop().run_in_executor(None, watched)
+        future.add_done_callback(partial(self._loaded, request_id, then))
+
+    def _cancels(self, message: bytes) -> bool:
+        """Whether a message must not wait: it cancels one that does."""
+        try:
+            return m.decode_request(message).method == "cancel"
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False
+
+    def _cancel(self, request_id: int, params: m.CancelParams) -> None:
+        found = False
+        if self._guard is not None and self._guard[0] == params.request_id:
+            self._guard[1].cancelled = found = True
+        for message in list(self._held or ()):
+            if _id_in(message) == params.request_id and self._held is not None:
+                self._held.remove(message)
+                self._fail(params.request_id, StatementCancelled("the statement was cancelled before it began"))
+                found = True
+        self._answer(request_id, m.CancelResult(found))
+
     def _loaded(self, request_id: int, again: Callable[[Any], None], future: asyncio.Future[Any]) -> None:
         held, self._held = self._held, None
+        self._guard = None
         assert held is not None
         if self._closed:
             return
@@ -381,6 +430,7 @@ _METHODS: dict[str, tuple[Callable[[bytes | msgspec.Raw], Any], _Handler]] = {
     "query": (m.decoder(m.QueryParams), RpcConnection._query),
     "execute": (m.decoder(m.ExecuteParams), RpcConnection._execute),
     "batch": (m.decoder(m.BatchParams), RpcConnection._batch),
+    "cancel": (m.decoder(m.CancelParams), RpcConnection._cancel),
     "begin": (m.decoder(m.BeginParams), RpcConnection._begin),
     "commit": (m.decoder(m.EndParams), RpcConnection._commit),
     "rollback": (m.decoder(m.EndParams), RpcConnection._rollback),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("dosql.storage")
 
 GC_THRESHOLDS = 50_000, 20, 100
+SWITCH_S = 0.0005  # how long the event loop waits for a thread that computes
 DIRTY_SHARE_DUE = 4  # a checkpoint starts when this part of the cache's budget is dirty
 DIRTY_SHARE_FULL = 2  # commits wait for it when this part is
 
@@ -43,6 +45,7 @@ class Upkeep:
         self._began_at = time.monotonic()
         if store.settings.owns_process:
             gc.set_threshold(*GC_THRESHOLDS)
+            sys.setswitchinterval(SWITCH_S)
 
     @property
     def running(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -124,3 +125,46 @@ async def test_run_embedded_and_stats_command(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "openTransactions     0" in done.stdout
     assert "garbageBytes" in done.stdout
+
+
+CROSS = "SELECT count(*) FROM big a, big b WHERE a.n + b.n = -1"
+
+
+@pytest.fixture
+async def busy(tmp_path: Path) -> AsyncIterator[str]:
+    async with server(tmp_path / "data", "--statement-limit", "2") as url:
+        async with sql_do.connect(url) as db:
+            await db.execute("CREATE TABLE big (id INTEGER PRIMARY KEY, n INTEGER)")
+            await db.execute_many("INSERT INTO big VALUES (?, ?)", [[i, i] for i in range(30_000)])
+        yield url
+
+
+async def test_a_long_query_holds_nobody_else_up_and_can_be_stopped(busy: str) -> None:
+    async with sql_do.connect(busy) as db, sql_do.connect(busy) as other:
+        started = time.monotonic()
+        scan = asyncio.create_task(db.query("SELECT count(*) FROM big a, big b WHERE a.n + b.n = -1 AND a.id < 3000"))
+        waits = []
+        while not scan.done() and time.monotonic() - started < 1.5:
+            asked = time.monotonic()
+            await other.execute("UPDATE big SET n = n WHERE id = 7")
+            waits.append(time.monotonic() - asked)
+        assert len(waits) > 50
+        assert sorted(waits)[len(waits) // 2] < 0.1
+        scan.cancel()  # the server hears of it, and the connection is free again
+        with pytest.raises(asyncio.CancelledError):
+            await scan
+        asked = time.monotonic()
+        assert (await db.query("SELECT 1")).rows == [(1,)]
+        assert time.monotonic() - asked < 1
+        with pytest.raises(sql_do.StatementTimeout):
+            await db.query(CROSS, timeout_s=0.3)
+        behind = asyncio.create_task(db.query("SELECT 2"))
+        with pytest.raises(sql_do.StatementTimeout, match="longer than 2 s"):
+            await db.query(CROSS)
+        assert (await behind).rows == [(2,)]
+        async with db.transaction() as tx:
+            await tx.execute("UPDATE big SET n = -1 WHERE id = 5")
+            with pytest.raises(sql_do.StatementTimeout):
+                await tx.query(CROSS, timeout_s=0.2)
+            assert (await tx.query("SELECT count(*) FROM big WHERE n = -1 AND n < 0")).rows == [(1,)]
+        assert (await other.query("SELECT n FROM big WHERE id = 5")).rows == [(-1,)]

@@ -241,6 +241,7 @@ class PathEmitter:
             probe, _ = self._key([(self._expressions.value(p), False) for p in path.probe])
             head = f"for {row} in {table}.get({probe}, ()):"
         else:
+            lines.add("tick()")
             head = f"for {row} in {table}:"
         with lines.block(head):
             inside(lines)

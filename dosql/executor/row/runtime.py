@@ -7,8 +7,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from dosql.btree import leaves, spans
 from dosql.errors import TypeMismatch
+from dosql.executor.row.guard import leaves, spans, tick
 from dosql.functions import scalar as f
 from dosql.schema import Index, Table
 from dosql.types.compare import (
@@ -330,6 +330,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "shift_right": f.shift_right,
     "sort_key": sort_key,
     "spans": spans,
+    "tick": tick,
     "subtract": f.subtract,
     "sum_of": sum_of,
     "text_operand": text_operand,
