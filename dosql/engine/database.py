@@ -67,7 +67,7 @@ class Database:
                 cache.pop(old, None)
                 self.scanning.discard(old)
         cache[sql] = statement
-        if statement.scans and statement.run is not None:
+        if statement.scans:
             self.scanning.add(sql)
         return statement
 

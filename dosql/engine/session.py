@@ -219,13 +219,30 @@ class Session:
 
         return self._write(statement, work, (), many=True)
 
-    def is_heavy(self, sql: str) -> bool:
-        """Whether a statement is a query that reads so many rows that an event loop should not wait for it."""
+    def heavy(self, sql: str) -> str:
+        """Says what keeps an event loop too long, for it reads many rows: ``read``, ``change``, or nothing.
+
+        A change is one that may run in a transaction of its own: an UPDATE or DELETE outside of any other.
+        """
         statement = self.prepare(sql)
-        if statement.run is None or not statement.scans:
-            return False
         trees = self.view.trees
-        return sum(trees[table_id].count for table_id in statement.scans if table_id in trees) > HEAVY_ROWS
+        if sum(trees[table_id].count for table_id in statement.scans if table_id in trees) <= HEAVY_ROWS:
+            return ""
+        if statement.run is not None:
+            return "read"
+        alone = self._workspace is None and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement)
+        return "change" if alone else ""
+
+    def commit_change(self, result: Result) -> Result:
+        """Commits the transaction that one change ran in; returns the change's result, as of the commit.
+
+        Raises:
+            SerializationFailure: Others changed what it read meanwhile; it was not done.
+        """
+        end = self.commit()
+        assert isinstance(result, ChangeResult)
+        result.lsn, result.unflushed = end.lsn, end.unflushed
+        return result
 
     def reading(self, sql: str, params: Params) -> tuple[Callable[[], Result], bool] | None:
         """Returns what of a statement can run on another thread while this session does nothing else.

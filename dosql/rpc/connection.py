@@ -25,6 +25,7 @@ from dosql.errors import (
     InternalError,
     RequestError,
     ResourceExhausted,
+    SerializationFailure,
     StatementCancelled,
     TransactionError,
 )
@@ -38,6 +39,7 @@ log = logging.getLogger("dosql.rpc")
 HELD_MAX = 1000
 MISSES_MAX = 500
 WATCH_S = 0.5
+CHANGES_MAX = 3
 
 
 class RpcConnection:
@@ -186,12 +188,17 @@ class RpcConnection:
         database = self._target.database
         if params.sql not in database.statements:
             session.prepare(params.sql)
-        if params.sql in database.scanning and session.is_heavy(params.sql):
-            part = session.reading(params.sql, values)
-            assert part is not None
+        heavy = session.heavy(params.sql) if params.sql in database.scanning else ""
+        if heavy:
             limits = [s for s in ((params.timeout_ms or 0) / 1000, self._settings.statement_s) if s > 0]
+            guard = Guard(min(limits, default=0.0))
             reply = partial(self._reply, request_id, session, started, params)
-            self._on_thread(request_id, part[0], reply, Guard(min(limits, default=0.0)))
+            if heavy == "change":
+                self._change(request_id, session, params.sql, values, reply, guard)
+            else:
+                part = session.reading(params.sql, values)
+                assert part is not None
+                self._on_thread(request_id, part[0], reply, guard)
         elif database.store.tiered:
             self._run(
                 request_id, session, params.sql, values, partial(self._reply, request_id, session, started, params)
@@ -246,6 +253,42 @@ class RpcConnection:
         finally:
             store.calm()
         answer(result)
+
+    def _change(
+        self,
+        request_id: int,
+        session: Session,
+        sql: str,
+        values: Any,
+        answer: Callable[[Result], None],
+        guard: Guard,
+        tries: int = 1,
+    ) -> None:
+        """Runs a change of many rows on a thread, in a transaction of its own, and commits it here.
+
+        Where others change what it reads meanwhile, again and again, it runs here at last, and they wait.
+        """
+        if tries > CHANGES_MAX:
+            answer(session.execute(sql, values))
+            return
+        session.begin()
+
+        def work() -> Result:
+            try:
+                return session.execute(sql, values)
+            except BaseException:
+                session.rollback()
+                raise
+
+        def commit(result: Result) -> None:
+            try:
+                result = session.commit_change(result)
+            except SerializationFailure:
+                self._change(request_id, session, sql, values, answer, guard, tries + 1)
+                return
+            answer(result)
+
+        self._on_thread(request_id, work, commit, guard)
 
     def _on_thread(self, request_id: int, work: Callable[[], Any], then: Callable[[Any], None], guard: Guard) -> None:
         """Runs ``work`` on a thread; the requests of this connection wait for it."""

@@ -168,3 +168,41 @@ async def test_a_long_query_holds_nobody_else_up_and_can_be_stopped(busy: str) -
                 await tx.query(CROSS, timeout_s=0.2)
             assert (await tx.query("SELECT count(*) FROM big WHERE n = -1 AND n < 0")).rows == [(1,)]
         assert (await other.query("SELECT n FROM big WHERE id = 5")).rows == [(-1,)]
+
+
+async def test_a_change_of_many_rows_holds_nobody_else_up(busy: str) -> None:
+    async with sql_do.connect(busy) as db, sql_do.connect(busy) as other:
+        await other.execute("CREATE TABLE small (id INTEGER PRIMARY KEY, n INTEGER)")
+        stop = asyncio.Event()
+
+        async def elsewhere() -> int:
+            count = 0
+            while not stop.is_set():
+                await other.execute("INSERT INTO small VALUES (NULL, 0)")
+                count += 1
+            return count
+
+        work = asyncio.create_task(elsewhere())
+        before = await db.execute("UPDATE big SET n = n + 1 WHERE n % 2 = 0")
+        assert before.rows_affected == 15_000
+        deleted = await db.query("DELETE FROM big WHERE n % 7 = 0 RETURNING id")
+        assert len(deleted.rows) == deleted.rows_affected > 4000
+        stop.set()
+        assert await work > 5
+        left = (await db.query("SELECT count(*), sum(n % 2) FROM big")).rows
+        assert left == [(30_000 - deleted.rows_affected, 30_000 - deleted.rows_affected)]
+
+        # A counter that others change while the whole table is updated: nothing is lost, whoever waits.
+        async def add() -> None:
+            for _ in range(50):
+                await other.execute("UPDATE big SET n = n + 1 WHERE id = 1")
+
+        start = (await db.query("SELECT n FROM big WHERE id = 1")).rows[0][0]
+        adding = asyncio.create_task(add())
+        for _ in range(3):
+            assert (await db.execute("UPDATE big SET n = n + 1000")).rows_affected == left[0][0]
+        await adding
+        assert (await db.query("SELECT n FROM big WHERE id = 1")).rows == [(start + 50 + 3000,)]
+        changes = [db.execute("UPDATE big SET n = n + 1"), db.execute("UPDATE big SET n = n * 2 WHERE id = 1")]
+        await asyncio.gather(*changes)  # in the order they were sent
+        assert (await db.query("SELECT n FROM big WHERE id = 1")).rows == [((start + 3051) * 2,)]
