@@ -137,11 +137,15 @@ class RpcConnection:
         if self._watch is not None:
             self._watch.cancel()
         self._target.connections -= 1
+        if self._held is None:
+            self._close_sessions()  # else a thread works in one of them, and they are closed when it has stopped
+        for subscription in self._subscriptions.values():
+            subscription.close()
+
+    def _close_sessions(self) -> None:
         self._session.close()
         for session in self._transactions.values():
             session.close()
-        for subscription in self._subscriptions.values():
-            subscription.close()
 
     # --- output ----------------------------------------------------------------------------
 
@@ -326,6 +330,8 @@ class RpcConnection:
         self._guard = None
         assert held is not None
         if self._closed:
+            future.exception()
+            self._close_sessions()
             return
         error = future.exception()
         try:

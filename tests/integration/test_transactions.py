@@ -206,3 +206,22 @@ async def test_a_change_of_many_rows_holds_nobody_else_up(busy: str) -> None:
         changes = [db.execute("UPDATE big SET n = n + 1"), db.execute("UPDATE big SET n = n * 2 WHERE id = 1")]
         await asyncio.gather(*changes)  # in the order they were sent
         assert (await db.query("SELECT n FROM big WHERE id = 1")).rows == [((start + 3051) * 2,)]
+
+
+async def test_a_client_that_goes_away_leaves_nothing_behind(busy: str) -> None:
+    async with sql_do.connect(busy) as other:
+        for sql in (CROSS, "UPDATE big SET n = n + (SELECT count(*) FROM big b WHERE b.n + big.n < -1)"):
+            db = sql_do.connect(busy)
+            await db.__aenter__()
+            lost = asyncio.create_task(db.query(sql))
+            await asyncio.sleep(0.2)
+            db.connection._transport.abort()
+            with pytest.raises(sql_do.ConnectionLost):
+                await lost
+        for _ in range(100):
+            stats = await other.stats()
+            if stats.connections == 1 and stats.open_transactions == 0:
+                break
+            await asyncio.sleep(0.1)
+        assert (stats.connections, stats.open_transactions) == (1, 0)
+        assert (await other.query("SELECT count(*) FROM big WHERE n = id")).rows == [(30_000,)]
