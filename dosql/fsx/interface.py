@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from dosql.errors import StorageError
+
 
 class File(Protocol):
     """An open file, read and written by offset.
@@ -63,3 +65,21 @@ class FileSystem(Protocol):
 
     def unlock(self) -> None:
         """Gives the folder back."""
+
+
+def read_whole(fs: FileSystem, name: str) -> bytes:
+    """Returns the content of a file.
+
+    Raises:
+        StorageError: Less could be read than there is: taken for the end, something would be lost there.
+        OSError: There is no such file, or it cannot be read.
+    """
+    file = fs.open(name)
+    try:
+        size = file.size()
+        data = file.read_at(0, size)
+    finally:
+        file.close()
+    if len(data) != size:
+        raise StorageError(f"{fs.description}/{name} could be read in part only: {len(data)} of {size} bytes")
+    return data

@@ -22,8 +22,8 @@ import struct
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from dosql.errors import CorruptionError, StorageError
-from dosql.fsx import FileSystem
+from dosql.errors import CorruptionError
+from dosql.fsx import FileSystem, read_whole
 from dosql.schema import Schema
 
 MAGIC = b"DOSQLMAN"
@@ -110,14 +110,7 @@ def load_manifest(fs: FileSystem, number: int) -> Manifest | None:
         CorruptionError: It has another format.
     """
     name = manifest_name(number)
-    file = fs.open(name)
-    try:
-        size = file.size()
-        data = file.read_at(0, size)
-    finally:
-        file.close()
-    if len(data) != size:
-        raise StorageError(f"{fs.description}/{name} could be read in part only: {len(data)} of {size} bytes")
+    data = read_whole(fs, name)
     if len(data) < 24 or data[:8] != MAGIC:
         return None
     _, version, length = _HEAD.unpack_from(data)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dosql.errors import CorruptionError, StorageError, SubscriptionError
-from dosql.fsx import File, FileSystem
+from dosql.errors import CorruptionError, SubscriptionError
+from dosql.fsx import File, FileSystem, read_whole
 from dosql.wal.frame import FRAME_HEADER_BYTES, HEADER_BYTES, SegmentHeader, decode_header, frame_at
 
 _NAME = re.compile(r"wal-(\d{10})\.log")
@@ -48,14 +48,7 @@ def read_segment(fs: FileSystem, number: int) -> SegmentContent:
         CorruptionError: A frame that had been synced is damaged, or the format is newer.
     """
     name = segment_name(number)
-    file = fs.open(name)
-    try:
-        size = file.size()
-        data = file.read_at(0, size)
-    finally:
-        file.close()
-    if len(data) != size:  # taken for the end of the log, it would be cut off there
-        raise StorageError(f"{fs.description}/{name} could be read in part only: {len(data)} of {size} bytes")
+    data = read_whole(fs, name)
     try:
         header = decode_header(data)
     except ValueError as e:
