@@ -128,6 +128,6 @@ class ServerSettings:
     connections_max: int = 1000
     transactions_per_connection_max: int = 100
     subscriptions_per_connection_max: int = 20
-    transaction_idle_s: float = 60.0
+    transaction_idle_s: float = 600.0
     transaction_s: float = 3600.0
     statement_s: float = 300.0
