@@ -24,6 +24,7 @@ from dosql.engine.group_commit import GroupCommit
 from dosql.engine.session import Params, Result, Session
 from dosql.engine.target import Target
 from dosql.errors import RequestError
+from dosql.executor.row.guard import Guard, guarded
 from shared_types import messages as m
 from shared_types.retry import run_transaction
 
@@ -64,12 +65,33 @@ class _Statements:
         Raises:
             DosqlError: Nothing of the statement was done.
         """
-        result = self._session.execute(sql, params)
+        session, database = self._session, self._target.database
+        if sql not in database.statements:
+            session.prepare(sql)
+        if sql in database.scanning and not session.in_transaction and session.heavy(sql) == "read":
+            return await self._beside(sql, params)
+        result = session.execute(sql, params)
         if result.unflushed:
             await self._durable()
         return result
 
     execute = query
+
+    async def _beside(self, sql: str, params: Params) -> Result:
+        """Runs a query that reads much on a thread: the snapshot it reads does not change. Cancelling stops it."""
+        part = self._session.reading(sql, params)
+        assert part is not None
+        work, guard = part[0], Guard()
+
+        def watched() -> Result:
+            with guarded(guard):
+                return work()
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, watched)
+        except asyncio.CancelledError:
+            guard.cancelled = True
+            raise
 
     async def execute_many(self, sql: str, param_sets: Sequence[Params]) -> Result:
         """Runs one INSERT, UPDATE or DELETE for each set of parameters, in one transaction."""

@@ -225,3 +225,23 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(busy: str) -> None:
             await asyncio.sleep(0.1)
         assert (stats.connections, stats.open_transactions) == (1, 0)
         assert (await other.query("SELECT count(*) FROM big WHERE n = id")).rows == [(30_000,)]
+
+
+async def test_a_long_query_of_an_embedded_database_leaves_the_loop_free() -> None:
+    async with dosql.open(":memory:") as db:
+        await db.execute("CREATE TABLE big (id INTEGER PRIMARY KEY, n INTEGER)")
+        await db.execute_many("INSERT INTO big VALUES (?, ?)", [[i, i] for i in range(30_000)])
+        assert (await db.query("SELECT count(*) FROM big")).rows == [(30_000,)]
+        with pytest.raises(dosql.errors.SqlError):
+            await db.query("SELECT nothing FROM big")
+        for _ in range(2):
+            turns = 0
+            scan = asyncio.create_task(db.query(CROSS))
+            while turns < 20 and not scan.done():
+                await asyncio.sleep(0.01)
+                await db.execute("UPDATE big SET n = n WHERE id = 3")
+                turns += 1
+            assert turns == 20
+            scan.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await scan
