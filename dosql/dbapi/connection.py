@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from dosql.config import StoreSettings
 from dosql.dbapi.cursor import Cursor
-from dosql.dbapi.exceptions import InterfaceError, translated
+from dosql.dbapi.exceptions import InterfaceError, NotSupportedError, translated
 from dosql.engine import Database, Session
+from dosql.engine.session import LEVELS
 from dosql.errors import DosqlError
 from sql_do import BlockingConnection
 
@@ -146,6 +147,7 @@ def connect(
     *,
     autocommit: bool = False,
     timeout: float = 30.0,
+    isolation: str = "SERIALIZABLE",
     settings: StoreSettings | None = None,
 ) -> Connection:
     """Opens a connection.
@@ -154,11 +156,15 @@ def connect(
         database: A data folder (made if it does not exist), ``:memory:``, or ``ws://host:port``.
         autocommit: Each statement commits itself; else a transaction begins with the first statement.
         timeout: Seconds to wait for a server's answers.
+        isolation: Of the transactions that it begins: SERIALIZABLE, or SNAPSHOT, also called REPEATABLE READ.
         settings: Sizes and durability of a database in this process.
 
     Raises:
         OperationalError: It cannot be opened or reached.
+        NotSupportedError: There is no such isolation level.
     """
+    if isolation.upper() not in LEVELS:
+        raise NotSupportedError(f"isolation level {isolation} is not supported; levels: {', '.join(LEVELS)}")
     path = os.fspath(database)
     try:
         backend: Backend
@@ -168,15 +174,16 @@ def connect(
             backend = EmbeddedBackend(path, settings)
     except DosqlError as e:
         raise translated(e) from e
-    return Connection(backend, autocommit)
+    return Connection(backend, autocommit, isolation.upper())
 
 
 class Connection:
     """A PEP 249 connection. Use it from one thread at a time."""
 
-    def __init__(self, backend: Backend, autocommit: bool) -> None:
+    def __init__(self, backend: Backend, autocommit: bool, isolation: str) -> None:
         self._backend: Backend | None = backend
         self.autocommit = autocommit
+        self.isolation = isolation
 
     @property
     def backend(self) -> Backend:
@@ -206,7 +213,7 @@ class Connection:
         """Begins the transaction that a statement outside autocommit runs in."""
         backend = self.backend
         if not self.autocommit and not backend.in_transaction:
-            backend.execute("BEGIN", ())
+            backend.execute(f"BEGIN ISOLATION LEVEL {self.isolation}", ())
 
     def commit(self) -> None:
         """Commits the open transaction; nothing happens without one."""

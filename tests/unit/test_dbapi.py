@@ -109,3 +109,27 @@ async def test_embedded_database(tmp_path: Path) -> None:
             await tx.batch(["DELETE FROM t WHERE id = 9"])
             await tx.rollback()
         assert (await db.query("SELECT count(*) FROM t")).scalar() == 4
+
+
+def test_isolation_levels(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    with dbapi.connect(path, autocommit=True) as setup:
+        setup.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)")
+        setup.execute("INSERT INTO t VALUES (1, 0), (2, 0)")
+        for level, refused in (("SERIALIZABLE", True), ("snapshot", False), ("REPEATABLE READ", False)):
+            first, second = (dbapi.connect(path, isolation=level) for _ in range(2))
+            for connection in (first, second):
+                connection.execute("SELECT sum(n) FROM t").fetchall()
+            first.execute("UPDATE t SET n = n + 1 WHERE id = 1")
+            second.execute("UPDATE t SET n = n + 1 WHERE id = 2")
+            first.commit()
+            if refused:
+                with pytest.raises(dbapi.OperationalError, match="SERIALIZATION_FAILURE"):
+                    second.commit()
+            else:
+                second.commit()
+            first.close()
+            second.close()
+        assert setup.execute("SELECT n FROM t ORDER BY id").fetchall() == [(3,), (2,)]
+    with pytest.raises(dbapi.NotSupportedError):
+        dbapi.connect(path, isolation="READ COMMITTED")
