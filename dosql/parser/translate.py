@@ -387,6 +387,10 @@ class _Translator:
         query = node.args.get("query")
         if query is not None:
             return s.InQuery(value, self.query(query), _offset(node))
+        table = node.args.get("field")
+        if isinstance(table, exp.Column) and not table.args.get("db"):  # SQLite: x IN t is x IN (SELECT * FROM t)
+            everything = exp.select("*").from_(exp.table_(table.this, db=table.args.get("table")))
+            return s.InQuery(value, self.query(everything), _offset(node))
         self._only(node, "this", "expressions")
         items = node.expressions
         if len(items) == 1 and isinstance(items[0], exp.Query):

@@ -179,3 +179,12 @@ def test_execute_many_is_one_transaction(session: Session) -> None:
         session.execute_many("INSERT INTO t VALUES (?, ?, ?)", [(300, "x", 1000), (301, "y", 150)])
     assert run(session, "SELECT count(*) FROM t") == [(102,)]
     assert run(session, "SELECT id FROM t WHERE n = 150") == [(150,)]
+
+
+def test_in_a_table(database: Database, session: Session) -> None:
+    run(session, "CREATE TABLE keys (k INTEGER)")
+    run(session, "INSERT INTO keys VALUES (2), (7)")
+    assert run(session, "SELECT id FROM t WHERE id IN keys") == [(2,)]
+    assert run(session, "SELECT id FROM t WHERE id NOT IN main.keys") == [(1,)]
+    with pytest.raises(DosqlError, match="one column"):
+        run(session, "SELECT 1 IN t")
