@@ -28,5 +28,12 @@ def create_index(workspace: Workspace, statement: CreateIndexStatement) -> None:
     """Creates an index and fills it."""
     assert statement.table is not None
     workspace.create_index(
-        Index(workspace.schema.next_id, statement.name, statement.table.id, statement.columns, statement.unique)
+        Index(
+            workspace.schema.next_id,
+            statement.name,
+            statement.table.id,
+            statement.columns,
+            statement.unique,
+            descending=statement.descending,
+        )
     )

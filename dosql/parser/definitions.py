@@ -117,7 +117,8 @@ class _Reader:
         if not self._accept(","):
             raise self._error("expected , or )")
 
-    def _names(self) -> list[str]:
+    def _names(self, descending: list[int] | None = None) -> list[str]:
+        """Parses columns in parentheses; places of those with DESC go to ``descending``, where there may be any."""
         self._expect("(")
         out = []
         while True:
@@ -125,7 +126,9 @@ class _Reader:
             if self._accept("COLLATE"):
                 raise self._unsupported("COLLATE in a key")
             if self._accept("DESC"):
-                raise self._unsupported("a descending index column")
+                if descending is None:
+                    raise self._unsupported("a descending key column")
+                descending.append(len(out) - 1)
             self._accept("ASC")
             if self._word() in ("(", "+", "-", "||", "->"):
                 raise self._unsupported("an index on an expression")
@@ -251,11 +254,12 @@ class _Reader:
         name = self._qualified("the index")
         self._expect("ON")
         table = self._name("the table")
-        columns = self._names()
+        descending: list[int] = []
+        columns = self._names(descending)
         if self._word() == "WHERE":
             raise self._unsupported("a partial index")
         self._done()
-        return CreateIndex(name, table, columns, unique, if_not_exists, at)
+        return CreateIndex(name, table, columns, unique, if_not_exists, at, descending)
 
     def _create_table(self) -> CreateTable:
         if_not_exists = self._accept("IF", "NOT", "EXISTS")

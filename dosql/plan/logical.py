@@ -191,6 +191,7 @@ class CreateIndexStatement:
     table: Table | None
     columns: tuple[int, ...]
     unique: bool
+    descending: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

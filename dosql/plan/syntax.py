@@ -276,6 +276,7 @@ class CreateIndex:
     unique: bool
     if_not_exists: bool
     at: int = 0
+    descending: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -106,7 +106,7 @@ def bind_create_index(schema: Schema, sql: str, node: s.CreateIndex) -> CreateIn
     table = _table(schema, node.table, at)
     names = [c.name.lower() for c in table.columns]
     columns = tuple(_position(names, c, table.name) for c in node.columns)
-    return CreateIndexStatement(node.name, table, columns, node.unique)
+    return CreateIndexStatement(node.name, table, columns, node.unique, tuple(node.descending))
 
 
 def bind_drop(schema: Schema, sql: str, node: s.Drop) -> DropTableStatement | DropIndexStatement:

@@ -32,7 +32,11 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Index(msgspec.Struct, frozen=True):
-    """A secondary index. ``implied`` ones come from PRIMARY KEY and UNIQUE and go with the table only."""
+    """A secondary index. ``implied`` ones come from PRIMARY KEY and UNIQUE and go with the table only.
+
+    ``descending`` are places in ``columns`` that were declared DESC. All columns are stored ascending: that an
+    index is read backwards changes no answer.
+    """
 
     id: int
     name: str
@@ -40,6 +44,7 @@ class Index(msgspec.Struct, frozen=True):
     columns: tuple[int, ...]
     unique: bool = False
     implied: bool = False
+    descending: tuple[int, ...] = ()
 
 
 class Table(msgspec.Struct, frozen=True, dict=True):

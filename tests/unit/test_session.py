@@ -188,3 +188,11 @@ def test_in_a_table(database: Database, session: Session) -> None:
     assert run(session, "SELECT id FROM t WHERE id NOT IN main.keys") == [(1,)]
     with pytest.raises(DosqlError, match="one column"):
         run(session, "SELECT 1 IN t")
+
+
+def test_descending_index_columns_change_no_answer(database: Database, session: Session) -> None:
+    run(session, "CREATE INDEX t_down ON t (name DESC, id ASC)")
+    run(session, "INSERT INTO t VALUES (3, 'c', 1), (4, 'c', 2)")
+    assert run(session, "SELECT id FROM t WHERE name = 'c' ORDER BY id DESC") == [(4,), (3,)]
+    assert run(session, "SELECT id FROM t WHERE name >= 'b' ORDER BY name DESC, id") == [(3,), (4,), (2,)]
+    assert database.store.head.schema.index_by_name["t_down"].descending == (0,)
