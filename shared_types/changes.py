@@ -28,6 +28,7 @@ An operation is an array too. It takes as many LSNs as it changes rows, from its
 ``[9, table_id, keys, before, sets]``  update of many rows: columns before, and for each
                                        changed one ``[position, values]``
 ``[10, table_id, keys, before]``       delete of many rows, by column
+``[11, view]``, ``[12, name]``         view created, dropped (one LSN; not sent)
 ====================================== ===============================================
 
 ``before``/``after``/``columns`` hold the stored columns only: where
@@ -55,6 +56,8 @@ OP_CREATE_INDEX = 7
 OP_DROP_INDEX = 8
 OP_UPDATE_MANY = 9
 OP_DELETE_MANY = 10
+OP_CREATE_VIEW = 11
+OP_DROP_VIEW = 12
 
 OPERATIONS = {
     "insert": (OP_INSERT, OP_INSERT_MANY),

@@ -16,8 +16,10 @@ from dosql.wal.records import COMMIT, decode_record
 from shared_types.changes import (
     OP_CREATE_INDEX,
     OP_CREATE_TABLE,
+    OP_CREATE_VIEW,
     OP_DROP_INDEX,
     OP_DROP_TABLE,
+    OP_DROP_VIEW,
     OPERATIONS,
     piece_of,
     rows_in,
@@ -176,7 +178,7 @@ class ChangeStream:
     def _admit(self, op: list[Any], out: list[Event]) -> bool:
         """Whether an operation is sent; its table's shape goes before it."""
         kind = op[0]
-        if kind in (OP_CREATE_INDEX, OP_DROP_INDEX):
+        if kind in (OP_CREATE_INDEX, OP_DROP_INDEX, OP_CREATE_VIEW, OP_DROP_VIEW):
             return False
         if kind == OP_CREATE_TABLE:
             table = msgspec.convert(op[1], Table)

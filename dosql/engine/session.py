@@ -555,8 +555,14 @@ def _define(workspace: Workspace, body: l.Bound) -> Change:
     elif isinstance(body, l.DropTableStatement):
         if body.table is not None:
             workspace.drop_table(body.table)
-    elif isinstance(body, l.DropIndexStatement) and body.index is not None:
-        workspace.drop_index(body.index)
+    elif isinstance(body, l.DropIndexStatement):
+        if body.index is not None:
+            workspace.drop_index(body.index)
+    elif isinstance(body, l.CreateViewStatement):
+        if body.view is not None:
+            workspace.create_view(body.view)
+    elif isinstance(body, l.DropViewStatement) and body.name is not None:
+        workspace.drop_view(body.name)
     return Change()
 
 

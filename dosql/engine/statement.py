@@ -61,7 +61,7 @@ class Statement:
     def __init__(self, sql: str, schema: Schema, count_of: Callable[[int], int]) -> None:
         self.sql = sql
         self.schema = schema
-        bound = bind(schema, sql, parse(sql))
+        bound = bind(schema, sql, parse(sql), parse)
         self.body = bound.body
         self.param_keys = bound.param_keys
         self.positional = self.param_keys == list(range(1, len(self.param_keys) + 1))

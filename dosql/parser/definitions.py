@@ -12,7 +12,17 @@ from sqlglot.tokenizer_core import Token, TokenType
 from dosql.errors import Position, SqlSyntaxError, Unsupported
 from dosql.parser.tokens import DIALECT, mend, words
 from dosql.parser.translate import translate_expression
-from dosql.plan.syntax import Checkpoint, ColumnSpec, CreateIndex, CreateTable, Drop, Expr, Statement, Transaction
+from dosql.plan.syntax import (
+    Checkpoint,
+    ColumnSpec,
+    CreateIndex,
+    CreateTable,
+    CreateView,
+    Drop,
+    Expr,
+    Statement,
+    Transaction,
+)
 
 DEFINITION_VERBS = {
     "CREATE",
@@ -229,7 +239,7 @@ class _Reader:
     def _drop(self) -> Drop:
         self._at += 1
         at = self._offset()
-        for kind in ("TABLE", "INDEX"):
+        for kind in ("TABLE", "INDEX", "VIEW"):
             if self._accept(kind):
                 if_exists = self._accept("IF", "EXISTS")
                 name = self._qualified(f"the {kind.lower()}")
@@ -246,6 +256,8 @@ class _Reader:
             return self._create_index(unique=False)
         if self._accept("TABLE"):
             return self._create_table()
+        if self._accept("VIEW"):
+            return self._create_view()
         raise self._unsupported(f"CREATE {self._word()}")
 
     def _create_index(self, *, unique: bool) -> CreateIndex:
@@ -260,6 +272,16 @@ class _Reader:
             raise self._unsupported("a partial index")
         self._done()
         return CreateIndex(name, table, columns, unique, if_not_exists, at, descending)
+
+    def _create_view(self) -> CreateView:
+        if_not_exists = self._accept("IF", "NOT", "EXISTS")
+        at = self._offset()
+        name = self._qualified("the view")
+        columns = self._names() if self._word() == "(" else []
+        self._expect("AS")
+        if self._at >= len(self._tokens):
+            raise self._error("expected a query")
+        return CreateView(name, columns, self._offset(), if_not_exists, at)
 
     def _create_table(self) -> CreateTable:
         if_not_exists = self._accept("IF", "NOT", "EXISTS")

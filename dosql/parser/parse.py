@@ -12,7 +12,7 @@ from dosql.errors import Position, ResourceExhausted, SqlSyntaxError
 from dosql.parser.definitions import DEFINITION_VERBS, parse_definition
 from dosql.parser.tokens import DIALECT, mend, tokenize
 from dosql.parser.translate import translate
-from dosql.plan.syntax import Explain, Statement
+from dosql.plan.syntax import CreateView, Explain, Query, Statement
 
 SQL_LENGTH_MAX = 1_000_000
 _NESTING_MAX = 200
@@ -61,7 +61,14 @@ def parse(sql: str) -> Statement:
 def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
     verb = tokens[0].text.upper()
     if verb in DEFINITION_VERBS:
-        return parse_definition(sql, tokens)
+        definition = parse_definition(sql, tokens)
+        if isinstance(definition, CreateView):
+            query = parse(" " * definition.starts + sql[definition.starts :])
+            if not isinstance(query, Query):
+                raise SqlSyntaxError("a view is made of a query", position=Position.at(sql, definition.starts))
+            definition.query = query
+            definition.sql = sql[definition.starts : tokens[-1].end + 1]
+        return definition
     if verb not in _QUERY_VERBS and tokens[0].token_type is not TokenType.L_PAREN:
         raise SqlSyntaxError(
             f"{tokens[0].text!r} does not begin a statement",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from dosql.plan.expr import Aggregate, Expr
-from dosql.schema import Column, Index, Table
+from dosql.schema import Column, Index, Table, View
 from dosql.types.sqltypes import SqlType
 
 
@@ -209,6 +209,20 @@ class DropIndexStatement:
 
 
 @dataclass(slots=True)
+class CreateViewStatement:
+    """CREATE VIEW; None where IF NOT EXISTS found one."""
+
+    view: View | None
+
+
+@dataclass(slots=True)
+class DropViewStatement:
+    """DROP VIEW; None where IF EXISTS found none."""
+
+    name: str | None
+
+
+@dataclass(slots=True)
 class TransactionStatement:
     """BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE, ROLLBACK TO."""
 
@@ -233,7 +247,8 @@ class ExplainStatement:
 
 Bound: TypeAlias = (
     "QueryStatement | InsertStatement | UpdateStatement | DeleteStatement | CreateTableStatement"
-    " | CreateIndexStatement | DropTableStatement | DropIndexStatement | TransactionStatement | CheckpointStatement"
+    " | CreateIndexStatement | DropTableStatement | DropIndexStatement | CreateViewStatement | DropViewStatement"
+    " | TransactionStatement | CheckpointStatement"
     " | ExplainStatement"
 )
 

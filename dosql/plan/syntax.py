@@ -280,8 +280,21 @@ class CreateIndex:
 
 
 @dataclass(slots=True)
+class CreateView:
+    """CREATE VIEW. ``starts`` is where the text of the query begins; the parser fills ``query`` and ``sql`` in."""
+
+    name: str
+    columns: list[str]
+    starts: int
+    if_not_exists: bool
+    at: int = 0
+    query: Query | None = None
+    sql: str = ""
+
+
+@dataclass(slots=True)
 class Drop:
-    """DROP TABLE or DROP INDEX; ``kind`` is TABLE or INDEX."""
+    """DROP; ``kind`` is TABLE, INDEX or VIEW."""
 
     kind: str
     name: str
@@ -313,5 +326,6 @@ class Explain:
 
 
 Statement: TypeAlias = (
-    "Query | Insert | Update | Delete | CreateTable | CreateIndex | Drop | Transaction | Checkpoint | Explain"
+    "Query | Insert | Update | Delete | CreateTable | CreateIndex | CreateView | Drop | Transaction | Checkpoint"
+    " | Explain"
 )

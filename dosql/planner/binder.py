@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dosql.errors import Position, SchemaError, SqlSyntaxError, Unsupported
+from dosql.errors import Position, SchemaError, SqlError, SqlSyntaxError, Unsupported
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import (
@@ -22,11 +23,12 @@ from dosql.plan.expr import (
 from dosql.planner.binder_expr import ExpressionBinder, comparison
 from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop
 from dosql.planner.scope import Relation, Scope, key_column, nearest
-from dosql.schema import Schema, Table
+from dosql.schema import Schema, Table, View
 from dosql.types.sqltypes import SqlType
 
 SOURCES_MAX = 64
 COLUMNS_MAX = 2000
+VIEW_DEPTH_MAX = 50
 
 
 @dataclass(slots=True)
@@ -41,20 +43,28 @@ class BoundStatement:
     param_keys: list[int | str]
 
 
-def bind(schema: Schema, sql: str, statement: s.Statement) -> BoundStatement:
+def bind(schema: Schema, sql: str, statement: s.Statement, parse: Callable[[str], s.Statement]) -> BoundStatement:
     """Binds a statement against a schema.
+
+    Args:
+        schema: Its tables and views.
+        sql: The text, for positions in messages.
+        statement: Parsed.
+        parse: For the texts of views.
 
     Raises:
         SqlError: A name does not exist, is ambiguous, or something stands where it cannot.
     """
-    binder = Binder(schema, sql)
+    binder = Binder(schema, sql, parse)
     return BoundStatement(binder.statement(statement), binder.param_keys)
 
 
 class Binder:
     """State of binding one statement: source numbers and parameters."""
 
-    def __init__(self, schema: Schema, sql: str) -> None:
+    def __init__(self, schema: Schema, sql: str, parse: Callable[[str], s.Statement]) -> None:
+        self._parse = parse
+        self._view_depth = 0
         self.schema = schema
         self.sql = sql
         self.param_keys: list[int | str] = []
@@ -78,6 +88,8 @@ class Binder:
                 return bind_create_table(self.schema, self.sql, node)
             case s.CreateIndex():
                 return bind_create_index(self.schema, self.sql, node)
+            case s.CreateView():
+                return self._create_view(node)
             case s.Drop():
                 return bind_drop(self.schema, self.sql, node)
             case s.Transaction():
@@ -109,6 +121,8 @@ class Binder:
         """Returns a table by name."""
         table = self.schema.table(name)
         if table is None:
+            if self.schema.view(name) is not None:
+                raise SchemaError(f"cannot modify {name} because it is a view", position=Position.at(self.sql, at))
             raise SchemaError(
                 f"no such table: {name}",
                 code="TABLE_NOT_FOUND",
@@ -365,12 +379,51 @@ class Binder:
                 cte = self._ctes[depth].get(item.name.lower())
                 if cte is not None:
                     return self._cte(item, cte, depth, number, scope)
+            view = self.schema.view(item.name)
+            if view is not None:
+                return self._view(item, view, number, scope)
             table = self.table(item.name, item.at)
             scope.add(table_relation(number, item.alias or table.name, table), self.sql, item.at)
             return l.TableSource(number, item.alias or table.name, table)
         assert isinstance(item, s.Derived)
         query = self.query(item.query, Scope(None))
         return self._derived(query, item.alias or f"subquery-{number}", item.columns, number, scope, item.at)
+
+    def _view(self, item: s.TableRef, view: View, number: int, scope: Scope) -> l.Source:
+        if self._view_depth == VIEW_DEPTH_MAX:
+            raise SchemaError(f"view {view.name} is circularly defined", position=Position.at(self.sql, item.at))
+        sql, ctes = self.sql, self._ctes
+        self.sql, self._ctes = view.sql, []  # it sees the schema, and nothing of the statement
+        self._view_depth += 1
+        try:
+            parsed = self._parse(view.sql)
+            assert isinstance(parsed, s.Query)
+            query = self.query(parsed, Scope(None))
+        except SqlError as e:
+            raise SchemaError(f"view {view.name} cannot be read: {e.message}", code=e.code) from e
+        finally:
+            self.sql, self._ctes = sql, ctes
+            self._view_depth -= 1
+        return self._derived(query, item.alias or view.name, list(view.columns), number, scope, item.at)
+
+    def _create_view(self, node: s.CreateView) -> l.CreateViewStatement:
+        assert node.query is not None
+        at = Position.at(self.sql, node.at)
+        name = node.name.lower()
+        taken = name in self.schema.by_name or name in self.schema.index_by_name
+        if taken or self.schema.view(name) is not None:
+            if node.if_not_exists and not taken:
+                return l.CreateViewStatement(None)
+            raise SchemaError(f"{node.name} already exists", code="ALREADY_EXISTS", position=at)
+        query = self.query(node.query, Scope(None))
+        if self.param_keys:
+            raise SqlSyntaxError("a view cannot have parameters", position=at)
+        names = l.output_names(query)
+        if node.columns and len(node.columns) != len(names):
+            raise SqlSyntaxError(
+                f"view {node.name} has {len(names)} columns but {len(node.columns)} names", position=at
+            )
+        return l.CreateViewStatement(View(node.name, tuple(node.columns), node.sql))
 
     def _cte(self, item: s.TableRef, cte: tuple[list[str], s.Query], depth: int, number: int, scope: Scope) -> l.Source:
         columns, node = cte

@@ -6,7 +6,13 @@ from typing import Any
 
 from dosql.errors import Position, SchemaError, SqlSyntaxError, TypeMismatch, Unsupported
 from dosql.plan import syntax as s
-from dosql.plan.logical import CreateIndexStatement, CreateTableStatement, DropIndexStatement, DropTableStatement
+from dosql.plan.logical import (
+    CreateIndexStatement,
+    CreateTableStatement,
+    DropIndexStatement,
+    DropTableStatement,
+    DropViewStatement,
+)
 from dosql.planner.scope import nearest
 from dosql.schema import Column, Schema, Table
 from dosql.types.sqltypes import SqlType, declared_type
@@ -23,6 +29,8 @@ def bind_create_table(schema: Schema, sql: str, node: s.CreateTable) -> CreateTa
         Unsupported: A type or a constraint that this version does not have.
     """
     at = Position.at(sql, node.at)
+    if schema.view(node.name) is not None:
+        raise SchemaError(f"view {node.name} already exists", code="ALREADY_EXISTS", position=at)
     exists = node.name.lower() in schema.by_name or node.name.lower() in schema.index_by_name
     if exists and not node.if_not_exists:
         raise SchemaError(f"table {node.name} already exists", code="ALREADY_EXISTS", position=at)
@@ -109,14 +117,24 @@ def bind_create_index(schema: Schema, sql: str, node: s.CreateIndex) -> CreateIn
     return CreateIndexStatement(node.name, table, columns, node.unique, tuple(node.descending))
 
 
-def bind_drop(schema: Schema, sql: str, node: s.Drop) -> DropTableStatement | DropIndexStatement:
+def bind_drop(schema: Schema, sql: str, node: s.Drop) -> DropTableStatement | DropIndexStatement | DropViewStatement:
     """Binds DROP.
 
     Raises:
         SchemaError: There is nothing of that name.
     """
     at = Position.at(sql, node.at)
+    view = schema.view(node.name)
+    if node.kind == "VIEW":
+        if view is None and schema.table(node.name) is not None:
+            raise SchemaError(f"use DROP TABLE to delete table {node.name}", position=at)
+        if view is None and not node.if_exists:
+            hint = nearest(node.name, (v.name for v in schema.views))
+            raise SchemaError(f"no such view: {node.name}", hint=hint, position=at)
+        return DropViewStatement(None if view is None else view.name)
     if node.kind == "TABLE":
+        if view is not None:
+            raise SchemaError(f"use DROP VIEW to delete view {node.name}", position=at)
         table = schema.table(node.name)
         if table is None and not node.if_exists:
             table = _table(schema, node.name, at)

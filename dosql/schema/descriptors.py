@@ -47,6 +47,20 @@ class Index(msgspec.Struct, frozen=True):
     descending: tuple[int, ...] = ()
 
 
+class View(msgspec.Struct, frozen=True):
+    """A view.
+
+    Attributes:
+        name: As declared.
+        columns: Names given to its columns; empty: those of the query.
+        sql: Text of the query.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    sql: str
+
+
 class Table(msgspec.Struct, frozen=True, dict=True):
     """A table.
 

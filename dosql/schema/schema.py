@@ -6,7 +6,7 @@ from functools import cached_property
 
 import msgspec
 
-from dosql.schema.descriptors import Index, Table
+from dosql.schema.descriptors import Index, Table, View
 
 
 class Schema(msgspec.Struct, frozen=True, dict=True):
@@ -21,6 +21,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
     tables: tuple[Table, ...] = ()
     indexes: tuple[Index, ...] = ()
     dropped: tuple[Table, ...] = ()
+    views: tuple[View, ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, Table]:
@@ -52,6 +53,22 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
         """Returns the table of that name, or None."""
         return self.by_name.get(name.lower())
 
+    def view(self, name: str) -> View | None:
+        """Returns the view of that name, or None."""
+        return self._view_by_name.get(name.lower())
+
+    @cached_property
+    def _view_by_name(self) -> dict[str, View]:
+        return {v.name.lower(): v for v in self.views}
+
+    def with_view(self, view: View) -> Schema:
+        """Returns the schema with one more view."""
+        return self._next(views=(*self.views, view))
+
+    def without_view(self, name: str) -> Schema:
+        """Returns the schema without the view."""
+        return self._next(views=tuple(v for v in self.views if v.name != name))
+
     def with_table(self, table: Table) -> Schema:
         """Returns the schema with one more table."""
         return self._next(tables=(*self.tables, table), next_id=max(self.next_id, table.id + 1))
@@ -82,6 +99,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
         tables: tuple[Table, ...] | None = None,
         indexes: tuple[Index, ...] | None = None,
         dropped: tuple[Table, ...] | None = None,
+        views: tuple[View, ...] | None = None,
         next_id: int | None = None,
     ) -> Schema:
         return Schema(
@@ -90,4 +108,5 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
             tables=self.tables if tables is None else tables,
             indexes=self.indexes if indexes is None else indexes,
             dropped=self.dropped if dropped is None else dropped,
+            views=self.views if views is None else views,
         )

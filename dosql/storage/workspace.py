@@ -10,7 +10,7 @@ import msgspec
 from dosql.btree import Owner, TreeEditor, empty_tree, leaves, spans
 from dosql.errors import ConstraintViolation, ResourceExhausted
 from dosql.index import EntryMaker, entry_maker
-from dosql.schema import Index, Schema, Table
+from dosql.schema import Index, Schema, Table, View
 from dosql.storage.reads import ReadSet
 from dosql.storage.snapshot import Epoch, Snapshot
 from dosql.types.keys import after_prefix, decode_row_key, encode_row_key
@@ -18,10 +18,12 @@ from dosql.types.numbers import INT_MAX
 from shared_types.changes import (
     OP_CREATE_INDEX,
     OP_CREATE_TABLE,
+    OP_CREATE_VIEW,
     OP_DELETE,
     OP_DELETE_MANY,
     OP_DROP_INDEX,
     OP_DROP_TABLE,
+    OP_DROP_VIEW,
     OP_INSERT,
     OP_INSERT_MANY,
     OP_UPDATE,
@@ -140,6 +142,16 @@ class Workspace:
         self.schema = self.schema.without_index(index.id)
         self.ops.append((OP_DROP_INDEX, index.table_id, index.id))
 
+    def create_view(self, view: View) -> None:
+        """Adds a view."""
+        self.schema = self.schema.with_view(view)
+        self.ops.append((OP_CREATE_VIEW, msgspec.to_builtins(view)))
+
+    def drop_view(self, name: str) -> None:
+        """Removes a view."""
+        self.schema = self.schema.without_view(name)
+        self.ops.append((OP_DROP_VIEW, name))
+
     def mark(self) -> Mark:
         """Returns the present state. The owner token dies, so nothing in the mark changes any more."""
         self._settle()
@@ -183,6 +195,10 @@ class Workspace:
                 self.create_index(msgspec.convert(op[1], Index))
             elif kind == OP_DROP_INDEX:
                 self.drop_index(next(i for i in self.schema.indexes if i.id == op[2]))
+            elif kind == OP_CREATE_VIEW:
+                self.create_view(msgspec.convert(op[1], View))
+            elif kind == OP_DROP_VIEW:
+                self.drop_view(op[1])
             else:
                 writer = self.writer(self.schema.by_id[op[1]])
                 if kind == OP_INSERT:

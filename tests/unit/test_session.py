@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,3 +198,59 @@ def test_descending_index_columns_change_no_answer(database: Database, session: 
     assert run(session, "SELECT id FROM t WHERE name = 'c' ORDER BY id DESC") == [(4,), (3,)]
     assert run(session, "SELECT id FROM t WHERE name >= 'b' ORDER BY name DESC, id") == [(3,), (4,), (2,)]
     assert database.store.head.schema.index_by_name["t_down"].descending == (0,)
+
+
+def test_views(database: Database, session: Session) -> None:
+    run(session, "CREATE VIEW big (who, much) AS SELECT name, id * 10 FROM t WHERE id > 1;")
+    assert run(session, "SELECT * FROM big") == [("b", 20)]
+    assert run(session, "SELECT b.much, t.id FROM big b JOIN t ON t.name = b.who") == [(20, 2)]
+    run(session, "INSERT INTO t VALUES (3, 'c', 1)")
+    run(session, "CREATE VIEW bigger AS SELECT who FROM big WHERE much > 20")
+    assert run(session, "WITH t AS (SELECT 1) SELECT * FROM bigger") == [("c",)]
+    assert run(session, "SELECT count(*) FROM t WHERE name IN bigger") == [(1,)]
+    run(session, "CREATE VIEW IF NOT EXISTS big AS SELECT 1")
+    for statement, message in [
+        ("CREATE VIEW big AS SELECT 1", "already exists"),
+        ("CREATE VIEW t AS SELECT 1", "already exists"),
+        ("CREATE TABLE big (id INTEGER)", "already exists"),
+        ("CREATE VIEW v AS SELECT nothing FROM t", "no such column"),
+        ("CREATE VIEW v (a, b) AS SELECT 1", "1 columns but 2 names"),
+        ("CREATE VIEW v AS SELECT ?", "cannot have parameters"),
+        ("CREATE VIEW v AS DELETE FROM t", "made of a query"),
+        ("CREATE VIEW v AS", "expected a query"),
+        ("INSERT INTO big VALUES (1, 2)", "it is a view"),
+        ("DELETE FROM big", "it is a view"),
+        ("DROP TABLE big", "use DROP VIEW"),
+        ("DROP VIEW t", "use DROP TABLE"),
+        ("DROP VIEW nothing", "no such view"),
+    ]:
+        with pytest.raises(DosqlError, match=message):
+            run(session, statement, *([1] if "?" in statement else []))
+    run(session, "DROP VIEW IF EXISTS nothing")
+    run(session, "DROP VIEW big")
+    with pytest.raises(DosqlError, match="view bigger cannot be read: no such table: big"):
+        run(session, "SELECT * FROM bigger")
+    with pytest.raises(DosqlError, match="cannot be read"):  # so no circle can be made
+        run(session, "CREATE VIEW big AS SELECT who, 1 AS much FROM bigger")
+
+
+def test_views_are_part_of_transactions_and_survive(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "db")
+    session = database.session()
+    run(session, "CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    run(session, "BEGIN")
+    run(session, "CREATE VIEW v AS SELECT id FROM t -- all")
+    run(session, "INSERT INTO t VALUES (1)")
+    assert run(session, "SELECT * FROM v") == [(1,)]
+    run(session, "ROLLBACK")
+    with pytest.raises(DosqlError, match="no such table"):
+        run(session, "SELECT * FROM v")
+    run(session, "CREATE VIEW v AS SELECT id FROM t -- all")
+    run(session, "INSERT INTO t VALUES (2)")
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "db", copy)  # as a crash leaves it: the view is in the log only
+    database.close()
+    for folder in (copy, tmp_path / "db"):
+        again = Database.open(folder)
+        assert again.session().execute("SELECT * FROM v").rows == [(2,)]
+        again.close()
