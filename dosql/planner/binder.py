@@ -415,6 +415,8 @@ class Binder:
             if node.if_not_exists and not taken:
                 return l.CreateViewStatement(None)
             raise SchemaError(f"{node.name} already exists", code="ALREADY_EXISTS", position=at)
+        if name.startswith("sqlite_"):
+            raise SchemaError(f"the name {node.name} is reserved", code="ALREADY_EXISTS", position=at)
         query = self.query(node.query, Scope(None))
         if self.param_keys:
             raise SqlSyntaxError("a view cannot have parameters", position=at)

@@ -107,6 +107,8 @@ def bind_create_index(schema: Schema, sql: str, node: s.CreateIndex) -> CreateIn
         SchemaError: TABLE_NOT_FOUND, COLUMN_NOT_FOUND or ALREADY_EXISTS.
     """
     at = Position.at(sql, node.at)
+    if schema.view(node.name) is not None:
+        raise SchemaError(f"there is already a view named {node.name}", code="ALREADY_EXISTS", position=at)
     if node.name.lower() in schema.index_by_name or node.name.lower() in schema.by_name:
         if node.if_not_exists:
             return CreateIndexStatement(node.name, None, (), node.unique)

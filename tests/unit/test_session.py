@@ -213,6 +213,8 @@ def test_views(database: Database, session: Session) -> None:
         ("CREATE VIEW big AS SELECT 1", "already exists"),
         ("CREATE VIEW t AS SELECT 1", "already exists"),
         ("CREATE TABLE big (id INTEGER)", "already exists"),
+        ("CREATE INDEX big ON t (name)", "already a view"),
+        ("CREATE VIEW sqlite_v AS SELECT 1", "reserved"),
         ("CREATE VIEW v AS SELECT nothing FROM t", "no such column"),
         ("CREATE VIEW v (a, b) AS SELECT 1", "1 columns but 2 names"),
         ("CREATE VIEW v AS SELECT ?", "cannot have parameters"),
