@@ -45,7 +45,8 @@ class GroupCommit:
         self._held: list[tuple[list[Done], bool]] = []
         self._syncing: asyncio.TimerHandle | None = None
         self._closed = False
-        self._work: set[asyncio.Future[None]] = set()
+        self._work: dict[str, asyncio.Future[Any]] = {}
+        self._helpers: ThreadPoolExecutor | None = None
         self._archived_at = loop.time()
         self._ticking = loop.call_later(TICK_S, self._tick)
 
@@ -83,9 +84,10 @@ class GroupCommit:
         if self._syncing is not None:
             self._syncing.cancel()
         await self._idle.wait()
-        await asyncio.gather(*self._work, return_exceptions=True)
-        if self._thread is not None:
-            self._thread.shutdown()
+        await asyncio.gather(*self._work.values(), return_exceptions=True)
+        for pool in (self._thread, self._helpers):
+            if pool is not None:
+                pool.shutdown()
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -135,8 +137,7 @@ class GroupCommit:
         else:
             for done in waiting:
                 done(error)
-        if store.unsynced and self._syncing is None and not self._closed:
-            self._syncing = self._loop.call_later(store.settings.sync_interval_s, self._sync)
+        self._plan_sync()
         if self._waiting or store.pending:
             self._loop.call_soon(self._flush)
         else:
@@ -173,22 +174,33 @@ class GroupCommit:
         store.upkeep.start_if_due()
         if store.archives and self._loop.time() - self._archived_at >= store.settings.archive_interval_s:
             self._archived_at = self._loop.time()
-            self._on_thread(store.archive_log)
-        if store.tiered and not self._work and not store.upkeep.running:
-            self._on_thread(store.tend_warm_tier)
+            self._on_thread("archive", store.archive_log)
+        if store.tiered and not store.upkeep.running:
+            self._on_thread("tier", store.tend_warm_tier)
+
+    def _plan_sync(self) -> None:
+        """Sees to it that what was written is synced soon; for ``synchronous=normal``."""
+        store = self._store
+        if store.unsynced and self._syncing is None and not self._closed and store.failure is None:
+            self._syncing = self._loop.call_later(store.settings.sync_interval_s, self._sync)
 
     def _sync(self) -> None:
-        """Syncs the log on a thread, for ``synchronous=normal``."""
-        self._syncing = None
-        self._on_thread(self._store.sync_files, self._store.finish_sync)
+        self._on_thread("sync", self._store.sync_files, self._store.finish_sync)
 
-    def _on_thread(self, work: Callable[[], Any], then: Callable[[Any], None] | None = None) -> None:
-        future: asyncio.Future[Any] = self._loop.run_in_executor(None, work)
-        self._work.add(future)
+    def _on_thread(self, name: str, work: Callable[[], Any], then: Callable[[Any], None] | None = None) -> None:
+        """Runs upkeep on threads of its own, so that no query is before it; nothing if its last run goes on."""
+        if name in self._work:
+            return
+        if self._helpers is None:
+            self._helpers = ThreadPoolExecutor(3, "dosql-upkeep")
+        future = self._work[name] = self._loop.run_in_executor(self._helpers, work)
 
         def ended(future: asyncio.Future[Any]) -> None:
-            self._work.discard(future)
+            del self._work[name]
+            if name == "sync":
+                self._syncing = None
             if future.exception() is None and then is not None:
                 then(future.result())
+            self._plan_sync()
 
         future.add_done_callback(ended)

@@ -74,7 +74,7 @@ class RpcConnection:
             if len(self._held) < HELD_MAX:
                 self._held.append(message)
             else:
-                self._fail(_id_in(message), ResourceExhausted(f"{HELD_MAX} requests wait for one that reads old data"))
+                self._fail(_id_in(message), ResourceExhausted(f"{HELD_MAX} requests wait for a long one"))
             return
         try:
             request = m.decode_request(message)
@@ -176,12 +176,11 @@ class RpcConnection:
         if transaction_id is None:
             return self._session
         session = self._transactions.get(transaction_id)
-        if session is not None:
-            session.used_at = asyncio.get_running_loop().time()
         if session is None:
             raise TransactionError(
                 f"there is no transaction {transaction_id} on this connection", code="TRANSACTION_NOT_FOUND"
             )
+        session.used_at = asyncio.get_running_loop().time()
         return session
 
     def _query(self, request_id: int, params: m.QueryParams) -> None:
@@ -277,13 +276,6 @@ class RpcConnection:
             return
         session.begin()
 
-        def work() -> Result:
-            try:
-                return session.execute(sql, values)
-            except BaseException:
-                session.rollback()
-                raise
-
         def commit(result: Result) -> None:
             try:
                 result = session.commit_change(result)
@@ -292,10 +284,26 @@ class RpcConnection:
                 return
             answer(result)
 
-        self._on_thread(request_id, work, commit, guard)
+        self._on_thread(request_id, lambda: session.execute(sql, values), commit, guard, undo=session.rollback)
 
-    def _on_thread(self, request_id: int, work: Callable[[], Any], then: Callable[[Any], None], guard: Guard) -> None:
-        """Runs ``work`` on a thread; the requests of this connection wait for it."""
+    def _on_thread(
+        self,
+        request_id: int,
+        work: Callable[[], Any],
+        then: Callable[[Any], None],
+        guard: Guard,
+        *,
+        undo: Callable[[], None] | None = None,
+    ) -> None:
+        """Runs ``work`` on a thread; the requests of this connection wait for it.
+
+        Args:
+            request_id: Is answered with the error, if there is one.
+            work: Touches nothing but snapshots and this connection's own sessions.
+            then: Takes the result, here.
+            guard: Stops the work.
+            undo: What is to be done here if the work fails.
+        """
         if self._held is None:
             self._held = deque()
         self._guard = request_id, guard
@@ -305,7 +313,7 @@ class RpcConnection:
                 return work()
 
         future = asyncio.get_running_loop().run_in_executor(None, watched)
-        future.add_done_callback(partial(self._loaded, request_id, then))
+        future.add_done_callback(partial(self._loaded, request_id, then, undo))
 
     def _cancels(self, message: bytes) -> bool:
         """Whether a message must not wait: it cancels one that does."""
@@ -325,7 +333,13 @@ class RpcConnection:
                 found = True
         self._answer(request_id, m.CancelResult(found))
 
-    def _loaded(self, request_id: int, again: Callable[[Any], None], future: asyncio.Future[Any]) -> None:
+    def _loaded(
+        self,
+        request_id: int,
+        then: Callable[[Any], None],
+        undo: Callable[[], None] | None,
+        future: asyncio.Future[Any],
+    ) -> None:
         held, self._held = self._held, None
         self._guard = None
         assert held is not None
@@ -336,8 +350,10 @@ class RpcConnection:
         error = future.exception()
         try:
             if error is not None:
+                if undo is not None:
+                    undo()
                 raise error
-            again(future.result())
+            then(future.result())
         except DosqlError as e:
             self._fail(request_id, e)
         except Exception as e:

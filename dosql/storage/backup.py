@@ -62,6 +62,7 @@ def backup(source: FileSystem, target: FileSystem, *, keep: int = 0, progress: P
         CorruptionError: The source is damaged; nothing of the target was changed that a restore needs.
         OSError: A file cannot be read or written.
     """
+    tried = -1
     for _ in range(TRIES):
         found = read_manifests(source)
         if not found:
@@ -70,8 +71,13 @@ def backup(source: FileSystem, target: FileSystem, *, keep: int = 0, progress: P
         _check_same(target, manifest)
         try:
             result = _copy_all(source, target, manifest, progress)
-        except FileNotFoundError:
-            continue  # a newer checkpoint has let it go meanwhile
+        except FileNotFoundError as e:  # perhaps a newer checkpoint has let it go meanwhile
+            if manifest.number == tried:
+                raise CorruptionError(
+                    f"a file that {source.description} needs is missing: {e.filename or e}", hint="Run dosql check"
+                ) from e
+            tried = manifest.number
+            continue
         if keep:
             prune(target, keep)
         return result

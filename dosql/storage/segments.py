@@ -211,8 +211,10 @@ class PageStore:
         file = self._files.get(number) or self._unlinked.get(number)
         if file is None:
             if len(self._files) >= FILES_OPEN_MAX:
-                oldest = next(n for n in self._files if n not in self._unsynced and n != self.end[0])
-                self._files.pop(oldest).close()
+                idle = (n for n in self._files if n not in self._unsynced and n != self.end[0])
+                oldest = next(idle, None)
+                if oldest is not None:  # else all are written to, by one large checkpoint
+                    self._files.pop(oldest).close()
             file = self._files[number] = self._fs.open(segment_file_name(number), create=create)
         return file
 

@@ -110,13 +110,12 @@ class Store:
             store = cls(fs, settings or StoreSettings(), clock, name)
             store._ownership = ownership
             store._recover()
-        except OSError as e:
-            fs.unlock()
-            raise StorageError(f"cannot open the data folder {fs.description}: {e.strerror or e}") from e
-        except BaseException:
+        except BaseException as e:
             if ownership is not None:
                 ownership.release()
             fs.unlock()
+            if isinstance(e, OSError):
+                raise StorageError(f"cannot open the data folder {fs.description}: {e.strerror or e}") from e
             raise
         return store
 

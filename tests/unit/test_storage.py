@@ -18,6 +18,7 @@ from dosql.fsx import FileSystem, LocalFileSystem, MemoryFileSystem
 from dosql.fsx.faulty import Fault, FaultyFileSystem
 from dosql.schema import Column, Index, Table
 from dosql.storage import Snapshot, Store
+from dosql.storage.manifest import read_manifests
 from dosql.types.sqltypes import SqlType
 
 TABLE = Table(1, "t", (Column("id", SqlType.INTEGER, "INTEGER", False), Column("v", SqlType.TEXT, "TEXT")), 0, (0,))
@@ -385,3 +386,37 @@ def test_a_damaged_page_stops_neither_checkpoints_nor_compaction(tmp_path: Any) 
     session.execute("INSERT INTO t VALUES (30000, 1, 'x')")
     store.flush()
     database.close()
+
+
+def test_what_cannot_be_counted_is_not_garbage(tmp_path: Any) -> None:
+    """A table whose inner node is damaged is dropped: checkpoints go on, and nothing that is live goes."""
+    settings = StoreSettings(page_segment_bytes=16 << 10, cache_bytes=20_000, threads=False)
+    database = Database.open(tmp_path / "db", settings)
+    for name in ("lost", "kept"):
+        session = database.session()
+        session.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, v TEXT)")
+        session.execute_many(f"INSERT INTO {name} VALUES (?, ?)", [(i, f"value {i}") for i in range(5000)])
+        database.store.flush()
+    database.close()
+    manifest = read_manifests(LocalFileSystem(tmp_path / "db"))[-1]
+    root = manifest.trees[next(t.id for t in manifest.schema.tables if t.name == "lost")]
+    assert root.level == 1
+    path = tmp_path / "db" / f"pages-{root.segment:010d}.seg"
+    data = bytearray(path.read_bytes())
+    data[root.offset + 30] ^= 1
+    path.write_bytes(data)
+    database = Database.open(tmp_path / "db", settings)
+    store, session = database.store, database.session()
+    with pytest.raises(CorruptionError, match=path.name):
+        session.execute("SELECT count(*) FROM lost WHERE id > 3")
+    session.execute("DROP TABLE lost")
+    store.flush()
+    for i in range(20):
+        session.execute("UPDATE kept SET v = ? WHERE id % 3 = 0", (str(i),))
+        store.flush()
+        store.checkpoint()
+    assert store.checkpoint_lsn == store.durable.lsn
+    database.close()
+    again = Database.open(tmp_path / "db", settings)
+    assert again.session().execute("SELECT count(*), min(v) FROM kept WHERE id % 3 = 0").rows == [(1667, "19")]
+    again.close()
