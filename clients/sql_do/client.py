@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from shared_types import messages as m
 from shared_types.errors import RequestError
-from shared_types.retry import run_transaction
+from shared_types.retry import RunsTransactions
 from shared_types.values import params_to_wire
 from sql_do.connection import Connection
 from sql_do.result import Result
@@ -18,8 +18,6 @@ from sql_do.wire import Params, decode_query, split_params
 
 _decode_begin = m.decoder(m.BeginResult)
 _decode_end = m.decoder(m.EndResult)
-T = TypeVar("T")
-
 _decode_batch = m.decoder(m.BatchResult)
 _decode_schema = m.decoder(m.SchemaResult)
 _decode_ping = m.decoder(m.PingResult)
@@ -104,7 +102,7 @@ class _Statements(ABC):
         return result
 
 
-class Client(_Statements):
+class Client(_Statements, RunsTransactions["Transaction"]):
     """A client with one connection."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
@@ -147,38 +145,6 @@ class Client(_Statements):
             isolation: SERIALIZABLE, or SNAPSHOT, which is also called REPEATABLE READ.
         """
         return Transaction(self._open(), m.BeginParams(read_only, isolation))
-
-    async def run(
-        self,
-        work: Callable[[Transaction], Awaitable[T]],
-        *,
-        retries: int = 5,
-        isolation: str = "SERIALIZABLE",
-        read_only: bool = False,
-    ) -> T:
-        """Runs ``work`` in a transaction, and again where another transaction was first.
-
-        ::
-
-            async def move(tx):
-                await tx.execute("UPDATE account SET balance = balance - 10 WHERE id = 1")
-                await tx.execute("UPDATE account SET balance = balance + 10 WHERE id = 2")
-
-            await db.run(move)
-
-        Args:
-            work: Takes the transaction; what it does besides the database must bear being done twice.
-            retries: How often it is run again at most, with a wait that grows.
-            isolation, read_only: As for :meth:`transaction`.
-
-        Raises:
-            DosqlError: That of the last run.
-        """
-
-        def begin() -> Transaction:
-            return self.transaction(read_only=read_only, isolation=isolation)
-
-        return await run_transaction(begin, work, retries)
 
     async def schema(self, tables: Sequence[str] | None = None) -> m.SchemaResult:
         """Returns descriptions of all tables, or of those named."""

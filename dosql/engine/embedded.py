@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TypeVar
 
 from dosql.config import StoreSettings
 from dosql.engine.database import Database
@@ -26,9 +25,7 @@ from dosql.engine.target import Target
 from dosql.errors import RequestError
 from dosql.executor.row.guard import Guard, guarded
 from shared_types import messages as m
-from shared_types.retry import run_transaction
-
-T = TypeVar("T")
+from shared_types.retry import RunsTransactions
 
 _decode_batch = m.decoder(m.BatchResult)
 
@@ -124,7 +121,7 @@ class _Statements:
         return same
 
 
-class EmbeddedDatabase(_Statements):
+class EmbeddedDatabase(_Statements, RunsTransactions["Transaction"]):
     """An open database. All calls must come from the loop it was opened on."""
 
     def __init__(self, path: str | os.PathLike[str], settings: StoreSettings | None) -> None:
@@ -161,38 +158,6 @@ class EmbeddedDatabase(_Statements):
             isolation: SERIALIZABLE, or SNAPSHOT, which is also called REPEATABLE READ.
         """
         return Transaction(self._open().database.session(), self._target, read_only, isolation)
-
-    async def run(
-        self,
-        work: Callable[[Transaction], Awaitable[T]],
-        *,
-        retries: int = 5,
-        isolation: str = "SERIALIZABLE",
-        read_only: bool = False,
-    ) -> T:
-        """Runs ``work`` in a transaction, and again where another transaction was first.
-
-        ::
-
-            async def move(tx):
-                await tx.execute("UPDATE account SET balance = balance - 10 WHERE id = 1")
-                await tx.execute("UPDATE account SET balance = balance + 10 WHERE id = 2")
-
-            await db.run(move)
-
-        Args:
-            work: Takes the transaction; what it does besides the database must bear being done twice.
-            retries: How often it is run again at most, with a wait that grows.
-            isolation, read_only: As for :meth:`transaction`.
-
-        Raises:
-            DosqlError: That of the last run.
-        """
-
-        def begin() -> Transaction:
-            return self.transaction(read_only=read_only, isolation=isolation)
-
-        return await run_transaction(begin, work, retries)
 
     async def schema(self, tables: Sequence[str] | None = None) -> m.SchemaResult:
         """Returns descriptions of all tables, or of those named."""

@@ -104,12 +104,16 @@ class Checkpointer:
         yield from self._write_all(snapshot, set(), live)
         cache.end_cleaning()
         roots = [tree.root for tree in snapshot.trees.values()]
-        if known is None:  # the last attempt broke off, and has moved pages meanwhile
-            live = live_bytes(roots)
-        else:
-            for node in departed(self._roots, roots):
-                _drop(live, node.address)
-        victims = self._victims(live)
+        try:
+            if known is None:  # the last attempt broke off, and has moved pages meanwhile
+                live = live_bytes(roots)
+            else:
+                for node in departed(self._roots, roots):
+                    _drop(live, node.address)
+            victims = self._victims(live)
+        except CorruptionError as e:  # what lies below a damaged node cannot be counted: nothing is garbage then
+            log.error("%s. Run dosql check to see what is affected", e)
+            live, victims = self._sizes(), set()
         if victims:
             yield from self._write_all(snapshot, victims, live)
         try:
