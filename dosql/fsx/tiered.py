@@ -90,7 +90,6 @@ class WarmFile:
         self._size = warm.sizes[name]
         self._ahead = 0
         self._next = -1
-        self.requests = 0
 
     def read_at(self, offset: int, length: int) -> bytes:
         length = min(length, self._size - offset)
@@ -113,7 +112,6 @@ class WarmFile:
         last = min(last + self._ahead, (self._size - 1) // BLOCK_BYTES)
         self._next = last + 1
         start = first * BLOCK_BYTES
-        self.requests += 1
         data = self._warm.store.get_range(self._name, start, min((last + 1) * BLOCK_BYTES, self._size) - start)
         out = {}
         for block in range(first, last + 1):
@@ -176,10 +174,6 @@ class TieredFileSystem:
     def local_names(self) -> list[str]:
         """Returns the names of files on the local disk."""
         return self._local.names()
-
-    def is_warm(self, name: str) -> bool:
-        """Whether a file is in the warm tier only."""
-        return name in self._warm.sizes and name not in self._local.names()
 
     def move(self, name: str) -> int:
         """Moves a file to the warm tier; returns its length. A crash on the way leaves it in both, or here.

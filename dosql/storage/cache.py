@@ -97,13 +97,3 @@ class LeafCache:
         with self.lock:
             self.dirty -= min(self._cleaning, self.dirty)
             self._cleaning = 0
-
-    @property
-    def resident(self) -> int:
-        """Estimated bytes of all leaves in memory."""
-        return self.used + self.dirty
-
-    @property
-    def count(self) -> int:
-        """Clean leaves in memory."""
-        return len(self._clock)

@@ -40,7 +40,6 @@ class WalWriter:
     Attributes:
         written: Behind the last frame.
         durable: Behind the last frame that is synced.
-        bytes_written: Bytes of frames so far.
     """
 
     def __init__(
@@ -57,7 +56,6 @@ class WalWriter:
         self._spare_thread: threading.Thread | None = None
         self._sync_lock = threading.Lock()
         self.written = self.durable = WalPosition(0, HEADER_BYTES)
-        self.bytes_written = 0
 
     def start(self, number: int, first_lsn: int) -> None:
         """Begins segment ``number``, whose frames hold LSNs from ``first_lsn`` on."""
@@ -118,7 +116,6 @@ class WalWriter:
                 file.sync()
             except OSError as e:  # what the disk holds is unknown now: nothing may be written behind it
                 raise WalWriteError(e, clean=False) from e
-        self.bytes_written += offset - start
         self.written = WalPosition(self._header.number, offset)
         if sync or self._trusting:
             self.durable = self.written
