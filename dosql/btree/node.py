@@ -62,7 +62,7 @@ class Leaf:
     address: Address | None
     size: int
     parked: tuple[Any, list[Any]] | None
-    source: PageSource | None
+    source: PageSource  # of nodes that have a page
 
     def __init__(self, keys: Any, cols: list[Any], owner: Owner | None) -> None:
         self.keys = keys
@@ -86,9 +86,9 @@ class Leaf:
 
     def __getattr__(self, name: str) -> Any:
         if name == "keys":
-            return self.source.load_leaf(self)[0]  # type: ignore[union-attr]
+            return self.source.load_leaf(self)[0]
         if name == "cols":
-            return self.source.load_leaf(self)[1]  # type: ignore[union-attr]
+            return self.source.load_leaf(self)[1]
         raise AttributeError(name)
 
     def copy(self, owner: Owner) -> Leaf:
@@ -142,7 +142,7 @@ class Inner:
     level: int
     owner: Owner | None
     address: Address | None
-    source: PageSource | None
+    source: PageSource  # of nodes that have a page
 
     def __init__(self, keys: list[Any], children: list[Any], level: int, owner: Owner | None) -> None:
         self.keys = keys
@@ -163,9 +163,9 @@ class Inner:
 
     def __getattr__(self, name: str) -> Any:
         if name == "keys":
-            return self.source.load_inner(self)[0]  # type: ignore[union-attr]
+            return self.source.load_inner(self)[0]
         if name == "children":
-            return self.source.load_inner(self)[1]  # type: ignore[union-attr]
+            return self.source.load_inner(self)[1]
         raise AttributeError(name)
 
     def copy(self, owner: Owner) -> Inner:

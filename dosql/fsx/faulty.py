@@ -16,6 +16,7 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 
 class Stopped(BaseException):
@@ -52,6 +53,10 @@ def _apply(data: bytearray, offset: int, part: bytes) -> None:
     if offset > len(data):
         data += bytes(offset - len(data))
     data[offset : offset + len(part)] = part
+
+
+def _link(name: str, inode: _Inode, names: dict[str, _Inode]) -> None:
+    names[name] = inode
 
 
 class FaultyFile:
@@ -151,7 +156,7 @@ class FaultyFileSystem:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
             self.operating("write", name)
             inode = self._names[name] = _Inode()
-            self._pending_names.append(lambda names, name=name, inode=inode: names.update({name: inode}))  # type: ignore[misc]
+            self._pending_names.append(partial(_link, name, inode))
         return FaultyFile(self, name, inode)
 
     def names(self) -> list[str]:
