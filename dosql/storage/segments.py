@@ -306,7 +306,8 @@ class TreePages:
     def write_leaf(self, leaf: Leaf) -> None:
         """Writes a leaf's page; from then on the leaf may be let go."""
         payload, size = encode_leaf(leaf, self._kinds)
-        leaf.source = self
+        leaf.size = size
+        leaf.source = self  # before the address: who sees it, perhaps on another thread, relies on the rest
         leaf.address = self._store.append(KIND_LEAF, self.tree_id, payload)
         self._cache.wrote(size)
         self._cache.admit(leaf, size)

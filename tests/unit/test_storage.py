@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from xxhash import xxh3_64_intdigest
 
-from dosql.btree import leaves
+from dosql.btree import Owner, leaves
 from dosql.config import StoreSettings
 from dosql.engine import Database
 from dosql.errors import CorruptionError, SerializationFailure, StorageError
@@ -18,6 +18,7 @@ from dosql.fsx import FileSystem, LocalFileSystem, MemoryFileSystem
 from dosql.fsx.faulty import Fault, FaultyFileSystem
 from dosql.schema import Column, Index, Table
 from dosql.storage import Snapshot, Store
+from dosql.storage.cache import LeafCache
 from dosql.storage.manifest import read_manifests
 from dosql.types.sqltypes import SqlType
 
@@ -420,3 +421,20 @@ def test_what_cannot_be_counted_is_not_garbage(tmp_path: Any) -> None:
     again = Database.open(tmp_path / "db", settings)
     assert again.session().execute("SELECT count(*), min(v) FROM kept WHERE id % 3 = 0").rows == [(1667, "19")]
     again.close()
+
+
+def test_a_leaf_may_be_changed_at_the_moment_it_gets_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer on another thread copies a leaf that a checkpoint has just written."""
+    store = made(MemoryFileSystem())
+    for i in range(600):
+        put(store, i, f"value {i}")
+    copied_leaves = []
+    original = LeafCache.wrote
+
+    def wrote(cache: LeafCache, size: int) -> None:
+        copied_leaves.extend([leaf.copy(Owner()) for leaf in leaves(store.head.trees[1].root)])
+        original(cache, size)
+
+    monkeypatch.setattr(LeafCache, "wrote", wrote)
+    store.checkpoint()
+    assert len(copied_leaves) > 3
