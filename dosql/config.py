@@ -9,6 +9,7 @@ from pathlib import Path
 from dosql.errors import RequestError
 
 SYNCHRONOUS = ("full", "normal", "off")
+VICTIMS = ("youngest", "least-work", "priority")
 
 
 def memory_bytes() -> int:
@@ -50,6 +51,11 @@ class StoreSettings:
         warm_cache_bytes: Memory for parts of segments that were read from there.
         warm_cache_ttl_s: How long such a part is kept at most.
         lease_s: How long this process owns the database there without renewing it.
+        lock_timeout_s: How long a statement waits for a lock.
+        deadlock_victim: Which transaction of a deadlock is rolled back: the ``youngest``, that of ``least-work``
+            (rows changed), or that of the lowest ``priority``; the youngest among equals.
+        transaction_rows_max: Rows that one transaction may change; its write set is kept in memory.
+        idempotency_s: How long the outcome of a request with an idempotency key is kept.
         owns_process: The process does nothing else, so Python's collector may be set for the database: its thresholds
             are raised, what is in memory after a checkpoint is not looked at again, and threads change more often.
         threads: False: background work is done at once by the caller; for simulation.
@@ -74,12 +80,18 @@ class StoreSettings:
     warm_cache_bytes: int = 50 << 20
     warm_cache_ttl_s: float = 300.0
     lease_s: float = 15.0
+    lock_timeout_s: float = 5.0
+    deadlock_victim: str = "youngest"
+    transaction_rows_max: int = 10_000_000
+    idempotency_s: float = 86_400.0
     owns_process: bool = False
     threads: bool = True
 
     def __post_init__(self) -> None:
         if self.synchronous not in SYNCHRONOUS:
             raise RequestError(f"synchronous is {self.synchronous!r}; it can be {', '.join(SYNCHRONOUS)}")
+        if self.deadlock_victim not in VICTIMS:
+            raise RequestError(f"deadlock_victim is {self.deadlock_victim!r}; it can be {', '.join(VICTIMS)}")
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise RequestError(f"{name} must be at least {least}")
@@ -107,6 +119,9 @@ _LEAST = {
     "warm_cache_bytes": 1 << 20,
     "warm_cache_ttl_s": 0,
     "lease_s": 0.1,
+    "lock_timeout_s": 0,
+    "transaction_rows_max": 1,
+    "idempotency_s": 0,
 }
 
 

@@ -10,8 +10,10 @@
     │   ├── TypeMismatch           TYPE_MISMATCH
     │   └── Unsupported            FEATURE_NOT_SUPPORTED
     ├── ConstraintViolation        CONSTRAINT_VIOLATION
-    ├── TransactionError           TRANSACTION_NOT_FOUND, TRANSACTION_ABORTED, DEADLOCK_DETECTED
-    │   └── SerializationFailure   SERIALIZATION_FAILURE; a retry can help
+    ├── TransactionError           TRANSACTION_NOT_FOUND, TRANSACTION_ABORTED
+    │   ├── SerializationFailure   SERIALIZATION_FAILURE; run the transaction again
+    │   ├── DeadlockDetected       DEADLOCK_DETECTED; run the transaction again
+    │   └── LockNotAvailable       LOCK_NOT_AVAILABLE, LOCK_TIMEOUT; run the statement again
     ├── StorageError               STORAGE_FAILED, READ_ONLY, FENCED, DATABASE_LOCKED, ADDRESS_IN_USE;
     │   │                          STORAGE_UNAVAILABLE: a retry can help
     │   └── CorruptionError        CORRUPTION; names file and offset
@@ -135,6 +137,18 @@ class SerializationFailure(TransactionError):
     default_code = "SERIALIZATION_FAILURE"
 
 
+class DeadlockDetected(TransactionError):
+    """Transactions waited for each other, and this one was rolled back. Run it again."""
+
+    default_code = "DEADLOCK_DETECTED"
+
+
+class LockNotAvailable(TransactionError):
+    """Another transaction holds a lock that the statement needs. The transaction goes on without the statement."""
+
+    default_code = "LOCK_NOT_AVAILABLE"
+
+
 class StorageError(DosqlError):
     """Files could not be read or written, or the database is owned by another process."""
 
@@ -184,7 +198,15 @@ class InternalError(DosqlError):
 
 
 RETRYABLE = frozenset(
-    {"SERIALIZATION_FAILURE", "DEADLOCK_DETECTED", "CONNECTION_LOST", "TIMEOUT", "STORAGE_UNAVAILABLE"}
+    {
+        "SERIALIZATION_FAILURE",
+        "DEADLOCK_DETECTED",
+        "LOCK_NOT_AVAILABLE",
+        "LOCK_TIMEOUT",
+        "CONNECTION_LOST",
+        "TIMEOUT",
+        "STORAGE_UNAVAILABLE",
+    }
 )
 
 _BY_CODE: dict[str, type[DosqlError]] = {
@@ -203,7 +225,9 @@ _BY_CODE: dict[str, type[DosqlError]] = {
     "CONSTRAINT_VIOLATION": ConstraintViolation,
     "TRANSACTION_NOT_FOUND": TransactionError,
     "TRANSACTION_ABORTED": TransactionError,
-    "DEADLOCK_DETECTED": TransactionError,
+    "DEADLOCK_DETECTED": DeadlockDetected,
+    "LOCK_NOT_AVAILABLE": LockNotAvailable,
+    "LOCK_TIMEOUT": LockNotAvailable,
     "SERIALIZATION_FAILURE": SerializationFailure,
     "STORAGE_FAILED": StorageError,
     "STORAGE_UNAVAILABLE": StorageError,

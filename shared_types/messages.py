@@ -89,10 +89,18 @@ class CancelParams(Params):
 
 
 class BeginParams(Params):
-    """``begin``: open a transaction. ``isolation``: SERIALIZABLE, SNAPSHOT or REPEATABLE READ."""
+    """``begin``: open a transaction.
+
+    ``isolation``: SERIALIZABLE, SNAPSHOT (also REPEATABLE READ) or READ COMMITTED (also READ UNCOMMITTED). ``mode``:
+    DEFERRED, IMMEDIATE or EXCLUSIVE. ``priority``: where the lowest one ends a deadlock. ``lock_timeout_ms``: how long
+    a statement waits for a lock; 0 is for ever, None what the server is set to.
+    """
 
     read_only: bool = False
     isolation: str = "SERIALIZABLE"
+    mode: str = "DEFERRED"
+    priority: int = 0
+    lock_timeout_ms: int | None = None
 
 
 class EndParams(Params):
@@ -275,7 +283,8 @@ class StatsResult(Result):
     ``cache_bytes`` and ``dirty_bytes`` are estimates of the memory of leaves that have a page, and that have none yet;
     ``page_bytes`` is the size of all page segments, ``garbage_bytes`` what no snapshot of the last checkpoint needs.
     ``oldest_snapshot_lsn`` is what the oldest open transaction reads, ``retained_commits`` what is kept to compare
-    open transactions with.
+    open transactions with. ``waiting`` statements wait for locks now; ``lock_waits`` and ``deadlocks`` there were since
+    the start.
     """
 
     database: str
@@ -297,6 +306,9 @@ class StatsResult(Result):
     garbage_bytes: int = 0
     oldest_snapshot_lsn: int | None = msgspec.field(default=None, name="oldestSnapshotLSN")
     retained_commits: int = 0
+    waiting: int = 0
+    lock_waits: int = 0
+    deadlocks: int = 0
 
 
 class SubscribeResult(Result):

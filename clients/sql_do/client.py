@@ -135,16 +135,8 @@ class Client(_Statements, RunsTransactions["Transaction"]):
         """The connection, for change streams."""
         return self._open()
 
-    def transaction(self, *, read_only: bool = False, isolation: str = "SERIALIZABLE") -> Transaction:
-        """Returns a transaction, to be used as an async context manager.
-
-        It commits at the end of the block, and rolls back if the block raises.
-
-        Args:
-            read_only: Refuse changes; it never fails for what others do.
-            isolation: SERIALIZABLE, or SNAPSHOT, which is also called REPEATABLE READ.
-        """
-        return Transaction(self._open(), m.BeginParams(read_only, isolation))
+    def _transaction(self, begin: m.BeginParams) -> Transaction:
+        return Transaction(self._open(), begin)
 
     async def schema(self, tables: Sequence[str] | None = None) -> m.SchemaResult:
         """Returns descriptions of all tables, or of those named."""

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 from dosql.config import StoreSettings
 from dosql.dbapi.cursor import Cursor
 from dosql.dbapi.exceptions import InterfaceError, NotSupportedError, translated
-from dosql.engine import Database, Session
-from dosql.engine.session import LEVELS
+from dosql.engine import Database, Result, Session
+from dosql.engine.transactions import LEVELS, MODES
+from dosql.engine.waiting import blocking, statement
 from dosql.errors import DosqlError
+from dosql.transaction import LockWait
 from sql_do import BlockingConnection
 
 
@@ -92,20 +94,28 @@ class EmbeddedBackend:
         return self.session.in_transaction
 
     def execute(self, sql: str, params: Any) -> tuple[Any, list[str]]:
-        """Runs a statement."""
+        """Runs a statement; where another connection holds a lock that it needs, once that is free."""
         with self._lock:
-            result = self.session.execute(sql, params)
-            if result.unflushed:
-                self._flush()
-            return result, result.types
+            try:
+                result = self.session.execute(sql, params)
+            except LockWait:
+                pass
+            else:
+                if result.unflushed:
+                    self._flush()
+                return result, result.types
+        result = blocking(self.session, statement(lambda: self._flushed(self.session.execute(sql, params))), self._lock)
+        return result, result.types
 
     def execute_many(self, sql: str, sets: Sequence[Any]) -> Any:
         """Runs a statement for each set of parameters."""
-        with self._lock:
-            result = self.session.execute_many(sql, sets)
-            if result.unflushed:
-                self._flush()
-            return result
+        work = statement(lambda: self._flushed(self.session.execute_many(sql, sets)))
+        return blocking(self.session, work, self._lock)
+
+    def _flushed(self, result: Result) -> Result:
+        if result.unflushed:
+            self._flush()
+        return result
 
     def _flush(self) -> None:
         self._database.store.flush_and_make_room()
@@ -148,6 +158,7 @@ def connect(
     autocommit: bool = False,
     timeout: float = 30.0,
     isolation: str = "SERIALIZABLE",
+    mode: str = "DEFERRED",
     settings: StoreSettings | None = None,
 ) -> Connection:
     """Opens a connection.
@@ -156,13 +167,16 @@ def connect(
         database: A data folder (made if it does not exist), ``:memory:``, or ``ws://host:port``.
         autocommit: Each statement commits itself; else a transaction begins with the first statement.
         timeout: Seconds to wait for a server's answers.
-        isolation: Of the transactions that it begins: SERIALIZABLE, or SNAPSHOT, also called REPEATABLE READ.
+        isolation: Of the transactions that it begins: SERIALIZABLE, SNAPSHOT (also REPEATABLE READ), or READ COMMITTED.
+        mode: DEFERRED; or IMMEDIATE: no other transaction writes before this one ends.
         settings: Sizes and durability of a database in this process.
 
     Raises:
         OperationalError: It cannot be opened or reached.
-        NotSupportedError: There is no such isolation level.
+        NotSupportedError: There is no such isolation level or mode.
     """
+    if mode.upper() not in MODES:
+        raise NotSupportedError(f"there is no BEGIN {mode}; modes: {', '.join(MODES)}")
     if isolation.upper() not in LEVELS:
         raise NotSupportedError(f"isolation level {isolation} is not supported; levels: {', '.join(LEVELS)}")
     path = os.fspath(database)
@@ -174,16 +188,17 @@ def connect(
             backend = EmbeddedBackend(path, settings)
     except DosqlError as e:
         raise translated(e) from e
-    return Connection(backend, autocommit, isolation.upper())
+    return Connection(backend, autocommit, isolation.upper(), mode.upper())
 
 
 class Connection:
     """A PEP 249 connection. Use it from one thread at a time."""
 
-    def __init__(self, backend: Backend, autocommit: bool, isolation: str) -> None:
+    def __init__(self, backend: Backend, autocommit: bool, isolation: str, mode: str) -> None:
         self._backend: Backend | None = backend
         self.autocommit = autocommit
         self.isolation = isolation
+        self.mode = mode
 
     @property
     def backend(self) -> Backend:
@@ -213,7 +228,7 @@ class Connection:
         """Begins the transaction that a statement outside autocommit runs in."""
         backend = self.backend
         if not self.autocommit and not backend.in_transaction:
-            backend.execute(f"BEGIN ISOLATION LEVEL {self.isolation}", ())
+            backend.execute(f"BEGIN {self.mode} ISOLATION LEVEL {self.isolation}", ())
 
     def commit(self) -> None:
         """Commits the open transaction; nothing happens without one."""

@@ -2,7 +2,8 @@
 
 Modules:
     database: a store with its statement cache; sessions come from it.
-    session: one client's state: transaction, savepoints; runs statements synchronously.
+    session: one client's statements, run synchronously; result: what they give.
+    transactions: its transaction: level, locks, savepoints; waiting: waiting for locks, on an event loop.
     statement: a compiled statement.
     group_commit: many commits, one sync, on an event loop.
     target: what the calls of clients do, embedded or over the wire.
@@ -10,6 +11,7 @@ Modules:
 """
 
 from dosql.engine.database import Database
-from dosql.engine.session import Result, Session
+from dosql.engine.result import Result
+from dosql.engine.session import Session
 
 __all__ = ["Database", "Result", "Session"]

@@ -15,15 +15,19 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
 
 from dosql.config import StoreSettings
 from dosql.engine.database import Database
 from dosql.engine.group_commit import GroupCommit
-from dosql.engine.session import Params, Result, Session
-from dosql.engine.target import Target
+from dosql.engine.result import Result
+from dosql.engine.session import Params, Session
+from dosql.engine.target import Target, begin
+from dosql.engine.waiting import patiently, statement
 from dosql.errors import RequestError
 from dosql.executor.row.guard import Guard, guarded
+from dosql.transaction import DATABASE, LockWait
 from shared_types import messages as m
 from shared_types.retry import RunsTransactions
 
@@ -67,12 +71,21 @@ class _Statements:
             session.prepare(sql)
         if sql in database.scanning and not session.in_transaction and session.heavy(sql) == "read":
             return await self._beside(sql, params)
-        result = session.execute(sql, params)
-        if result.unflushed:
+        try:
+            result = session.execute(sql, params)
+        except LockWait as wait:
+            session = self._patient(wait)
+            result = await patiently(session, statement(lambda: session.execute(sql, params)))
+        if result.unflushed or result.lsn > database.store.durable.lsn:
             await self._durable()
         return result
 
     execute = query
+
+    def _patient(self, wait: LockWait | None = None) -> Session:
+        """Returns the session that can wait: outside of a transaction one of its own, as others use this one."""
+        begins = wait is not None and wait.tree_id == DATABASE and not wait.shared
+        return self._session if begins or self._session.in_transaction else self._target.database.session()
 
     async def _beside(self, sql: str, params: Params) -> Result:
         """Runs a query that reads much on a thread: the snapshot it reads does not change. Cancelling stops it."""
@@ -92,7 +105,8 @@ class _Statements:
 
     async def execute_many(self, sql: str, param_sets: Sequence[Params]) -> Result:
         """Runs one INSERT, UPDATE or DELETE for each set of parameters, in one transaction."""
-        result = self._session.execute_many(sql, param_sets)
+        session = self._patient()
+        result = await patiently(session, statement(lambda: session.execute_many(sql, param_sets)))
         if result.unflushed:
             await self._durable()
         return result
@@ -108,13 +122,15 @@ class _Statements:
             continue_on_error: Not atomic: go on after a failed one.
         """
         items = []
-        for statement in statements:
-            sql, params = (statement, ()) if isinstance(statement, str) else statement
+        for item in statements:
+            sql, params = (item, ()) if isinstance(item, str) else item
             if isinstance(params, Mapping):
                 items.append(m.BatchItem(sql, named_params=dict(params)))
             else:
                 items.append(m.BatchItem(sql, list(params)))
-        result, unflushed = self._target.batch(m.BatchParams(items, atomic, continue_on_error), self._session)
+        session = self._patient() if atomic else self._session
+        steps = self._target.batch(m.BatchParams(items, atomic, continue_on_error), session)
+        result, unflushed = await patiently(session, steps)
         if unflushed:
             await self._durable()
         same: m.BatchResult = _decode_batch(m.encode(result))  # dates and all as a client over the wire gets them
@@ -148,16 +164,8 @@ class EmbeddedDatabase(_Statements, RunsTransactions["Transaction"]):
             self.database.close()
             self.database = None
 
-    def transaction(self, *, read_only: bool = False, isolation: str = "SERIALIZABLE") -> Transaction:
-        """Returns a transaction, to be used as an async context manager.
-
-        It commits at the end of the block, and rolls back if the block raises.
-
-        Args:
-            read_only: Refuse changes; it never fails for what others do.
-            isolation: SERIALIZABLE, or SNAPSHOT, which is also called REPEATABLE READ.
-        """
-        return Transaction(self._open().database.session(), self._target, read_only, isolation)
+    def _transaction(self, begin: m.BeginParams) -> Transaction:
+        return Transaction(self._open().database.session(), self._target, begin)
 
     async def schema(self, tables: Sequence[str] | None = None) -> m.SchemaResult:
         """Returns descriptions of all tables, or of those named."""
@@ -180,14 +188,16 @@ class EmbeddedDatabase(_Statements, RunsTransactions["Transaction"]):
 class Transaction(_Statements):
     """A transaction; others do not see it before it commits."""
 
-    def __init__(self, session: Session, target: Target, read_only: bool, isolation: str) -> None:
+    def __init__(self, session: Session, target: Target, begin: m.BeginParams) -> None:
         self._session = session
         self._target = target
-        self._read_only = read_only
-        self._isolation = isolation
+        self._begin = begin
+        self.start_lsn = 0
 
     async def __aenter__(self) -> Transaction:
-        self._session.begin(read_only=self._read_only, isolation=self._isolation)
+        self.start_lsn = await patiently(self._session, statement(partial(begin, self._session, self._begin)))
+        if self.start_lsn > self._target.database.store.durable.lsn:
+            await self._durable()
         return self
 
     async def __aexit__(

@@ -1,8 +1,11 @@
-"""A session: one client's transaction state. Synchronous; nothing here waits except for the disk.
+"""A session: one client's statements, one at a time. Synchronous; nothing here waits except for the disk.
 
 Autocommit statements that write are committed to the head and flushed by the caller's choice:
 :meth:`Session.execute` leaves the flush to whoever owns the loop, so that commits of many
 sessions share a sync. ``Result.unflushed`` says that an answer must wait for it.
+
+A statement that needs a lock which another transaction holds raises :class:`dosql.transaction.LockWait` and
+leaves no trace; whoever can wait does (:mod:`dosql.engine.waiting`), and calls again.
 """
 
 from __future__ import annotations
@@ -10,140 +13,36 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dosql.engine.result import ChangeResult, Result
 from dosql.engine.statement import Statement
+from dosql.engine.transactions import Transactions
 from dosql.errors import (
     DosqlError,
     InternalError,
+    LockNotAvailable,
     RequestError,
+    ResourceExhausted,
     StorageError,
-    TransactionError,
     TypeMismatch,
-    Unsupported,
 )
 from dosql.executor.changes import Change, delete_rows
 from dosql.executor.definitions import create_index, create_table
 from dosql.plan import logical as l
 from dosql.storage import Snapshot, Workspace
-from dosql.storage.workspace import Mark
+from dosql.transaction import LockWait
 from dosql.types.numbers import INT_MAX, INT_MIN
 from dosql.types.storing import plain
 
 if TYPE_CHECKING:
-    from dosql.engine.database import Database
+    pass
 
-SAVEPOINTS_MAX = 1000
 HEAVY_ROWS = 20_000  # about 2 ms
-LEVELS = {"SERIALIZABLE": "SERIALIZABLE", "SNAPSHOT": "SNAPSHOT", "REPEATABLE READ": "SNAPSHOT"}
 
 Params = Sequence[Any] | Mapping[str, Any]
 
 
-class Result:
-    """What a statement gave.
-
-    Attributes:
-        columns: Names; empty if the statement gives no rows.
-        types: SQL types of the columns.
-        rows: List of tuples of Python values.
-        lsn: The LSN the answer is true at; of a write, its commit.
-        rows_affected: Rows changed.
-        last_insert_id: Key of the last row inserted, or None.
-        unflushed: The commit is not durable before the next flush.
-    """
-
-    __slots__ = ("columns", "lsn", "rows", "types")
-
-    rows_affected: int = 0
-    last_insert_id: int | None = None
-    unflushed: bool = False
-
-    def __init__(self, columns: list[str], types: list[Any], rows: list[tuple[Any, ...]], lsn: int) -> None:
-        self.columns = columns
-        self.types = types
-        self.rows = rows
-        self.lsn = lsn
-
-    def __iter__(self) -> Any:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def dicts(self) -> list[dict[str, Any]]:
-        """Returns the rows as dictionaries."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
-
-    def scalar(self) -> Any:
-        """Returns the first column of the first row, or None."""
-        return self.rows[0][0] if self.rows else None
-
-
-class ChangeResult(Result):
-    """Result of a statement that may have changed something; apart, so that a plain read carries less."""
-
-    __slots__ = ("last_insert_id", "rows_affected", "unflushed")
-
-    def __init__(
-        self,
-        statement: Statement | None,
-        rows: list[tuple[Any, ...]],
-        lsn: int,
-        *,
-        rows_affected: int = 0,
-        last_insert_id: int | None = None,
-        unflushed: bool = False,
-    ) -> None:
-        super().__init__(statement.columns if statement else [], statement.types if statement else [], rows, lsn)
-        self.rows_affected = rows_affected
-        self.last_insert_id = last_insert_id
-        self.unflushed = unflushed
-
-
-class _AbortedWorkspace:
-    """Stands in for the workspace of a transaction that was given up: nothing can be done but to end it."""
-
-    def __init__(self, workspace: Workspace, why: str) -> None:
-        self.schema = workspace.schema
-        self.lsn = workspace.lsn
-        self._why = why
-
-    def __getattr__(self, name: str) -> Any:
-        raise TransactionError(
-            f"the transaction is aborted: {self._why}", code="TRANSACTION_ABORTED", hint="Roll back, and run it again"
-        )
-
-
-class Session:
-    """Runs statements of one client, one at a time.
-
-    Attributes:
-        reads_head: Queries outside transactions see commits that are not durable yet. Whoever sets it
-            must not answer before they are.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._store = database.store
-        self._cache = database.statements
-        self._workspace: Workspace | None = None
-        self._read_only = False
-        self._savepoints: list[tuple[str, Mark]] = []
-        self._savepoint_began = False
-        self.reads_head = False
-        self.began_at = 0.0
-        self.used_at = 0.0
-
-    @property
-    def in_transaction(self) -> bool:
-        """Whether an explicit transaction is open."""
-        return self._workspace is not None
-
-    @property
-    def view(self) -> Snapshot | Workspace:
-        """What reads see: the transaction, or the durable snapshot (the head, under ``reads_head``)."""
-        if self._workspace is not None:
-            return self._workspace
-        return self._store.head if self.reads_head else self._store.durable
+class Session(Transactions):
+    """Runs statements of one client, one at a time."""
 
     # --- statements ------------------------------------------------------------------------
 
@@ -157,7 +56,12 @@ class Session:
         Raises:
             DosqlError: Nothing of the statement was done; an open transaction stays open.
         """
-        view = self._workspace or (self._store.head if self.reads_head else self._store.durable)
+        view: Snapshot | Workspace | None = self._workspace
+        if view is None:
+            view = self._store.head if self.reads_head else self._store.durable
+        elif self._each_statement:
+            self._move_to(self._store.durable)
+            view = self.view
         statement = self._cache.get(sql)
         if (
             statement is None
@@ -181,6 +85,7 @@ class Session:
         run = statement.run
         if run is None:
             return self._execute_other(statement, values)
+        self._statements += 1
         try:
             rows = run(view, values)
         except (DosqlError, MemoryError):
@@ -204,6 +109,7 @@ class Session:
         if not isinstance(body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement) or statement.returning:
             raise RequestError("only INSERT, UPDATE and DELETE without RETURNING take many sets of parameters")
         sets = [self._bind(statement, p) for p in param_sets]
+        self._check_size(len(sets))
 
         def work(workspace: Workspace) -> Change:
             places = statement.simple_values
@@ -212,6 +118,7 @@ class Session:
                 return statement.inserter.insert(workspace, rows, keep_rows=False) if rows else Change()
             total = Change()
             for values in sets:
+                self._candidates = None
                 change = self._change(statement, workspace, values)
                 total.count += change.count
                 total.last_key = change.last_key or total.last_key
@@ -254,6 +161,9 @@ class Session:
         statement = self.prepare(sql)
         if statement.query is None:
             return None
+        if self._each_statement:
+            self._move_to(self._store.durable)
+        self._statements += statement.run is not None
         view, values, run = self.view, self._bind(statement, params), statement.query.run
 
         def work() -> Result:
@@ -326,6 +236,8 @@ class Session:
         match body:
             case l.InsertStatement() | l.UpdateStatement() | l.DeleteStatement():
                 return self._write(statement, lambda w: self._change(statement, w, values), values)
+            case l.QueryStatement():
+                return self._locking(statement, body, values)
             case l.TransactionStatement():
                 return self._transaction(body)
             case l.CheckpointStatement():
@@ -346,12 +258,10 @@ class Session:
         if places is not None:  # VALUES (?, ?, ...): the parameters are the row
             rows = [tuple([values[i] for i in places])]
         elif statement.query is not None:
-            try:
-                rows = statement.query.run(workspace, values)
-            except (DosqlError, MemoryError):
-                raise
-            except Exception as e:
-                raise _internal(statement, e) from e
+            rows = self._run(statement, workspace, values)
+        if self._each_statement and statement.inserter is None:
+            rows = self._still(rows, 0)
+        self._check_size(len(rows))
         # A single row is checked before it is touched; several need a way back.
         mark = workspace.mark() if len(rows) > 1 and self._workspace is not None else None
         try:
@@ -374,27 +284,118 @@ class Session:
         *,
         many: bool = False,
     ) -> Result:
-        workspace = self._workspace
-        if workspace is not None:
-            if self._read_only:
-                raise TransactionError("the transaction is read only", code="TRANSACTION_ABORTED")
-            self._store.check_writable()
-            mark = workspace.mark() if many or self._store.tiered else None  # it may have to run again
-            try:
-                change = work(workspace)
-            except DosqlError as e:
-                if mark is not None:
-                    workspace.rewind(mark)
-                elif isinstance(e, StorageError):  # a page could not be read, perhaps between table and index
-                    self.abort("the storage failed in one of its statements")
-                raise
-            self._store.calm()
+        store = self._store
+        if self._workspace is not None:
+
+            def undone(workspace: Workspace) -> Change:
+                mark = workspace.mark() if many or store.tiered else None  # it may have to run again
+                try:
+                    return work(workspace)
+                except DosqlError as e:
+                    if mark is not None:
+                        workspace.rewind(mark)
+                    elif isinstance(e, StorageError):  # a page could not be read, perhaps between table and index
+                        self.abort("the storage failed in one of its statements")
+                    raise
+
+            change = self._inside(undone)
+            store.calm()
+            workspace = self._workspace
+            assert workspace is not None
+            assert self._owner is not None
+            self._owner.changed += change.count
             return self._changed(statement, change, values, workspace, workspace.lsn, unflushed=False)
-        workspace = self._store.single()
-        change = work(workspace)
-        self._store.calm()
-        lsn = self._store.commit(workspace)
-        return self._changed(statement, change, values, workspace, lsn, unflushed=self._store.pending)
+        try:
+            workspace = store.single(self._owner)
+            if workspace.claims is not None:
+                workspace.claims.begin()
+            change = work(workspace)
+            store.calm()
+            lsn = store.commit(workspace)
+        except LockWait:
+            raise  # what it has waited for so far stays its own
+        except BaseException:
+            self.release()
+            raise
+        if self._owner is not None:
+            self.release()
+        return self._changed(statement, change, values, workspace, lsn, unflushed=store.pending)
+
+    def _locking(self, statement: Statement, body: l.QueryStatement, values: tuple[Any, ...]) -> Result:
+        """Runs SELECT ... FOR UPDATE or FOR SHARE. Outside of a transaction, it only waits for the locks of others."""
+        locks = body.locks
+        assert locks is not None
+
+        def work(workspace: Workspace) -> list[tuple[Any, ...]]:
+            reads, skips = workspace.reads, locks.wait == "SKIP LOCKED"
+            if skips:
+                workspace.reads = None  # what it skips it has not seen, and what it has not skipped is locked
+            try:
+                rows = self._run(statement, workspace, values)
+            finally:
+                workspace.reads = reads
+            if self._each_statement:
+                rows = self._still(rows, slice(body.width, None))
+            claims = workspace.claims
+            try:
+                for table_id, place in locks.tables if claims is not None else ():
+                    assert claims is not None
+                    for row in rows:
+                        if row[place] is not None:
+                            claims.row(table_id, row[place], shared=locks.shared)
+            except LockWait as e:
+                if locks.wait == "NOWAIT":
+                    raise LockNotAvailable(e.message, hint=e.hint) from None
+                raise
+            return rows
+
+        if self._workspace is not None:
+            rows = self._inside(work)
+        else:
+            try:
+                rows = work(self._store.single(self._owner))
+            except LockWait:
+                raise
+            except BaseException:
+                self.release()
+                raise
+            self.release()
+        rows = _presented([row[: body.width] for row in rows], statement)
+        lsn = self.view.lsn if self._workspace is not None else self._store.head.lsn
+        return Result(statement.columns, statement.types, rows, lsn)
+
+    def _still(self, rows: list[tuple[Any, ...]], place: int | slice) -> list[tuple[Any, ...]]:
+        """READ COMMITTED: returns those rows that the statement found before it had to wait, too.
+
+        Args:
+            rows: Found by the statement.
+            place: Where a row's key, or keys, are.
+        """
+        known = self._candidates
+        if known is None:
+            self._candidates = {row[place] for row in rows}
+            return rows
+        return [row for row in rows if row[place] in known]
+
+    def _check_size(self, count: int) -> None:
+        """Raises if a transaction would change more rows than it may."""
+        limit = self._store.settings.transaction_rows_max
+        if count + (0 if self._owner is None else self._owner.changed) > limit:
+            raise ResourceExhausted(
+                f"one transaction may change {limit} rows, and this statement would change {count} more",
+                hint="Commit in smaller parts, or raise --transaction-rows",
+            )
+
+    @staticmethod
+    def _run(statement: Statement, view: Workspace, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """Runs the query of a statement."""
+        assert statement.query is not None
+        try:
+            return statement.query.run(view, values)
+        except (DosqlError, MemoryError):
+            raise
+        except Exception as e:
+            raise _internal(statement, e) from e
 
     def _changed(
         self,
@@ -417,118 +418,6 @@ class Session:
             last_insert_id=change.last_key,
             unflushed=unflushed,
         )
-
-    # --- transactions ----------------------------------------------------------------------
-
-    def begin(self, *, read_only: bool = False, isolation: str = "SERIALIZABLE") -> int:
-        """Opens a transaction; returns the LSN of the snapshot it reads.
-
-        Args:
-            read_only: Refuse changes. Such a transaction never fails for what others do.
-            isolation: SERIALIZABLE: it commits only if it might as well have run at the moment of its commit.
-                SNAPSHOT, also called REPEATABLE READ: only if nobody else changed the rows that it changed.
-
-        Raises:
-            TransactionError: One is open already.
-            Unsupported: There is no such level.
-        """
-        level = LEVELS.get(isolation.upper())
-        if level is None:
-            raise Unsupported(f"isolation level {isolation} is not supported", hint=f"Levels: {', '.join(LEVELS)}")
-        if self._workspace is not None:
-            raise TransactionError("cannot start a transaction within a transaction", hint="Use SAVEPOINT")
-        if not read_only:
-            self._store.check_writable()
-        self._workspace = self._store.begin(serializable=level == "SERIALIZABLE" and not read_only)
-        self._read_only = read_only
-        return self._workspace.lsn
-
-    def commit(self) -> Result:
-        """Commits the open transaction.
-
-        Raises:
-            TransactionError: None is open, or another transaction was first; then this one is over.
-        """
-        workspace = self._workspace
-        if workspace is None:
-            raise TransactionError("cannot commit: no transaction is active", code="TRANSACTION_NOT_FOUND")
-        self._store.calm()
-        try:
-            lsn = self._store.commit(workspace)
-        finally:
-            self._end()
-        return ChangeResult(None, [], lsn, unflushed=self._store.pending and bool(workspace.ops))
-
-    def rollback(self) -> None:
-        """Takes back the open transaction.
-
-        Raises:
-            TransactionError: None is open.
-        """
-        if self._workspace is None:
-            raise TransactionError("cannot rollback: no transaction is active", code="TRANSACTION_NOT_FOUND")
-        self._end()
-
-    def abort(self, why: str) -> None:
-        """Rolls back what is open; every statement says so until the client ends the transaction itself."""
-        workspace = self._workspace
-        if workspace is None or isinstance(workspace, _AbortedWorkspace):
-            return
-        self._store.end(workspace.lsn)
-        self._savepoints.clear()
-        self._savepoint_began = False
-        self._workspace = _AbortedWorkspace(workspace, why)  # type: ignore[assignment]
-
-    def close(self) -> None:
-        """Rolls back what is open."""
-        if self._workspace is not None:
-            self._end()
-
-    def _end(self) -> None:
-        workspace, self._workspace = self._workspace, None
-        assert workspace is not None
-        self._savepoints.clear()
-        self._savepoint_began = False
-        if not isinstance(workspace, _AbortedWorkspace):
-            self._store.end(workspace.lsn)
-
-    def _transaction(self, body: l.TransactionStatement) -> Result:
-        verb = body.verb
-        if verb == "BEGIN":
-            self.begin(read_only=body.read_only, isolation=body.isolation)
-        elif verb == "COMMIT":
-            return self.commit()
-        elif verb == "ROLLBACK":
-            self.rollback()
-        elif verb == "SAVEPOINT":
-            self._savepoint(body.name)
-        else:
-            place = self._find_savepoint(body.name)
-            workspace = self._workspace
-            assert workspace is not None
-            if verb == "ROLLBACK TO":
-                workspace.rewind(self._savepoints[place][1])
-                del self._savepoints[place + 1 :]
-            else:
-                del self._savepoints[place:]
-                if not self._savepoints and self._savepoint_began:
-                    return self.commit()
-        return Result([], [], [], self.view.lsn)
-
-    def _savepoint(self, name: str) -> None:
-        if self._workspace is None:  # SQLite: a savepoint outside begins a transaction
-            self.begin()
-            self._savepoint_began = True
-        assert self._workspace is not None
-        if len(self._savepoints) >= SAVEPOINTS_MAX:
-            raise TransactionError(f"more than {SAVEPOINTS_MAX} savepoints", code="RESOURCE_EXHAUSTED")
-        self._savepoints.append((name.lower(), self._workspace.mark()))
-
-    def _find_savepoint(self, name: str) -> int:
-        for place in range(len(self._savepoints) - 1, -1, -1):
-            if self._savepoints[place][0] == name.lower():
-                return place
-        raise TransactionError(f"no such savepoint: {name}", code="TRANSACTION_NOT_FOUND")
 
 
 def _presented(rows: list[tuple[Any, ...]], statement: Statement) -> list[tuple[Any, ...]]:

@@ -98,8 +98,9 @@ class Statement:
             return
         shown = body.query if isinstance(body, l.QueryStatement) else returning
         if shown is not None:
-            self.columns, self.types = l.output_names(shown), l.output_types(shown)
-        if isinstance(body, l.QueryStatement):
+            width = body.width if isinstance(body, l.QueryStatement) and body.locks else None
+            self.columns, self.types = l.output_names(shown)[:width], l.output_types(shown)[:width]
+        if isinstance(body, l.QueryStatement) and body.locks is None:
             assert self.query is not None
             self.run = self.query.run
 

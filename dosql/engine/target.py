@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import time
 from datetime import date
+from functools import partial
 from typing import Any
 
 from dosql.engine.database import Database
 from dosql.engine.group_commit import GroupCommit
-from dosql.engine.session import Result, Session
-from dosql.errors import DosqlError, RequestError, StorageError
+from dosql.engine.result import Result
+from dosql.engine.session import Session
+from dosql.engine.waiting import Steps, statement
+from dosql.errors import DosqlError, RequestError, StorageError, TransactionError
 from dosql.types.sqltypes import TEMPORAL_TYPES
 from shared_types import messages as m
+from shared_types.retry import RUN_AGAIN
 from shared_types.values import to_wire
+
+BATCH_TRIES = 5
 
 
 class Target:
@@ -24,6 +30,11 @@ class Target:
         self.connections = 0
         self.active_slots: dict[str, object] = {}
         self._number = 0
+
+    @property
+    def durable_lsn(self) -> int:
+        """What may be told: LSN of the newest durable commit."""
+        return self.database.store.durable.lsn
 
     def next_number(self) -> int:
         """Returns a number that this process has not used yet."""
@@ -58,51 +69,62 @@ class Target:
             session.in_transaction,
         )
 
-    def batch(self, params: m.BatchParams, session: Session) -> tuple[m.BatchResult, bool]:
-        """Runs a batch; returns the result, and whether it must wait for the disk."""
-        session.reads_head = True  # later items see what earlier ones wrote; the answer waits for the disk
-        try:
-            result, unflushed = self._batch(params, session)
-        finally:
-            session.reads_head = False
-        return result, unflushed or self.database.store.pending
+    def batch(self, params: m.BatchParams, session: Session) -> Steps[tuple[m.BatchResult, bool]]:
+        """Runs a batch; gives the result, and whether it must wait for the disk.
 
-    def _batch(self, params: m.BatchParams, session: Session) -> tuple[m.BatchResult, bool]:
+        An atomic one that another transaction comes in the way of is run again from its start: nobody has seen
+        anything of it yet.
+        """
         started = time.perf_counter()
         own = params.atomic and not session.in_transaction
-        if own:
-            session.begin()
+        session.reads_head = True  # later items see what earlier ones wrote; the answer waits for the disk
+        try:
+            for attempt in range(BATCH_TRIES if own else 1):
+                if own:
+                    session.begin()
+                entries, error = yield from self._items(params, session, own)
+                lsn = self.database.store.durable.lsn
+                if own and error is None:
+                    try:
+                        lsn = session.commit().lsn
+                    except DosqlError as e:
+                        error = e
+                if not own or error is None:
+                    break
+                session.close()
+                if error.code not in RUN_AGAIN or attempt == BATCH_TRIES - 1:
+                    _undone(entries, error)
+                    break
+        finally:
+            session.reads_head = False
+            if own:
+                session.close()
+        errors = sum(e.error is not None for e in entries)
+        elapsed = (time.perf_counter() - started) * 1000
+        result = m.BatchResult(entries, len(entries) - errors, errors, elapsed, lsn)
+        return result, self.database.store.pending
+
+    def _items(
+        self, params: m.BatchParams, session: Session, own: bool
+    ) -> Steps[tuple[list[m.BatchEntry], DosqlError | None]]:
+        """Runs the statements of a batch; gives the outcomes, and the first error."""
         entries: list[m.BatchEntry] = []
-        failed = False
-        unflushed = False
+        first: DosqlError | None = None
         for i, item in enumerate(params.queries):
-            if failed and not params.continue_on_error:
+            if first is not None and (own or not params.continue_on_error):  # atomic: it cannot change the outcome
                 entries.append(m.BatchEntry(i, error=m.WireError("SKIPPED", "a statement before it failed")))
                 continue
             values: Any = item.params if item.named_params is None else item.named_params
             begun = time.perf_counter()
             try:
-                result = session.execute(item.sql, () if values is None else values)
-                unflushed |= result.unflushed
+                result = yield from statement(partial(session.execute, item.sql, () if values is None else values))
                 entries.append(m.BatchEntry(i, self.query_result(result, session, begun)))
+                if own and not session.in_transaction:
+                    raise TransactionError("an atomic batch is a transaction: it cannot be ended inside")
             except DosqlError as e:
-                failed = True
-                entries.append(m.BatchEntry(i, error=m.WireError.of(e)))
-                if own:  # atomic: the rest cannot change the outcome
-                    params.continue_on_error = False
-        lsn = self.database.store.durable.lsn
-        if own and session.in_transaction:
-            if failed:
-                session.rollback()
-                for entry in entries:
-                    entry.result = None
-                    entry.error = entry.error or m.WireError("TRANSACTION_ABORTED", "the batch was rolled back")
-            else:
-                end = session.commit()
-                unflushed, lsn = end.unflushed, end.lsn
-        errors = sum(e.error is not None for e in entries)
-        elapsed = (time.perf_counter() - started) * 1000
-        return m.BatchResult(entries, len(entries) - errors, errors, elapsed, lsn), unflushed
+                first = first or e
+                entries[i:] = [m.BatchEntry(i, error=m.WireError.of(e))]
+        return entries, first
 
     def schema(self, names: list[str] | None) -> m.SchemaResult:
         """Returns descriptions of the tables."""
@@ -159,6 +181,9 @@ class Target:
             *store.garbage(),
             store.conflicts.oldest,
             store.conflicts.retained,
+            store.locks.waiting,
+            store.locks.waits,
+            store.locks.deadlocks,
         )
 
     def record(self, payload: bytes) -> None:
@@ -168,3 +193,21 @@ class Target:
         except StorageError:
             return  # read-only: the position is lost at the end, which only makes its reader read again
         self.commits.wait(lambda error: None)
+
+
+def begin(session: Session, params: m.BeginParams) -> int:
+    """Opens the transaction that a client asks for; returns the LSN of its snapshot."""
+    if params.lock_timeout_ms is not None:
+        session.lock_timeout_s = params.lock_timeout_ms / 1000
+    return session.begin(
+        read_only=params.read_only, isolation=params.isolation, mode=params.mode, priority=params.priority
+    )
+
+
+def _undone(entries: list[m.BatchEntry], error: DosqlError) -> None:
+    """Says of each statement of an atomic batch that it was not done."""
+    for entry in entries:
+        entry.result = None
+        entry.error = entry.error or m.WireError("TRANSACTION_ABORTED", "the batch was rolled back")
+    if all(entry.error.code in ("TRANSACTION_ABORTED", "SKIPPED") for entry in entries if entry.error is not None):
+        entries[-1].error = m.WireError.of(error)  # it was refused as a whole

@@ -213,9 +213,7 @@ class _Reader:
 
     def _begin(self) -> Transaction:
         self._at += 1
-        for mode in ("DEFERRED", "IMMEDIATE", "EXCLUSIVE"):
-            if self._accept(mode):
-                break
+        mode = next((word for word in ("DEFERRED", "IMMEDIATE", "EXCLUSIVE") if self._accept(word)), "DEFERRED")
         self._accept("TRANSACTION") or self._accept("WORK")
         read_only = False
         isolation = "SERIALIZABLE"
@@ -227,14 +225,16 @@ class _Reader:
             elif self._accept("ISOLATION", "LEVEL"):
                 if self._accept("SNAPSHOT") or self._accept("REPEATABLE", "READ"):
                     isolation = "SNAPSHOT"
+                elif self._accept("READ", "COMMITTED") or self._accept("READ", "UNCOMMITTED"):
+                    isolation = "READ COMMITTED"
                 elif self._accept("SERIALIZABLE"):
                     isolation = "SERIALIZABLE"
                 else:
-                    raise self._unsupported(f"isolation level {self._word()}")
+                    raise self._error("expected READ COMMITTED, REPEATABLE READ, SNAPSHOT or SERIALIZABLE")
             else:
                 raise self._error("expected the end of the statement")
             self._accept(",")
-        return Transaction("BEGIN", read_only=read_only, isolation=isolation)
+        return Transaction("BEGIN", read_only=read_only, isolation=isolation, mode=mode)
 
     def _drop(self) -> Drop:
         self._at += 1

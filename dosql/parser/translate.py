@@ -185,7 +185,22 @@ class _Translator:
             out.offset = self.expr(offset.expression)
         if (with_ := tree.args.get("with_")) is not None:
             out.ctes = self._ctes(with_)
+        if locks := tree.args.get("locks"):
+            out.lock = self._lock(locks)
         return out
+
+    def _lock(self, locks: list[exp.Expression]) -> s.RowLock:
+        if len(locks) > 1:
+            raise self._unsupported("more than one FOR UPDATE or FOR SHARE", locks[1])
+        lock = locks[0]
+        wait = lock.args.get("wait")
+        if isinstance(wait, exp.Expression):
+            raise self._unsupported("FOR UPDATE WAIT", wait)
+        tables = [self._ident(t.this) for t in lock.expressions]
+        at = _offset(lock)
+        return s.RowLock(
+            not lock.args.get("update"), {None: "WAIT", True: "NOWAIT", False: "SKIP LOCKED"}[wait], tables, at
+        )
 
     def _ctes(self, with_: exp.Expression) -> list[tuple[str, list[str], s.Query]]:
         if with_.args.get("recursive"):
@@ -217,6 +232,7 @@ class _Translator:
             tree,
             *("expressions", "from_", "joins", "where", "group", "having", "distinct"),
             *("order", "limit", "offset", "with_"),
+            *(("locks",) if top else ()),
         )
         group = tree.args.get("group")
         if group is not None:

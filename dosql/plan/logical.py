@@ -134,10 +134,24 @@ Query: TypeAlias = "Block | ValuesRows | CompoundRows"
 
 
 @dataclass(slots=True)
+class RowLocks:
+    """What a query locks. ``tables``: (id, output that has the row's key), for each table.
+
+    ``wait`` is WAIT, NOWAIT or SKIP LOCKED.
+    """
+
+    tables: list[tuple[int, int]]
+    shared: bool
+    wait: str
+
+
+@dataclass(slots=True)
 class QueryStatement:
-    """A query as a statement."""
+    """A query as a statement. Of a locking one, the outputs after ``width`` are keys of rows to lock."""
 
     query: Query
+    locks: RowLocks | None = None
+    width: int = 0
 
 
 @dataclass(slots=True)
@@ -230,6 +244,7 @@ class TransactionStatement:
     name: str
     read_only: bool
     isolation: str
+    mode: str
 
 
 @dataclass(slots=True)

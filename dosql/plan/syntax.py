@@ -195,6 +195,16 @@ Body: TypeAlias = "Select | Values | Compound"
 
 
 @dataclass(slots=True)
+class RowLock:
+    """FOR UPDATE or FOR SHARE. ``wait`` is WAIT, NOWAIT or SKIP LOCKED; ``tables`` empty is all of FROM."""
+
+    shared: bool
+    wait: str
+    tables: list[str] = field(default_factory=list)
+    at: int = 0
+
+
+@dataclass(slots=True)
 class Query:
     """A body with what surrounds it."""
 
@@ -203,6 +213,7 @@ class Query:
     limit: Expr | None = None
     offset: Expr | None = None
     ctes: list[tuple[str, list[str], Query]] = field(default_factory=list)
+    lock: RowLock | None = None
 
 
 @dataclass(slots=True)
@@ -304,12 +315,16 @@ class Drop:
 
 @dataclass(slots=True)
 class Transaction:
-    """``verb`` is BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE or ROLLBACK TO."""
+    """``verb`` is BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE or ROLLBACK TO.
+
+    ``mode`` of BEGIN is DEFERRED, IMMEDIATE or EXCLUSIVE.
+    """
 
     verb: str
     name: str = ""
     read_only: bool = False
     isolation: str = "SERIALIZABLE"
+    mode: str = "DEFERRED"
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from dosql.plan.expr import (
     Col,
     Const,
     Expr,
+    Op,
     Param,
     conjuncts,
     transform,
@@ -77,7 +78,7 @@ class Binder:
         """Returns the bound statement."""
         match node:
             case s.Query():
-                return l.QueryStatement(self.query(node, None))
+                return self._query_statement(node)
             case s.Insert():
                 return self._insert(node)
             case s.Update():
@@ -93,7 +94,7 @@ class Binder:
             case s.Drop():
                 return bind_drop(self.schema, self.sql, node)
             case s.Transaction():
-                return l.TransactionStatement(node.verb, node.name, node.read_only, node.isolation)
+                return l.TransactionStatement(node.verb, node.name, node.read_only, node.isolation, node.mode)
             case s.Checkpoint():
                 return l.CheckpointStatement()
             case s.Explain():
@@ -133,8 +134,51 @@ class Binder:
 
     # --- queries ---------------------------------------------------------------------------
 
+    def _query_statement(self, node: s.Query) -> l.QueryStatement:
+        lock, node.lock = node.lock, None
+        query = self.query(node, None)
+        if lock is None:
+            return l.QueryStatement(query)
+        at = Position.at(self.sql, lock.at) if lock.at else None
+        name = "FOR SHARE" if lock.shared else "FOR UPDATE"
+        if not isinstance(query, l.Block) or query.grouped or query.distinct:
+            raise SqlSyntaxError(f"{name} needs a SELECT without DISTINCT, GROUP BY and aggregates", position=at)
+        width = query.visible
+        hidden = query.outputs[width:]  # what is only sorted by comes after the keys
+        del query.outputs[width:]
+        locks = l.RowLocks([], lock.shared, lock.wait)
+        wanted = {t.lower() for t in lock.tables}
+        for step in query.steps:
+            source = step.source
+            if not isinstance(source, l.TableSource) or (wanted and source.alias.lower() not in wanted):
+                continue
+            wanted.discard(source.alias.lower())
+            key = replace(key_column(source.number), nullable=step.left)
+            locks.tables.append((source.table.id, len(query.outputs)))
+            query.outputs.append(l.Output(key, "rowid"))
+            if lock.wait == "SKIP LOCKED":
+                table = Const(source.table.id, SqlType.INTEGER)
+                shared = Const(int(lock.shared), SqlType.INTEGER)
+                free = Op("UNLOCKED", (table, key, shared), SqlType.INTEGER, False)
+                if step.left:
+                    step.on.append(free)
+                else:
+                    query.where.append(free)
+        if wanted or not locks.tables:
+            what = f"there is no table {min(wanted)} in FROM" if wanted else "there is no table to lock rows of"
+            raise SchemaError(f"{name}: {what}", position=at)
+        query.visible = len(query.outputs)
+        query.outputs += hidden
+        for sort in query.order_by:
+            if sort.output >= width:
+                sort.output += query.visible - width
+        return l.QueryStatement(query, locks, width)
+
     def query(self, node: s.Query, outer: Scope | None) -> l.Query:
         """Binds a query. ``outer`` is a scope of its own whose parent is the scope around it."""
+        if node.lock is not None:
+            at = Position.at(self.sql, node.lock.at) if node.lock.at else None
+            raise SqlSyntaxError("FOR UPDATE and FOR SHARE belong at the end of a whole query", position=at)
         self._ctes.append({name.lower(): (columns, query) for name, columns, query in node.ctes})
         try:
             scope = outer or Scope(None)

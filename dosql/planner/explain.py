@@ -90,6 +90,8 @@ def _show(expr: Expr, names: dict[int, str]) -> str:
         case Col():
             name = "rowid" if expr.index == ROW_KEY and not expr.name else expr.name
             return f"{names[expr.source]}.{name}" if expr.source in names else name
+        case Op(op="UNLOCKED"):
+            return "not locked by others"
         case Op():
             if len(expr.args) == 1:
                 return f"{expr.op} {_show(expr.args[0], names)}"

@@ -21,12 +21,13 @@ class Conflicts:
     Attributes:
         open: Number of explicit transactions that are open.
         key_floors: Row ids that open transactions have taken, by table.
+        last_writes: LSN of the last change by table and key, of rows that were changed since an open one began.
     """
 
     def __init__(self) -> None:
         self.open = 0
         self.key_floors: dict[int, int] = {}
-        self._last_writes: dict[tuple[int, int], int] = {}
+        self.last_writes: dict[tuple[int, int], int] = {}
         self._last_schema_change = 0
         self._unflushed: deque[tuple[int, Ops]] = deque()
         self._recent: deque[tuple[int, Ops]] = deque()
@@ -49,7 +50,7 @@ class Conflicts:
         if not self._bases[lsn]:
             del self._bases[lsn]
         if not self.open:
-            self._last_writes.clear()
+            self.last_writes.clear()
             self._recent.clear()
             self._recent_rows = 0
             self.key_floors.clear()
@@ -86,7 +87,8 @@ class Conflicts:
         """Commits after ``lsn`` never were: their LSNs will be given again, to other changes."""
         self._unflushed.clear()
         self._last_schema_change = min(self._last_schema_change, lsn)
-        self._last_writes = {row: written for row, written in self._last_writes.items() if written <= lsn}
+        for row in [row for row, written in self.last_writes.items() if written > lsn]:
+            del self.last_writes[row]
         while self._recent and self._recent[-1][0] > lsn:
             self._recent_rows -= sum(map(rows_in, self._recent.pop()[1]))
 
@@ -102,7 +104,7 @@ class Conflicts:
             raise SerializationFailure(
                 "the schema was changed by another transaction after this one began", hint="Run it again"
             )
-        last_writes = self._last_writes
+        last_writes = self.last_writes
         for op in workspace.ops:
             for key in keys_in(op):
                 if last_writes.get((op[1], key), 0) > seen:
@@ -138,4 +140,4 @@ class Conflicts:
             self._recent_rows -= sum(map(rows_in, forgotten))
         for op in ops:
             for key in keys_in(op):
-                self._last_writes[op[1], key] = lsn
+                self.last_writes[op[1], key] = lsn

@@ -17,6 +17,7 @@ from dosql.schema import Schema
 from dosql.storage.archive import Archive
 from dosql.storage.cache import LeafCache
 from dosql.storage.checkpoint import Checkpointer, PageSyncError, trees_of
+from dosql.storage.claims import Claims
 from dosql.storage.conflicts import Conflicts
 from dosql.storage.ownership import Ownership
 from dosql.storage.reads import ReadSet
@@ -28,6 +29,7 @@ from dosql.storage.snapshot import Epoch, Snapshot
 from dosql.storage.tiers import WarmTier
 from dosql.storage.upkeep import Upkeep
 from dosql.storage.workspace import Workspace
+from dosql.transaction import LockTable, Owner
 from dosql.wal import WalPosition, WalWriter
 from dosql.wal.records import commit_record
 from dosql.wal.writer import WalWriteError
@@ -86,6 +88,8 @@ class Store:
         self._listeners: list[Callable[[], None]] = []
         self._checkpoint_lock = threading.Lock()
         self._conflicts = Conflicts()
+        self.locks = LockTable(settings.deadlock_victim)
+        self._hopeful: list[tuple[int, Callable[[], None]]] = []
 
     # --- opening and closing ---------------------------------------------------------------
 
@@ -179,16 +183,32 @@ class Store:
 
     # --- transactions ----------------------------------------------------------------------
 
-    def begin(self, *, serializable: bool = False) -> Workspace:
-        """Opens a transaction on the durable snapshot. End it with :meth:`end`, after :meth:`commit` or without.
+    def begin(
+        self,
+        *,
+        serializable: bool = False,
+        owner: Owner | None = None,
+        base: Snapshot | None = None,
+        lost: Callable[[], None] | None = None,
+    ) -> Workspace:
+        """Opens a transaction. End it with :meth:`end`, after :meth:`commit` or without.
 
         Args:
             serializable: Record what is read, and refuse to commit if it was changed meanwhile.
+            owner: Locks the rows that are written; None where nothing will be written.
+            base: The snapshot it reads; the durable one, unless a newer is given. What was read from one that is not
+                durable must not be told before it is.
+            lost: Called if the base will never be durable; nothing may be built on it then.
         """
-        workspace = Workspace(self.durable, self._conflicts.key_floors)
+        base = base or self.durable
+        workspace = Workspace(base, self._conflicts.key_floors)
         if serializable:
             workspace.reads = ReadSet()
-        self._conflicts.began(workspace.base.lsn)
+        if owner is not None:
+            workspace.claims = Claims(self.locks, owner, self._conflicts.last_writes, base.lsn)
+        self._conflicts.began(base.lsn)
+        if base.lsn > self.durable.lsn and lost is not None:
+            self._hopeful.append((base.lsn, lost))
         return workspace
 
     def end(self, lsn: int) -> None:
@@ -205,10 +225,17 @@ class Store:
         """Number of explicit transactions that are open."""
         return self._conflicts.open
 
-    def single(self) -> Workspace:
-        """Returns a workspace on the head, for a statement that commits itself before anything else runs."""
+    def single(self, owner: Owner | None = None) -> Workspace:
+        """Returns a workspace on the head, for a statement that commits itself before anything else runs.
+
+        Args:
+            owner: Has locks that the statement had to wait for.
+        """
         self.check_writable()
-        return Workspace(self.head, self._conflicts.key_floors if self._conflicts.open else None)
+        workspace = Workspace(self.head, self._conflicts.key_floors if self._conflicts.open else None)
+        if owner is not None or self.locks:
+            workspace.claims = Claims(self.locks, owner, {}, None)
+        return workspace
 
     def check_writable(self) -> None:
         """Raises the failure that made the database read-only, if there was one."""
@@ -328,6 +355,8 @@ class Store:
                 self.synced = batch.snapshot
                 self._durable_position = written
             self._conflicts.flushed(batch.snapshot.lsn)
+        if self._hopeful:
+            self._hopeful = [(lsn, lost) for lsn, lost in self._hopeful if lsn > batch.snapshot.lsn]
         self.syncs += 1
         self.upkeep.wal_bytes += sum(map(len, batch.payloads))
         if synced:
@@ -374,6 +403,9 @@ class Store:
             self.head = self.durable
             self._pending.clear()
             self._conflicts.taken_back(self.durable.lsn)
+        hopeful, self._hopeful = self._hopeful, []
+        for _, lost in hopeful:
+            lost()
 
     def flush(self) -> None:
         """Makes all commits durable.

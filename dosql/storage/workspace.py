@@ -11,6 +11,7 @@ from dosql.btree import Owner, TreeEditor, empty_tree, leaves, spans
 from dosql.errors import ConstraintViolation, ResourceExhausted
 from dosql.index import EntryMaker, entry_maker
 from dosql.schema import Index, Schema, Table, View
+from dosql.storage.claims import Claims
 from dosql.storage.reads import ReadSet
 from dosql.storage.snapshot import Epoch, Snapshot
 from dosql.types.keys import after_prefix, decode_row_key, encode_row_key
@@ -56,6 +57,7 @@ class Workspace:
         ops: The write set in order, in the log's form.
         dirty_bytes: Estimated memory of the nodes made so far, as of the last settling.
         reads: Where statements record what they read, or None.
+        claims: What is asked before a row is written, or None.
     """
 
     __slots__ = (
@@ -64,6 +66,7 @@ class Workspace:
         "_owner",
         "_writers",
         "base",
+        "claims",
         "dirty_bytes",
         "ops",
         "reads",
@@ -78,6 +81,7 @@ class Workspace:
         self.ops: list[tuple[Any, ...]] = []
         self.dirty_bytes = 0
         self.reads: ReadSet | None = None
+        self.claims: Claims | None = None
         self._owner = Owner()
         self._editors: dict[int, TreeEditor] = {}
         self._writers: dict[int, TableWriter] = {}
@@ -101,6 +105,10 @@ class Workspace:
         if editor is None:
             editor = self._editors[tree_id] = self.trees[tree_id] = TreeEditor(self.trees[tree_id], self._owner)
         return editor
+
+    def is_free(self, table_id: int, key: int, shared: int) -> bool:
+        """Whether a row could be locked now: SKIP LOCKED."""
+        return self.claims is None or self.claims.is_free(table_id, key, shared=bool(shared))
 
     def create_table(self, table: Table) -> None:
         """Adds an empty table."""
@@ -240,13 +248,14 @@ class Workspace:
 class TableWriter:
     """Writes the rows of one table and keeps its indexes in step."""
 
-    __slots__ = ("_editor", "_indexes", "_key_floors", "_ops", "_reads", "_table")
+    __slots__ = ("_claims", "_editor", "_indexes", "_key_floors", "_ops", "_reads", "_table")
 
     def __init__(self, workspace: Workspace, table: Table, key_floors: dict[int, int] | None) -> None:
         self._table = table
         self._editor = workspace.editor(table.id)
         self._ops = workspace.ops
         self._reads = workspace.reads
+        self._claims = workspace.claims
         self._key_floors = key_floors
         self._indexes = [
             (entry_maker(table, index), workspace.editor(index.id)) for index in workspace.schema.indexes_of(table.id)
@@ -297,6 +306,8 @@ class TableWriter:
             ConstraintViolation: The key, or the values of a UNIQUE index, are there already.
         """
         prefixes = [(maker.prefix(stored, key), maker, editor) for maker, editor in self._indexes]
+        if self._claims is not None:
+            self._claim(key, stored)
         if checked:
             for prefix, maker, editor in prefixes:
                 if maker.definition.unique and not maker.has_null(stored) and _taken(editor, prefix, None):
@@ -310,6 +321,15 @@ class TableWriter:
             for prefix, _, editor in prefixes:
                 editor.insert(prefix + tail, ())
         self._ops.append((OP_INSERT, self._table.id, key, None, stored))
+
+    def _claim(self, key: int, stored: Sequence[Any]) -> None:
+        """Claims a row, and its values in UNIQUE indexes."""
+        claims = self._claims
+        assert claims is not None
+        claims.row(self._table.id, key)
+        for maker, _ in self._indexes:
+            if maker.definition.unique and not maker.has_null(stored):
+                claims.entry(maker.definition.id, maker.prefix(stored, key))
 
     def _refused(self, maker: EntryMaker, prefix: bytes) -> ConstraintViolation:
         """Returns the error of values that are there already. That they are was read."""
@@ -325,11 +345,17 @@ class TableWriter:
         """
         changes = [(i, new) for i, (old, new) in enumerate(zip(before, after, strict=True)) if old is not new]
         changed = {i for i, _ in changes}
+        claims = self._claims
+        if claims is not None:
+            claims.row(self._table.id, key)
         moves = []
         for maker, editor in self._indexes:
             if maker.slots & changed:
                 old_prefix, new_prefix = maker.prefix(before, key), maker.prefix(after, key)
                 if old_prefix != new_prefix:
+                    if claims is not None and maker.definition.unique:
+                        claims.entry(maker.definition.id, old_prefix)
+                        claims.entry(maker.definition.id, new_prefix)
                     unique = checked and maker.definition.unique and not maker.has_null(after)
                     if unique and _taken(editor, new_prefix, key):
                         raise self._refused(maker, new_prefix)
@@ -343,6 +369,8 @@ class TableWriter:
 
     def delete(self, key: int, before: Sequence[Any]) -> None:
         """Removes a row."""
+        if self._claims is not None:
+            self._claim(key, before)
         self._editor.delete(key)
         tail = encode_row_key(key)
         for maker, editor in self._indexes:
@@ -396,6 +424,8 @@ class TableWriter:
                     after[i] = values[at]
                 self.update(key, before, tuple(after))
             return
+        if self._claims is not None:
+            self._claims.rows(self._table.id, keys)
         columns = self._editor.update_many(keys, changes)
         op = (OP_UPDATE_MANY, self._table.id, list(keys), columns, [(i, list(values)) for i, values in changes])
         for maker, editor in touched:
@@ -411,6 +441,13 @@ class TableWriter:
 
     def delete_many(self, keys: Sequence[int]) -> None:
         """Removes rows whose keys ascend."""
+        if self._claims is not None:
+            self._claims.rows(self._table.id, keys)
+            if any(maker.definition.unique for maker, _ in self._indexes):
+                for key in keys:
+                    before = self.row_at(key)
+                    assert before is not None
+                    self._claim(key, before)
         columns = self._editor.delete_many(keys)
         for maker, editor in self._indexes:
             prefix = maker.prefix

@@ -163,6 +163,8 @@ class ExpressionCompiler:
                 name = self._temporary()
                 code = f"({name} if ({name} := {self.value(arg)}) is not None else {code})"
             return code
+        if op == "UNLOCKED":
+            return f"view.is_free({', '.join(self.value(a) for a in expr.args)})"
         return f"{_HELPERS[op]}({', '.join(self.value(a) for a in expr.args)})"
 
     def _arithmetic(self, expr: Op) -> str:
