@@ -26,7 +26,7 @@ from dosql.errors import (
 )
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.claims import StaleRow
-from dosql.storage.workspace import Mark
+from dosql.storage.workspace import Mark, has_entry
 from dosql.transaction import DATABASE, LockWait, Owner, Request
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Transactions:
         self._owner: Owner | None = None
         self._statements = 0
         self._candidates: set[Any] | None = None
+        self._waited: LockWait | None = None
         self._savepoints: list[tuple[str, Workspace, Mark]] = []
         self._savepoint_began = False
         self.reads_head = False
@@ -229,6 +230,8 @@ class Transactions:
         def ended(error: DosqlError | None) -> None:
             if error is not None:
                 self.give_up(str(error.message))
+            else:
+                self._waited = wait
             done(error)
 
         try:
@@ -239,7 +242,7 @@ class Transactions:
 
     def give_up(self, why: str = "") -> None:
         """The statement that waits will not be run again. With a reason, its transaction cannot go on either."""
-        self._candidates = None
+        self._candidates = self._waited = None
         if self._workspace is None:
             self.release()
         elif why:
@@ -269,6 +272,9 @@ class Transactions:
             raise TransactionError("the transaction is read only", code="TRANSACTION_ABORTED")
         self._store.check_writable()
         self._statements += 1
+        waited, self._waited = self._waited, None
+        if waited is not None:
+            self._after_waiting(waited)
         while True:
             workspace = self._workspace
             assert workspace is not None
@@ -291,6 +297,21 @@ class Transactions:
             else:
                 self._candidates = None
                 return found
+
+    def _after_waiting(self, wait: LockWait) -> None:
+        """Looks at what the one before did with what this transaction has waited for.
+
+        Raises:
+            SerializationFailure: It took the value of a UNIQUE index; the transaction is aborted.
+        """
+        head = self._store.head
+        if self._each_statement or self._statements == 1:
+            self._move_to(head)
+        elif isinstance(wait.key, bytes) and has_entry(head.trees.get(wait.tree_id), wait.key):
+            self.abort("another transaction took a value that must be unique")
+            raise SerializationFailure(
+                "another transaction took a value that must be unique", hint="Run the transaction again"
+            )
 
     def _move_to(self, base: Snapshot) -> None:
         """Puts the transaction on a newer snapshot, with what it has done so far.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dosql.btree import Owner, TreeEditor, empty_tree, leaves, spans
+from dosql.btree import Owner, Tree, TreeEditor, empty_tree, leaves, spans
 from dosql.errors import ConstraintViolation, ResourceExhausted
 from dosql.index import EntryMaker, entry_maker
 from dosql.schema import Index, Schema, Table, View
@@ -461,7 +461,7 @@ def _rows(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> Iterator[tup
     return zip(keys, rows, strict=True)
 
 
-def _taken(editor: TreeEditor, prefix: bytes, but_key: int | None) -> bool:
+def _taken(editor: Tree | TreeEditor, prefix: bytes, but_key: int | None) -> bool:
     """Whether an entry with ``prefix`` exists, of another row than ``but_key``."""
     for leaf, start, stop in spans(editor.root, prefix):
         for entry in leaf.keys[start:stop]:
@@ -470,6 +470,11 @@ def _taken(editor: TreeEditor, prefix: bytes, but_key: int | None) -> bool:
             if but_key is None or entry[len(prefix) :] != encode_row_key(but_key):
                 return True
     return False
+
+
+def has_entry(index: Any, prefix: bytes) -> bool:
+    """Whether an index, or None, has an entry that begins with all values of ``prefix``."""
+    return index is not None and _taken(index, prefix, None)
 
 
 def unique_violation(table: Table, index: Index) -> ConstraintViolation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import date
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import dosql
 from dosql import dbapi
+from dosql.config import StoreSettings
 
 
 def test_module_globals() -> None:
@@ -131,5 +133,40 @@ def test_isolation_levels(tmp_path: Path) -> None:
             first.close()
             second.close()
         assert setup.execute("SELECT n FROM t ORDER BY id").fetchall() == [(3,), (2,)]
+        with dbapi.connect(path, isolation="READ COMMITTED") as reader:
+            assert reader.execute("SELECT n FROM t WHERE id = 1").fetchall() == [(3,)]
+            setup.execute("UPDATE t SET n = 4 WHERE id = 1")
+            assert reader.execute("SELECT n FROM t WHERE id = 1").fetchall() == [(4,)]
     with pytest.raises(dbapi.NotSupportedError):
-        dbapi.connect(path, isolation="READ COMMITTED")
+        dbapi.connect(path, isolation="CHAOS")
+    with pytest.raises(dbapi.NotSupportedError):
+        dbapi.connect(path, mode="SOON")
+
+
+def test_connections_on_threads_wait_for_each_other(tmp_path: Path) -> None:
+    path, settings = tmp_path / "db", StoreSettings(lock_timeout_s=0.2)
+    with dbapi.connect(path, autocommit=True, settings=settings) as setup:
+        setup.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)")
+        setup.execute("INSERT INTO t VALUES (1, 0)")
+
+        def add(times: int) -> None:
+            with dbapi.connect(path, mode="IMMEDIATE", settings=settings) as connection:
+                for _ in range(times):
+                    (n,) = connection.execute("SELECT n FROM t WHERE id = 1").fetchall()[0]
+                    connection.execute("UPDATE t SET n = ? WHERE id = 1", (n + 1,))
+                    connection.commit()
+
+        threads = [threading.Thread(target=add, args=(100,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert setup.execute("SELECT n FROM t").fetchall() == [(400,)]
+        with dbapi.connect(path, settings=settings) as holder:
+            holder.execute("UPDATE t SET n = 0")
+            with pytest.raises(dbapi.OperationalError, match="LOCK_TIMEOUT") as e:
+                setup.execute("UPDATE t SET n = 1")
+            assert e.value.retryable
+            assert setup.execute("SELECT n FROM t").fetchall() == [(400,)]  # readers never wait
+            holder.rollback()
+        setup.execute("UPDATE t SET n = 1")

@@ -12,6 +12,7 @@ from dosql.engine import Database, Session
 from dosql.errors import (
     ConstraintViolation,
     DosqlError,
+    LockNotAvailable,
     RequestError,
     SerializationFailure,
     TransactionError,
@@ -86,12 +87,19 @@ def test_conflict_is_refused_and_says_so(database: Database, session: Session) -
     other = database.session()
     run(session, "BEGIN")
     run(other, "BEGIN")
+    run(other, "SELECT name FROM t WHERE id = 1")
     run(session, "UPDATE t SET name = 'x' WHERE id = 1")
-    run(other, "UPDATE t SET name = 'y' WHERE id = 1")
+    with pytest.raises(LockNotAvailable) as locked:
+        run(other, "UPDATE t SET name = 'y' WHERE id = 1")
+    assert locked.value.retryable
     run(session, "COMMIT")
     with pytest.raises(SerializationFailure) as caught:
-        run(other, "COMMIT")
+        run(other, "UPDATE t SET name = 'y' WHERE id = 1")
     assert caught.value.retryable
+    with pytest.raises(TransactionError, match="is aborted"):
+        run(other, "SELECT name FROM t WHERE id = 1")
+    with pytest.raises(TransactionError, match="is aborted"):
+        run(other, "COMMIT")
     assert not other.in_transaction
     assert run(other, "SELECT name FROM t WHERE id = 1") == [("x",)]
 
@@ -112,8 +120,10 @@ def test_unique_value_committed_by_another_first(database: Database, session: Se
     run(session, "BEGIN")
     run(other, "BEGIN")
     run(session, "INSERT INTO t VALUES (5, 'p', 50)")
-    run(other, "INSERT INTO t VALUES (6, 'q', 50)")
+    with pytest.raises(LockNotAvailable):
+        run(other, "INSERT INTO t VALUES (6, 'q', 50)")
     run(session, "COMMIT")
+    run(other, "INSERT INTO t VALUES (6, 'q', 50)")  # its snapshot is older than the other's commit
     with pytest.raises(ConstraintViolation):
         run(other, "COMMIT")
     assert run(session, "SELECT id FROM t WHERE n = 50") == [(5,)]
