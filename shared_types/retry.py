@@ -134,6 +134,7 @@ class RetriedTransaction:
         self._attempt = 0
         self._calls: list[tuple[str, tuple[Any, ...], dict[str, Any], Any]] = []
         self._transaction: Any = None
+        self._over = False
 
     async def __aenter__(self) -> RetriedTransaction:
         self._transaction = await self._opened().__aenter__()
@@ -144,7 +145,7 @@ class RetriedTransaction:
     ) -> None:
         if error is not None:
             await self._transaction.__aexit__(kind, error, traceback)
-        else:
+        elif not self._over:
             await self.commit()
 
     async def query(self, *args: Any, **options: Any) -> Any:
@@ -166,6 +167,7 @@ class RetriedTransaction:
     async def commit(self) -> int:
         """As that of the transaction."""
         while True:
+            self._over = True
             try:
                 return int(await self._transaction.commit())
             except DosqlError as e:
@@ -173,6 +175,7 @@ class RetriedTransaction:
 
     async def rollback(self) -> Any:
         """As that of the transaction."""
+        self._over = True
         return await self._transaction.rollback()
 
     async def _call(self, method: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -191,12 +194,14 @@ class RetriedTransaction:
     async def _again(self, error: DosqlError) -> None:
         """Begins again and comes to the same place, or raises ``error``."""
         while True:
+            self._over = True
             await self._give_up()
             if error.code not in RUN_AGAIN or self._attempt == self._retries:
                 raise error
             await back_off(self._attempt)
             self._attempt += 1
             self._transaction = await self._opened().__aenter__()
+            self._over = False
             try:
                 for method, args, options, before in self._calls:
                     try:
@@ -206,6 +211,7 @@ class RetriedTransaction:
                             raise
                         now = e.code
                     if now != before:
+                        self._over = True
                         await self._give_up()
                         error.hint = "What it had read is different now: run all of it again, with db.run"
                         raise error

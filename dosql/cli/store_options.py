@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dosql.config import SYNCHRONOUS, ServerSettings, StoreSettings
+from dosql.config import SYNCHRONOUS, VICTIMS, ServerSettings, StoreSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -139,6 +139,30 @@ _OPTIONS += [
         metavar="SECONDS",
         help="Stop a query that reads much after this time; 0: never.",
     ),
+    click.option(
+        "--lock-timeout",
+        type=click.FloatRange(min=0),
+        default=_DEFAULTS.lock_timeout_s,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long a statement waits for a row that another transaction has locked; 0: for ever.",
+    ),
+    click.option(
+        "--deadlock-victim",
+        type=click.Choice(VICTIMS),
+        default=_DEFAULTS.deadlock_victim,
+        show_default=True,
+        help="Which transaction of a deadlock is rolled back: the youngest, the one that has changed the fewest rows, "
+        "or the one of the lowest priority.",
+    ),
+    click.option(
+        "--transaction-rows",
+        type=click.IntRange(min=1),
+        default=_DEFAULTS.transaction_rows_max,
+        show_default=True,
+        metavar="ROWS",
+        help="How many rows one transaction may change; they are kept in memory until it ends.",
+    ),
 ]
 
 
@@ -165,6 +189,9 @@ def settings_from(options: dict[str, Any]) -> StoreSettings:
         hot_age_s=options["hot_age"],
         warm_cache_bytes=options["warm_cache_mb"] * _MB,
         lease_s=options["lease"],
+        lock_timeout_s=options["lock_timeout"],
+        deadlock_victim=options["deadlock_victim"],
+        transaction_rows_max=options["transaction_rows"],
     )
 
 

@@ -60,8 +60,7 @@ class Session(Transactions):
         if view is None:
             view = self._store.head if self.reads_head else self._store.durable
         elif self._each_statement:
-            self._move_to(self._store.durable)
-            view = self.view
+            view = self._renewed()
         statement = self._cache.get(sql)
         if (
             statement is None
@@ -162,7 +161,7 @@ class Session(Transactions):
         if statement.query is None:
             return None
         if self._each_statement:
-            self._move_to(self._store.durable)
+            self._renewed()
         self._statements += statement.run is not None
         view, values, run = self.view, self._bind(statement, params), statement.query.run
 

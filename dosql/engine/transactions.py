@@ -51,7 +51,6 @@ class AbortedWorkspace:
 
     def __init__(self, workspace: Workspace, why: str) -> None:
         self.schema = workspace.schema
-        self.lsn = workspace.lsn
         self._why = why
 
     def __getattr__(self, name: str) -> Any:
@@ -132,7 +131,7 @@ class Transactions:
             raise Unsupported(f"there is no BEGIN {mode}", hint=f"Modes: {', '.join(MODES)}")
         if self._workspace is not None:
             raise TransactionError("cannot start a transaction within a transaction", hint="Use SAVEPOINT")
-        base: Snapshot | None = None
+        base = self._store.head if self.reads_head else None
         if not read_only:
             self._store.check_writable()
             owner = self._owner
@@ -312,6 +311,11 @@ class Transactions:
             raise SerializationFailure(
                 "another transaction took a value that must be unique", hint="Run the transaction again"
             )
+
+    def _renewed(self) -> Snapshot | Workspace:
+        """Returns what a statement under READ COMMITTED reads."""
+        self._move_to(self._store.durable)
+        return self.view
 
     def _move_to(self, base: Snapshot) -> None:
         """Puts the transaction on a newer snapshot, with what it has done so far.
