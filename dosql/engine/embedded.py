@@ -76,7 +76,7 @@ class _Statements:
         except LockWait as wait:
             session = self._patient(wait)
             result = await patiently(session, statement(lambda: session.execute(sql, params)))
-        if result.unflushed or result.lsn > database.store.durable.lsn:
+        if self._target.waits_for_disk(result, session):
             await self._durable()
         return result
 
@@ -107,7 +107,7 @@ class _Statements:
         """Runs one INSERT, UPDATE or DELETE for each set of parameters, in one transaction."""
         session = self._patient()
         result = await patiently(session, statement(lambda: session.execute_many(sql, param_sets)))
-        if result.unflushed:
+        if self._target.waits_for_disk(result, session):
             await self._durable()
         return result
 
@@ -196,8 +196,6 @@ class Transaction(_Statements):
 
     async def __aenter__(self) -> Transaction:
         self.start_lsn = await patiently(self._session, statement(partial(begin, self._session, self._begin)))
-        if self.start_lsn > self._target.database.store.durable.lsn:
-            await self._durable()
         return self
 
     async def __aexit__(
@@ -215,7 +213,7 @@ class Transaction(_Statements):
             SerializationFailure: Another transaction was first; run this one again.
         """
         result = self._session.commit()
-        if result.unflushed:
+        if self._target.waits_for_disk(result, self._session):
             await self._durable()
         return result.lsn
 

@@ -1,8 +1,8 @@
 """Many commits, one sync: the asyncio shell around :class:`dosql.storage.Store`'s flush.
 
 Commits of one turn of the loop share a batch. The sync runs inline while it is fast, because
-handing it to a thread costs more than it takes; on a thread when the disk is slow, so that the
-loop goes on. Which of the two is decided by what the last syncs took.
+handing it to a thread costs more than it takes; on a thread when the disk is slow, or when statements
+wait for locks: those who have them must get on. Which of the two is decided by what the last syncs took.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class GroupCommit:
         batch = self._store.take_batch()
         if batch is None:
             self._finish(None, waiting, None)
-        elif self._sync_s <= INLINE_SYNC_MAX_S:
+        elif self._sync_s <= INLINE_SYNC_MAX_S and not self._store.locks.waiting:
             error: StorageError | None = None
             try:
                 self._write(batch)

@@ -36,6 +36,16 @@ class Target:
         """What may be told: LSN of the newest durable commit."""
         return self.database.store.durable.lsn
 
+    def waits_for_disk(self, result: Result, session: Session) -> bool:
+        """Whether a result must not be told yet, as a crash could take back what it says.
+
+        What a transaction is told while it is open counts when it commits, and its commit is told when all that it
+        has seen is durable.
+        """
+        if session.in_transaction:
+            return False
+        return result.unflushed or result.lsn > self.database.store.durable.lsn
+
     def next_number(self) -> int:
         """Returns a number that this process has not used yet."""
         self._number += 1

@@ -66,7 +66,7 @@ class Transactions:
         reads_head: Queries outside transactions see commits that are not durable yet. Whoever sets it
             must not answer before they are.
         lock_timeout_s: How long its statements wait for a lock; 0 is for ever.
-        began_at, used_at: For whoever watches over silent clients, in seconds of their clock.
+        began_at, used_at: For whoever watches over silent clients, in seconds of ``time.monotonic``.
     """
 
     def __init__(self, database: Database) -> None:

@@ -165,7 +165,7 @@ class RpcConnection:
                     f"there is no transaction {transaction_id} on this connection", code="TRANSACTION_NOT_FOUND"
                 )
             lane = found
-            lane.session.used_at = asyncio.get_running_loop().time()
+            lane.session.used_at = time.monotonic()
         if lane.held is not None:
             raise _Held(lane)
         return lane
@@ -184,7 +184,7 @@ class RpcConnection:
                     self._watch_over(session)
                 else:
                     session.began_at = 0.0
-            self._tell(request_id, answer, durably=result.unflushed or result.lsn > self.target.durable_lsn)
+            self._tell(request_id, answer, durably=self.target.waits_for_disk(result, session))
 
         lane.query(request_id, params.sql, values, params.timeout_ms, reply)
 
@@ -212,7 +212,8 @@ class RpcConnection:
         sql, sets = params.sql, params.param_sets
 
         def reply(result: Result) -> None:
-            self._tell(request_id, self.target.query_result(result, lane.session, started), durably=result.unflushed)
+            answer = self.target.query_result(result, lane.session, started)
+            self._tell(request_id, answer, durably=self.target.waits_for_disk(result, lane.session))
 
         lane.steps(request_id, lambda session: statement(partial(session.execute_many, sql, sets)), reply)
 
@@ -225,18 +226,17 @@ class RpcConnection:
 
     def _watch_over(self, session: Session) -> None:
         """Notes that a session's transaction is used, and looks at it from time to time."""
-        loop = asyncio.get_running_loop()
-        session.used_at = loop.time()
+        session.used_at = time.monotonic()
         if not session.began_at:
             session.began_at = session.used_at
         if self._watch is None:
-            self._watch = loop.call_later(WATCH_S, self._look)
+            self._watch = asyncio.get_running_loop().call_later(WATCH_S, self._look)
 
     def _look(self) -> None:
         """Rolls back transactions that are silent, or open, for too long."""
         self._watch = None
         loop, settings = asyncio.get_running_loop(), self.settings
-        now = loop.time()
+        now = time.monotonic()
         lanes = [lane for lane in (self._lane, *self._transactions.values()) if lane.session.in_transaction]
         if not self._lane.session.in_transaction:
             self._lane.session.began_at = 0.0
@@ -271,7 +271,7 @@ class RpcConnection:
 
         def begun(start_lsn: int) -> None:
             self._watch_over(lane.session)
-            self._tell(request_id, m.BeginResult(tx_id, start_lsn), durably=start_lsn > self.target.durable_lsn)
+            self._answer(request_id, m.BeginResult(tx_id, start_lsn))
 
         lane.steps(request_id, steps, begun, own=False)
 
@@ -279,7 +279,7 @@ class RpcConnection:
         session = self._lane_of(params.tx_id).session
         del self._transactions[params.tx_id]
         result = session.commit()
-        self._tell(request_id, m.EndResult(True, result.lsn), durably=result.unflushed)
+        self._tell(request_id, m.EndResult(True, result.lsn), durably=self.target.waits_for_disk(result, session))
 
     def _rollback(self, request_id: int, params: m.EndParams) -> None:
         session = self._lane_of(params.tx_id).session

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -334,7 +335,7 @@ class Lane:
         held = None
         if session is self.session:
             held, self.held = self.held, None
-            session.used_at = asyncio.get_running_loop().time()
+            session.used_at = time.monotonic()
         if self._connection.closed:
             self.session.close()
             return

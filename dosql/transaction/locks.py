@@ -341,14 +341,10 @@ class LockTable:
         return None
 
     def _waits_for(self, owner: Owner) -> list[Owner]:
+        """Returns who holds what an owner waits for. Those before it in the queue wait for the same ones."""
         request = owner.request
         if request is None:
             return []
         lock = self._trees[request.tree_id][request.key]
         assert isinstance(lock, _Lock)
-        found = [holder for holder in lock.holders if holder is not owner]
-        for other in lock.queue:
-            if other is request:
-                break
-            found.append(other.owner)
-        return found
+        return [holder for holder in lock.holders if holder is not owner]
