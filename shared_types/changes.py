@@ -68,6 +68,7 @@ OPERATIONS = {
 
 OF_MANY = frozenset({OP_INSERT_MANY, OP_UPDATE_MANY, OP_DELETE_MANY})
 OF_ROWS = frozenset({OP_INSERT, OP_UPDATE, OP_DELETE, *OF_MANY})
+OF_DROPS = frozenset({OP_DROP_TABLE, OP_DROP_INDEX, OP_DROP_VIEW})
 
 
 class ColumnShape(msgspec.Struct, frozen=True, array_like=True):

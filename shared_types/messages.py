@@ -73,13 +73,17 @@ class QueryParams(Params):
 
 
 class ExecuteParams(Params):
-    """``execute``: run one statement, once or for each of ``param_sets`` in one transaction."""
+    """``execute``: run one statement, once or for each of ``param_sets`` in one transaction.
+
+    ``idempotency_key``: if the same request was done before with this key, its answer is given again, and nothing done.
+    """
 
     sql: str
     params: list[Any] | None = None
     named_params: dict[str, Any] | None = None
     param_sets: list[list[Any]] | None = None
     transaction_id: str | None = None
+    idempotency_key: str | None = None
 
 
 class CancelParams(Params):
@@ -121,13 +125,15 @@ class BatchParams(Params):
     """``batch``: several statements in one message.
 
     With ``atomic`` they are one transaction. Otherwise each commits by itself, and
-    ``continue_on_error`` says whether those after a failed one still run.
+    ``continue_on_error`` says whether those after a failed one still run. ``idempotency_key``: as for ``execute``;
+    the batch must be atomic.
     """
 
     queries: list[BatchItem]
     atomic: bool = True
     continue_on_error: bool = False
     transaction_id: str | None = None
+    idempotency_key: str | None = None
 
 
 class SchemaParams(Params):

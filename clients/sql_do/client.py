@@ -72,19 +72,38 @@ class _Statements(ABC):
             self._open().cancel(future)
             raise
 
-    async def execute(self, sql: str, params: Params = None) -> Result:
-        """As :meth:`query`; reads better for statements that change something."""
-        request = m.ExecuteParams(sql, **split_params(params), transaction_id=self._transaction_id)
+    async def execute(self, sql: str, params: Params = None, *, idempotency_key: str | None = None) -> Result:
+        """As :meth:`query`; reads better for statements that change something.
+
+        Args:
+            sql: One statement.
+            params: A sequence for ``?``, a mapping for ``:name``.
+            idempotency_key: A text of your choice. If the same statement was done before with this key, its answer is
+                given again, and nothing is done: so it may be sent again after the connection was lost. The server
+                keeps answers for 24 hours.
+        """
+        request = m.ExecuteParams(
+            sql, **split_params(params), transaction_id=self._transaction_id, idempotency_key=idempotency_key
+        )
         return Result.of(await self._open().call("execute", request, decode_query))
 
-    async def execute_many(self, sql: str, param_sets: Sequence[Sequence[object]]) -> Result:
+    async def execute_many(
+        self, sql: str, param_sets: Sequence[Sequence[object]], *, idempotency_key: str | None = None
+    ) -> Result:
         """Runs one INSERT, UPDATE or DELETE for each set of parameters, in one transaction."""
         sets = [params_to_wire(p) for p in param_sets]
-        request = m.ExecuteParams(sql, param_sets=sets, transaction_id=self._transaction_id)
+        request = m.ExecuteParams(
+            sql, param_sets=sets, transaction_id=self._transaction_id, idempotency_key=idempotency_key
+        )
         return Result.of(await self._open().call("execute", request, decode_query))
 
     async def batch(
-        self, statements: Sequence[str | tuple[str, Params]], *, atomic: bool = True, continue_on_error: bool = False
+        self,
+        statements: Sequence[str | tuple[str, Params]],
+        *,
+        atomic: bool = True,
+        continue_on_error: bool = False,
+        idempotency_key: str | None = None,
     ) -> m.BatchResult:
         """Runs several statements in one message.
 
@@ -92,12 +111,13 @@ class _Statements(ABC):
             statements: Texts, or (text, parameters).
             atomic: All in one transaction, or each by itself.
             continue_on_error: Not atomic: go on after a failed one.
+            idempotency_key: As for :meth:`execute`; the batch must be atomic.
         """
         items = []
         for statement in statements:
             sql, params = (statement, None) if isinstance(statement, str) else statement
             items.append(m.BatchItem(sql, **split_params(params)))
-        request = m.BatchParams(items, atomic, continue_on_error, self._transaction_id)
+        request = m.BatchParams(items, atomic, continue_on_error, self._transaction_id, idempotency_key)
         result: m.BatchResult = await self._open().call("batch", request, _decode_batch)
         return result
 

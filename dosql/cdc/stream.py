@@ -58,7 +58,7 @@ class ChangeFilter:
 
     def wants_table(self, table: Table) -> bool:
         """Whether changes of a table are wanted."""
-        return self._tables is None or table.name.lower() in self._tables
+        return not table.system and (self._tables is None or table.name.lower() in self._tables)
 
     def wants_kind(self, kind: int) -> bool:
         """Whether an operation on rows is wanted."""

@@ -17,11 +17,12 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import TracebackType
+from typing import Any
 
 from dosql.config import StoreSettings
 from dosql.engine.database import Database
 from dosql.engine.group_commit import GroupCommit
-from dosql.engine.result import Result
+from dosql.engine.result import ChangeResult, Result
 from dosql.engine.session import Params, Session
 from dosql.engine.target import Target, begin
 from dosql.engine.waiting import patiently, statement
@@ -32,6 +33,7 @@ from shared_types import messages as m
 from shared_types.retry import RunsTransactions
 
 _decode_batch = m.decoder(m.BatchResult)
+_decode_query = m.decoder(m.QueryResult)
 
 
 def open_database(path: str | os.PathLike[str], settings: StoreSettings | None = None) -> EmbeddedDatabase:
@@ -80,7 +82,26 @@ class _Statements:
             await self._durable()
         return result
 
-    execute = query
+    async def execute(self, sql: str, params: Params = (), *, idempotency_key: str | None = None) -> Result:
+        """As :meth:`query`; reads better for statements that change something.
+
+        Args:
+            sql: One statement.
+            params: A sequence for ``?``, a mapping for ``:name``.
+            idempotency_key: A text of your choice. If the same statement was done before with this key, its answer is
+                given again, and nothing is done. Answers are kept for 24 hours.
+        """
+        if idempotency_key is None:
+            return await self.query(sql, params)
+        values: dict[str, Any] = {"named_params" if isinstance(params, Mapping) else "params": params}
+        request = m.ExecuteParams(sql, **values, idempotency_key=idempotency_key)
+        session = self._patient()
+        answer = await patiently(session, self._target.execute_once(request, session))
+        await self._durable()
+        found = _decode_query(m.encode(answer))
+        result = ChangeResult(None, found.rows, found.lsn, rows_affected=found.rows_affected)
+        result.columns, result.types, result.last_insert_id = found.columns, found.column_types, found.last_insert_id
+        return result
 
     def _patient(self, wait: LockWait | None = None) -> Session:
         """Returns the session that can wait: outside of a transaction one of its own, as others use this one."""
@@ -112,7 +133,12 @@ class _Statements:
         return result
 
     async def batch(
-        self, statements: Sequence[str | tuple[str, Params]], *, atomic: bool = True, continue_on_error: bool = False
+        self,
+        statements: Sequence[str | tuple[str, Params]],
+        *,
+        atomic: bool = True,
+        continue_on_error: bool = False,
+        idempotency_key: str | None = None,
     ) -> m.BatchResult:
         """Runs several statements.
 
@@ -120,6 +146,7 @@ class _Statements:
             statements: Texts, or (text, parameters).
             atomic: All in one transaction, or each by itself.
             continue_on_error: Not atomic: go on after a failed one.
+            idempotency_key: As for :meth:`execute`; the batch must be atomic.
         """
         items = []
         for item in statements:
@@ -129,7 +156,8 @@ class _Statements:
             else:
                 items.append(m.BatchItem(sql, list(params)))
         session = self._patient() if atomic else self._session
-        steps = self._target.batch(m.BatchParams(items, atomic, continue_on_error), session)
+        request = m.BatchParams(items, atomic, continue_on_error, None, idempotency_key)
+        steps = self._target.batch(request, session)
         result, unflushed = await patiently(session, steps)
         if unflushed:
             await self._durable()

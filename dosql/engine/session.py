@@ -297,7 +297,7 @@ class Session(Transactions):
                         self.abort("the storage failed in one of its statements")
                     raise
 
-            change = self._inside(undone)
+            change = self.inside(undone)
             store.calm()
             workspace = self._workspace
             assert workspace is not None
@@ -349,7 +349,7 @@ class Session(Transactions):
             return rows
 
         if self._workspace is not None:
-            rows = self._inside(work)
+            rows = self.inside(work)
         else:
             try:
                 rows = work(self._store.single(self._owner))

@@ -7,8 +7,11 @@ from datetime import date
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from dosql.engine.database import Database
 from dosql.engine.group_commit import GroupCommit
+from dosql.engine.once import Work, fingerprint, once
 from dosql.engine.result import Result
 from dosql.engine.session import Session
 from dosql.engine.waiting import Steps, statement
@@ -79,7 +82,41 @@ class Target:
             session.in_transaction,
         )
 
-    def batch(self, params: m.BatchParams, session: Session) -> Steps[tuple[m.BatchResult, bool]]:
+    def execute_once(self, params: m.ExecuteParams, session: Session) -> Steps[m.Result | msgspec.Raw]:
+        """Runs a statement that has an idempotency key; gives the answer, which must wait for the disk."""
+        assert params.idempotency_key is not None
+        self._only_alone(session)
+        if params.param_sets is not None and (params.params or params.named_params):
+            raise RequestError("give params or paramSets, not both")
+        started = time.perf_counter()
+        values: Any = params.params if params.named_params is None else params.named_params
+
+        def run(session: Session) -> Result:
+            if params.param_sets is not None:
+                return session.execute_many(params.sql, params.param_sets)
+            return session.execute(params.sql, () if values is None else values)
+
+        def work(session: Session) -> Steps[tuple[m.Result, bool]]:
+            result = yield from statement(lambda: run(session))
+            return self.query_result(result, session, started), True
+
+        return (yield from self._once(params.idempotency_key, params, session, work))
+
+    def _once(
+        self, key: str, params: m.ExecuteParams | m.BatchParams, session: Session, work: Work
+    ) -> Steps[m.Result | msgspec.Raw]:
+        keep_s = self.database.store.settings.idempotency_s
+        return (yield from once(session, key, fingerprint(params), work, keep_s))
+
+    @staticmethod
+    def _only_alone(session: Session) -> None:
+        if session.in_transaction:
+            raise RequestError(
+                "an idempotency key is for a statement or a batch outside of a transaction",
+                hint="Send the statements of the transaction as an atomic batch",
+            )
+
+    def batch(self, params: m.BatchParams, session: Session) -> Steps[tuple[m.Result | msgspec.Raw, bool]]:
         """Runs a batch; gives the result, and whether it must wait for the disk.
 
         An atomic one that another transaction comes in the way of is run again from its start: nobody has seen
@@ -87,6 +124,20 @@ class Target:
         """
         started = time.perf_counter()
         own = params.atomic and not session.in_transaction
+        if params.idempotency_key is not None:
+            self._only_alone(session)
+            if not params.atomic:
+                raise RequestError("an idempotency key needs an atomic batch")
+
+            def work(session: Session) -> Steps[tuple[m.Result, bool]]:
+                entries, error = yield from self._items(params, session, own=True)
+                if error is not None and error.code in RUN_AGAIN:
+                    raise error
+                if error is not None:
+                    _undone(entries, error)
+                return self._batch_result(entries, started, self.durable_lsn), error is None
+
+            return (yield from self._once(params.idempotency_key, params, session, work)), True
         session.reads_head = True  # later items see what earlier ones wrote; the answer waits for the disk
         try:
             for attempt in range(BATCH_TRIES if own else 1):
@@ -109,10 +160,13 @@ class Target:
             session.reads_head = False
             if own:
                 session.close()
+        return self._batch_result(entries, started, lsn), self.database.store.pending
+
+    @staticmethod
+    def _batch_result(entries: list[m.BatchEntry], started: float, lsn: int) -> m.BatchResult:
         errors = sum(e.error is not None for e in entries)
         elapsed = (time.perf_counter() - started) * 1000
-        result = m.BatchResult(entries, len(entries) - errors, errors, elapsed, lsn)
-        return result, self.database.store.pending
+        return m.BatchResult(entries, len(entries) - errors, errors, elapsed, lsn)
 
     def _items(
         self, params: m.BatchParams, session: Session, own: bool
@@ -142,6 +196,8 @@ class Target:
         wanted = None if names is None else {n.lower() for n in names}
         tables = []
         for table in snapshot.schema.tables:
+            if table.system:
+                continue
             if wanted is not None and table.name.lower() not in wanted:
                 continue
             columns = [
@@ -169,6 +225,7 @@ class Target:
         """Returns figures of the server."""
         store = self.database.store
         durable = store.durable
+        tables = [table for table in durable.schema.tables if not table.system]
         slots = [
             m.SlotInfo(name, lsn, name in self.active_slots) for name, lsn in sorted(store.slots.positions().items())
         ]
@@ -178,8 +235,8 @@ class Target:
             durable.lsn,
             store.checkpoint_lsn,
             store.upkeep.wal_bytes,
-            len(durable.schema.tables),
-            sum(durable.trees[t.id].count for t in durable.schema.tables),
+            len(tables),
+            sum(durable.trees[t.id].count for t in tables),
             store.open_transactions,
             self.connections,
             store.commits,

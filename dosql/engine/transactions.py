@@ -260,7 +260,7 @@ class Transactions:
 
     # --- snapshots -------------------------------------------------------------------------
 
-    def _inside(self, work: Callable[[Workspace], T]) -> T:
+    def inside(self, work: Callable[[Workspace], T]) -> T:
         """Runs what a statement does in the open transaction, on a newer snapshot if that helps and may be.
 
         Raises:
@@ -339,6 +339,8 @@ class Transactions:
     @staticmethod
     def _replay(fresh: Workspace, old: Workspace, count: int) -> None:
         """Does the first ``count`` operations of a workspace again, in another."""
+        if old.schema is not old.base.schema and fresh.base.schema is not old.base.schema:
+            raise SerializationFailure("the schema was changed by another transaction too")
         claims, fresh.claims = fresh.claims, None  # the locks are held already
         fresh.replay(old.ops[:count], checked=True)
         fresh.mark()

@@ -132,6 +132,15 @@ class Binder:
             )
         return table
 
+    def _written(self, name: str, at: int) -> Table:
+        """Returns a table that a statement changes."""
+        table = self.table(name, at)
+        if table.system:
+            raise SchemaError(
+                f"table {table.name} may not be modified", code="FORBIDDEN", position=Position.at(self.sql, at)
+            )
+        return table
+
     # --- queries ---------------------------------------------------------------------------
 
     def _query_statement(self, node: s.Query) -> l.QueryStatement:
@@ -459,7 +468,7 @@ class Binder:
             if node.if_not_exists and not taken:
                 return l.CreateViewStatement(None)
             raise SchemaError(f"{node.name} already exists", code="ALREADY_EXISTS", position=at)
-        if name.startswith("sqlite_"):
+        if name.startswith(("sqlite_", "dosql_")):
             raise SchemaError(f"the name {node.name} is reserved", code="ALREADY_EXISTS", position=at)
         query = self.query(node.query, Scope(None))
         if self.param_keys:
@@ -515,7 +524,7 @@ class Binder:
         return position
 
     def _insert(self, node: s.Insert) -> l.InsertStatement:
-        table = self.table(node.table, node.at)
+        table = self._written(node.table, node.at)
         targets = [self._column(table, c, node.at) for c in node.columns] or list(range(len(table.columns)))
         if len(set(targets)) != len(targets):
             raise SqlSyntaxError("a column is named twice", position=Position.at(self.sql, node.at))
@@ -531,7 +540,7 @@ class Binder:
         return l.InsertStatement(table, targets if query else [], query, node.conflict, returning)
 
     def _update(self, node: s.Update) -> l.UpdateStatement:
-        table = self.table(node.table, node.at)
+        table = self._written(node.table, node.at)
         block, scope = self._target_block(table, node.alias, node.where)
         targets: list[int] = []
         binder = ExpressionBinder(self, scope, "SET")
@@ -547,7 +556,7 @@ class Binder:
         return l.UpdateStatement(table, targets, block, self._returning(table, node.alias, node.returning))
 
     def _delete(self, node: s.Delete) -> l.DeleteStatement:
-        table = self.table(node.table, node.at)
+        table = self._written(node.table, node.at)
         block, _ = self._target_block(table, node.alias, node.where)
         return l.DeleteStatement(table, block, self._returning(table, node.alias, node.returning))
 

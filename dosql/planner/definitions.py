@@ -34,7 +34,7 @@ def bind_create_table(schema: Schema, sql: str, node: s.CreateTable) -> CreateTa
     exists = node.name.lower() in schema.by_name or node.name.lower() in schema.index_by_name
     if exists and not node.if_not_exists:
         raise SchemaError(f"table {node.name} already exists", code="ALREADY_EXISTS", position=at)
-    if node.name.lower().startswith("sqlite_") or node.name.lower().endswith("__changelog"):
+    if node.name.lower().startswith(("sqlite_", "dosql_")) or node.name.lower().endswith("__changelog"):
         raise SchemaError(f"the name {node.name} is reserved", code="ALREADY_EXISTS", position=at)
     if len(node.columns) > COLUMNS_MAX:
         raise Unsupported(f"more than {COLUMNS_MAX} columns", position=at)
@@ -114,6 +114,8 @@ def bind_create_index(schema: Schema, sql: str, node: s.CreateIndex) -> CreateIn
             return CreateIndexStatement(node.name, None, (), node.unique)
         raise SchemaError(f"index {node.name} already exists", code="ALREADY_EXISTS", position=at)
     table = _table(schema, node.table, at)
+    if table.system:
+        raise SchemaError(f"table {table.name} may not be indexed", code="FORBIDDEN", position=at)
     names = [c.name.lower() for c in table.columns]
     columns = tuple(_position(names, c, table.name) for c in node.columns)
     return CreateIndexStatement(node.name, table, columns, node.unique, tuple(node.descending))
@@ -140,6 +142,8 @@ def bind_drop(schema: Schema, sql: str, node: s.Drop) -> DropTableStatement | Dr
         table = schema.table(node.name)
         if table is None and not node.if_exists:
             table = _table(schema, node.name, at)
+        if table is not None and table.system:
+            raise SchemaError(f"table {table.name} may not be dropped", code="FORBIDDEN", position=at)
         return DropTableStatement(table)
     index = schema.index_by_name.get(node.name.lower())
     if index is None and not node.if_exists:

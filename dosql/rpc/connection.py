@@ -200,6 +200,14 @@ class RpcConnection:
         self._answer(request_id, m.CancelResult(found))
 
     def _execute(self, request_id: int, params: m.ExecuteParams) -> None:
+        if params.idempotency_key is not None:
+            lane = self._lane_of(params.transaction_id)
+
+            def done(answer: Any) -> None:
+                self._answer_durably(request_id, answer)
+
+            lane.steps(request_id, lambda session: self.target.execute_once(params, session), done)
+            return
         if params.param_sets is None:
             self._query(
                 request_id, m.QueryParams(params.sql, params.params, params.named_params, params.transaction_id)

@@ -77,6 +77,11 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     primary_key: tuple[int, ...] = ()
     sql: str = ""
 
+    @property
+    def system(self) -> bool:
+        """Whether it is the product's own: it can be read, and is in no change stream."""
+        return self.name.lower().startswith("dosql_")
+
     @cached_property
     def slots(self) -> tuple[int, ...]:
         """For each column its place among the stored columns, -1 for the key."""

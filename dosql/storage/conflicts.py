@@ -8,7 +8,7 @@ from typing import Any
 from dosql.errors import SerializationFailure
 from dosql.schema import Schema
 from dosql.storage.workspace import Workspace
-from shared_types.changes import keys_in, rows_in
+from shared_types.changes import OF_DROPS, keys_in, rows_in
 
 Ops = list[tuple[Any, ...]]
 
@@ -29,6 +29,7 @@ class Conflicts:
         self.key_floors: dict[int, int] = {}
         self.last_writes: dict[tuple[int, int], int] = {}
         self._last_schema_change = 0
+        self._last_drop = 0
         self._unflushed: deque[tuple[int, Ops]] = deque()
         self._recent: deque[tuple[int, Ops]] = deque()
         self._recent_rows = 0
@@ -73,6 +74,8 @@ class Conflicts:
         """A transaction became the head."""
         if schema_changed:
             self._last_schema_change = lsn
+            if any(op[0] in OF_DROPS for op in ops):
+                self._last_drop = lsn
         if self.open:
             self._remember(ops, lsn)
         self._unflushed.append((lsn, ops))
@@ -87,6 +90,7 @@ class Conflicts:
         """Commits after ``lsn`` never were: their LSNs will be given again, to other changes."""
         self._unflushed.clear()
         self._last_schema_change = min(self._last_schema_change, lsn)
+        self._last_drop = min(self._last_drop, lsn)
         for row in [row for row, written in self.last_writes.items() if written > lsn]:
             del self.last_writes[row]
         while self._recent and self._recent[-1][0] > lsn:
@@ -100,7 +104,8 @@ class Conflicts:
                 SERIALIZABLE, something this one read.
         """
         seen = workspace.base.lsn
-        if self._last_schema_change > seen:
+        changed_too = workspace.schema is not workspace.base.schema
+        if (self._last_schema_change if changed_too else self._last_drop) > seen:  # what is new disturbs nobody
             raise SerializationFailure(
                 "the schema was changed by another transaction after this one began", hint="Run it again"
             )

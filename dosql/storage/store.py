@@ -196,8 +196,8 @@ class Store:
         Args:
             serializable: Record what is read, and refuse to commit if it was changed meanwhile.
             owner: Locks the rows that are written; None where nothing will be written.
-            base: The snapshot it reads; the durable one, unless a newer is given. The transaction's end must not be told
-                before that is durable.
+            base: The snapshot it reads; the durable one, unless a newer is given. The end of the transaction must not
+                be told before that is durable.
             lost: Called if the base will never be durable; nothing may be built on it then.
         """
         base = base or self.durable
