@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dosql.errors import Position, SchemaError, SqlError, SqlSyntaxError, Unsupported
+from dosql.errors import Position, RequestError, SchemaError, SqlError, SqlSyntaxError, Unsupported
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import (
@@ -15,7 +15,6 @@ from dosql.plan.expr import (
     Col,
     Const,
     Expr,
-    Op,
     Param,
     conjuncts,
     transform,
@@ -23,6 +22,7 @@ from dosql.plan.expr import (
 )
 from dosql.planner.binder_expr import ExpressionBinder, comparison
 from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop
+from dosql.planner.locking import lock_rows
 from dosql.planner.scope import Relation, Scope, key_column, nearest
 from dosql.schema import Schema, Table, View
 from dosql.types.sqltypes import SqlType
@@ -136,9 +136,8 @@ class Binder:
         """Returns a table that a statement changes."""
         table = self.table(name, at)
         if table.system:
-            raise SchemaError(
-                f"table {table.name} may not be modified", code="FORBIDDEN", position=Position.at(self.sql, at)
-            )
+            at_text = Position.at(self.sql, at)
+            raise RequestError(f"table {table.name} may not be modified", code="FORBIDDEN", position=at_text)
         return table
 
     # --- queries ---------------------------------------------------------------------------
@@ -146,42 +145,7 @@ class Binder:
     def _query_statement(self, node: s.Query) -> l.QueryStatement:
         lock, node.lock = node.lock, None
         query = self.query(node, None)
-        if lock is None:
-            return l.QueryStatement(query)
-        at = Position.at(self.sql, lock.at) if lock.at else None
-        name = "FOR SHARE" if lock.shared else "FOR UPDATE"
-        if not isinstance(query, l.Block) or query.grouped or query.distinct:
-            raise SqlSyntaxError(f"{name} needs a SELECT without DISTINCT, GROUP BY and aggregates", position=at)
-        width = query.visible
-        hidden = query.outputs[width:]  # what is only sorted by comes after the keys
-        del query.outputs[width:]
-        locks = l.RowLocks([], lock.shared, lock.wait)
-        wanted = {t.lower() for t in lock.tables}
-        for step in query.steps:
-            source = step.source
-            if not isinstance(source, l.TableSource) or (wanted and source.alias.lower() not in wanted):
-                continue
-            wanted.discard(source.alias.lower())
-            key = replace(key_column(source.number), nullable=step.left)
-            locks.tables.append((source.table.id, len(query.outputs)))
-            query.outputs.append(l.Output(key, "rowid"))
-            if lock.wait == "SKIP LOCKED":
-                table = Const(source.table.id, SqlType.INTEGER)
-                shared = Const(int(lock.shared), SqlType.INTEGER)
-                free = Op("UNLOCKED", (table, key, shared), SqlType.INTEGER, False)
-                if step.left:
-                    step.on.append(free)
-                else:
-                    query.where.append(free)
-        if wanted or not locks.tables:
-            what = f"there is no table {min(wanted)} in FROM" if wanted else "there is no table to lock rows of"
-            raise SchemaError(f"{name}: {what}", position=at)
-        query.visible = len(query.outputs)
-        query.outputs += hidden
-        for sort in query.order_by:
-            if sort.output >= width:
-                sort.output += query.visible - width
-        return l.QueryStatement(query, locks, width)
+        return l.QueryStatement(query) if lock is None else lock_rows(query, lock, self.sql)
 
     def query(self, node: s.Query, outer: Scope | None) -> l.Query:
         """Binds a query. ``outer`` is a scope of its own whose parent is the scope around it."""

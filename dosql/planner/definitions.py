@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dosql.errors import Position, SchemaError, SqlSyntaxError, TypeMismatch, Unsupported
+from dosql.errors import Position, RequestError, SchemaError, SqlSyntaxError, TypeMismatch, Unsupported
 from dosql.plan import syntax as s
 from dosql.plan.logical import (
     CreateIndexStatement,
@@ -115,7 +115,7 @@ def bind_create_index(schema: Schema, sql: str, node: s.CreateIndex) -> CreateIn
         raise SchemaError(f"index {node.name} already exists", code="ALREADY_EXISTS", position=at)
     table = _table(schema, node.table, at)
     if table.system:
-        raise SchemaError(f"table {table.name} may not be indexed", code="FORBIDDEN", position=at)
+        raise RequestError(f"table {table.name} may not be indexed", code="FORBIDDEN", position=at)
     names = [c.name.lower() for c in table.columns]
     columns = tuple(_position(names, c, table.name) for c in node.columns)
     return CreateIndexStatement(node.name, table, columns, node.unique, tuple(node.descending))
@@ -143,7 +143,7 @@ def bind_drop(schema: Schema, sql: str, node: s.Drop) -> DropTableStatement | Dr
         if table is None and not node.if_exists:
             table = _table(schema, node.name, at)
         if table is not None and table.system:
-            raise SchemaError(f"table {table.name} may not be dropped", code="FORBIDDEN", position=at)
+            raise RequestError(f"table {table.name} may not be dropped", code="FORBIDDEN", position=at)
         return DropTableStatement(table)
     index = schema.index_by_name.get(node.name.lower())
     if index is None and not node.if_exists:

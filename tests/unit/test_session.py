@@ -266,3 +266,37 @@ def test_views_are_part_of_transactions_and_survive(tmp_path: Path) -> None:
         again = Database.open(folder)
         assert again.session().execute("SELECT * FROM v").rows == [(2,)]
         again.close()
+
+
+def test_what_for_update_locks(database: Database, session: Session) -> None:
+    """Rows of the tables that are named, and of no other; of a LEFT JOIN those that were found."""
+    run(session, "CREATE TABLE u (t INTEGER, w TEXT)")
+    run(session, "INSERT INTO u VALUES (1, 'p'), (NULL, 'q')")
+    other = database.session()
+
+    def locked(sql: str) -> tuple[list[int], list[int]]:
+        """Returns the keys of t and u that a statement locks."""
+        run(session, "BEGIN")
+        run(session, sql)
+        out = tuple(
+            [
+                key
+                for key in (1, 2)
+                if not run(other, f"SELECT 1 FROM {table} WHERE rowid = {key} FOR UPDATE SKIP LOCKED")
+            ]
+            for table in ("t", "u")
+        )
+        run(session, "ROLLBACK")
+        return out  # type: ignore[return-value]
+
+    assert locked("SELECT name FROM t WHERE id = 1 FOR UPDATE") == ([1], [])
+    assert locked("SELECT t.name, w FROM t JOIN u ON u.t = t.id FOR UPDATE") == ([1], [1])
+    assert locked("SELECT t.name, w FROM t JOIN u ON u.t = t.id FOR UPDATE OF u") == ([], [1])
+    assert locked("SELECT w, name FROM u LEFT JOIN t ON u.t = t.id ORDER BY n DESC FOR UPDATE") == ([1], [1, 2])
+    assert locked("SELECT name AS x FROM t ORDER BY n DESC LIMIT 1 FOR UPDATE") == ([2], [])
+    for wrong in ("SELECT count(*) FROM t FOR UPDATE", "SELECT 1 FOR UPDATE", "SELECT * FROM t FOR UPDATE OF v"):
+        with pytest.raises(DosqlError, match="FOR UPDATE"):
+            run(session, wrong)
+    run(session, "BEGIN READ ONLY")
+    with pytest.raises(TransactionError, match="read only"):
+        run(session, "SELECT * FROM t FOR UPDATE")
