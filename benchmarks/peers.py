@@ -12,6 +12,8 @@ import signal
 import socket
 import statistics
 import subprocess
+import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,18 +54,24 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: list[str], say: str, user: str | None = None) -> Iterator[subprocess.Popen[str]]:
-    """Runs a process until the block ends; waits for a line that holds ``say``."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, user=user)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if say in line:
-            break
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
+def running(command: list[str], say: str, user: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a process until the block ends; waits for a line that holds ``say``.
+
+    Its output goes to a file: a server that says much would wait for a pipe that nobody reads.
+    """
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, user=user)
+        said = b""
+        while say.encode() not in said:
+            said = os.pread(out.fileno(), 1 << 20, 0)
+            if process.poll() is not None:
+                raise RuntimeError(f"{command[0]} did not start: {said.decode(errors='replace')}")
+            time.sleep(0.01)
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
 
 
 @contextlib.contextmanager
