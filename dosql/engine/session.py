@@ -84,7 +84,6 @@ class Session(Transactions):
         run = statement.run
         if run is None:
             return self._execute_other(statement, values)
-        self._statements += 1
         try:
             rows = run(view, values)
         except (DosqlError, MemoryError):
@@ -162,7 +161,6 @@ class Session(Transactions):
             return None
         if self._each_statement:
             self._renewed()
-        self._statements += statement.run is not None
         view, values, run = self.view, self._bind(statement, params), statement.query.run
 
         def work() -> Result:

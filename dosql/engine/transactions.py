@@ -6,8 +6,9 @@ SNAPSHOT                  one snapshot; a row that another changed since is refu
 SERIALIZABLE              one snapshot; what was read is compared at commit too
 ========================  ==============================================================================
 
-Where a statement is the first of its transaction, a newer snapshot does as well as the one it began with. So
-such a statement is not refused for what others changed meanwhile: it takes a newer snapshot, and runs again.
+Where nothing of what a transaction has read was changed since, it might as well have begun later. So a statement
+that wants to change a row which another has changed meanwhile is not refused at once: if it can, the transaction
+takes a newer snapshot, and the statement runs again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from dosql.errors import (
 )
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.claims import StaleRow
+from dosql.storage.reads import ReadSet
 from dosql.storage.workspace import Mark, has_entry
 from dosql.transaction import DATABASE, LockWait, Owner, Request
 
@@ -77,7 +79,6 @@ class Transactions:
         self._read_only = False
         self._each_statement = False
         self._owner: Owner | None = None
-        self._statements = 0
         self._candidates: set[Any] | None = None
         self._waited: LockWait | None = None
         self._savepoints: list[tuple[str, Workspace, Mark]] = []
@@ -142,18 +143,18 @@ class Transactions:
                 base = self._store.head
         self._read_only = read_only
         self._each_statement = level == "READ COMMITTED"
-        self._statements = 0
-        self._workspace = self._opened(base, serializable=level == "SERIALIZABLE" and not read_only)
+        reads = None if read_only or self._each_statement else ReadSet(validated=level == "SERIALIZABLE")
+        self._workspace = self._opened(base, reads)
         return self._workspace.lsn
 
-    def _opened(self, base: Snapshot | None, *, serializable: bool) -> Workspace:
+    def _opened(self, base: Snapshot | None, reads: ReadSet | None) -> Workspace:
         """Returns a workspace on ``base``, the durable snapshot by default, for this session's transaction."""
 
         def lost() -> None:
             if self._workspace is workspace:
                 self.abort("what it had read was never committed, for the storage failed")
 
-        workspace = self._store.begin(serializable=serializable, owner=self._owner, base=base, lost=lost)
+        workspace = self._store.begin(reads=reads, owner=self._owner, base=base, lost=lost)
         return workspace
 
     def commit(self) -> Result:
@@ -270,47 +271,68 @@ class Transactions:
         if self._read_only:
             raise TransactionError("the transaction is read only", code="TRANSACTION_ABORTED")
         self._store.check_writable()
-        self._statements += 1
         waited, self._waited = self._waited, None
         if waited is not None:
             self._after_waiting(waited)
         while True:
             workspace = self._workspace
             assert workspace is not None
+            before = workspace.reads  # what this statement reads does not count before it is done
+            now = workspace.reads = None if before is None else ReadSet()
             try:
-                if not isinstance(workspace, AbortedWorkspace):
-                    assert workspace.claims is not None
-                    workspace.claims.begin()
+                assert workspace.claims is not None
+                workspace.claims.begin()
                 found = work(workspace)
             except LockWait:
-                self._statements -= 1
+                workspace.reads = before
                 raise
             except StaleRow as e:
-                if not self._each_statement and self._statements > 1:
-                    self.abort("another transaction changed what this one wanted to change")
-                    raise SerializationFailure(e.message, hint=e.hint) from None
-                self._move_to(self._store.head)
-            except DosqlError:
+                workspace.reads = before
+                self._catch_up(workspace, e)
+                continue
+            except BaseException:
                 self._candidates = None
+                self._add_reads(workspace, before, now)
                 raise
-            else:
-                self._candidates = None
-                return found
+            self._candidates = None
+            self._add_reads(workspace, before, now)
+            return found
+
+    @staticmethod
+    def _add_reads(workspace: Workspace, before: ReadSet | None, now: ReadSet | None) -> None:
+        if before is not None and now is not None:
+            before.add(now)
+            workspace.reads = before
+
+    def _catch_up(self, workspace: Workspace, why: SerializationFailure) -> None:
+        """Moves the transaction to the newest snapshot, if nothing that it has read was changed since.
+
+        Raises:
+            SerializationFailure: It was; the transaction is aborted.
+        """
+        head = self._store.head
+        try:
+            if head.schema is not workspace.base.schema:
+                raise SerializationFailure("the schema was changed by another transaction", hint=why.hint)
+            if workspace.reads is not None:
+                self._store.conflicts.check_reads(workspace.reads, workspace.lsn, head.schema)
+        except SerializationFailure:
+            self.abort("another transaction changed what this one wanted to change")
+            raise why from None
+        self._move_to(head)
 
     def _after_waiting(self, wait: LockWait) -> None:
         """Looks at what the one before did with what this transaction has waited for.
 
         Raises:
-            SerializationFailure: It took the value of a UNIQUE index; the transaction is aborted.
+            SerializationFailure: It took, or gave back, the value of a UNIQUE index; the transaction is aborted.
         """
-        head = self._store.head
-        if self._each_statement or self._statements == 1:
-            self._move_to(head)
-        elif isinstance(wait.key, bytes) and has_entry(head.trees.get(wait.tree_id), wait.key):
-            self.abort("another transaction took a value that must be unique")
-            raise SerializationFailure(
-                "another transaction took a value that must be unique", hint="Run the transaction again"
-            )
+        workspace = self._workspace
+        if isinstance(wait.key, bytes) and workspace is not None and not isinstance(workspace, AbortedWorkspace):
+            taken = has_entry(self._store.head.trees.get(wait.tree_id), wait.key)
+            if taken != has_entry(workspace.trees.get(wait.tree_id), wait.key):
+                why = "another transaction took, or gave back, a value that must be unique"
+                self._catch_up(workspace, SerializationFailure(why, hint="Run the transaction again"))
 
     def _renewed(self) -> Snapshot | Workspace:
         """Returns what a statement under READ COMMITTED reads."""
@@ -326,7 +348,7 @@ class Transactions:
         workspace = self._workspace
         if workspace is None or base.lsn <= workspace.lsn or isinstance(workspace, AbortedWorkspace):
             return
-        fresh = self._opened(base, serializable=workspace.reads is not None)
+        fresh = self._opened(base, workspace.reads)
         try:
             self._replay(fresh, workspace, len(workspace.ops))
         except DosqlError as e:
@@ -345,7 +367,6 @@ class Transactions:
         fresh.replay(old.ops[:count], checked=True)
         fresh.mark()
         fresh.claims = claims
-        fresh.reads = old.reads
 
     # --- savepoints, and all of it as SQL --------------------------------------------------
 
@@ -386,7 +407,7 @@ class Transactions:
         if marked is workspace:
             workspace.rewind(mark)
         else:  # the transaction has moved to a newer snapshot since
-            fresh = self._opened(workspace.base, serializable=False)
+            fresh = self._opened(workspace.base, workspace.reads)
             self._replay(fresh, workspace, mark.ops_count)
             self._store.end(workspace.lsn)
             self._workspace = fresh

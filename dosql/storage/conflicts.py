@@ -7,6 +7,7 @@ from typing import Any
 
 from dosql.errors import SerializationFailure
 from dosql.schema import Schema
+from dosql.storage.reads import ReadSet
 from dosql.storage.workspace import Workspace
 from shared_types.changes import OF_DROPS, keys_in, rows_in
 
@@ -119,23 +120,31 @@ class Conflicts:
                         hint="Run it again",
                     )
 
-        reads = workspace.reads
-        if reads:
-            if seen < self._forgotten_lsn:
-                raise SerializationFailure(
-                    f"the transaction was open while more than {RETAINED_ROWS_MAX} rows were changed by others",
-                    hint="Run it again, in smaller parts, or with ISOLATION LEVEL SNAPSHOT",
-                )
-            for lsn, ops in self._recent:
-                if lsn > seen:
-                    for op in ops:
-                        if reads.meets(op, schema):
-                            table = schema.by_id[op[1]]
-                            raise SerializationFailure(
-                                f"what this transaction read of table {table.name} was changed by another one after "
-                                "it began",
-                                hint="Run it again",
-                            )
+        if workspace.reads and workspace.reads.validated:
+            self.check_reads(workspace.reads, seen, schema)
+
+    def check_reads(self, reads: ReadSet, seen: int, schema: Schema) -> None:
+        """Returns if nothing of what was read on the snapshot at ``seen`` was changed since.
+
+        Raises:
+            SerializationFailure: Something was.
+        """
+        if not reads:
+            return
+        if seen < self._forgotten_lsn:
+            raise SerializationFailure(
+                f"the transaction was open while more than {RETAINED_ROWS_MAX} rows were changed by others",
+                hint="Run it again, in smaller parts, or with ISOLATION LEVEL SNAPSHOT",
+            )
+        for lsn, ops in self._recent:
+            if lsn > seen:
+                for op in ops:
+                    if reads.meets(op, schema):
+                        name = schema.by_id[op[1]].name
+                        raise SerializationFailure(
+                            f"what this transaction read of table {name} was changed by another one after it began",
+                            hint="Run it again",
+                        )
 
     def _remember(self, ops: Ops, lsn: int) -> None:
         self._recent.append((lsn, ops))

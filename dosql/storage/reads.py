@@ -32,11 +32,16 @@ Stored = Sequence[Any]
 
 
 class ReadSet:
-    """The reads of one transaction."""
+    """The reads of one transaction.
 
-    __slots__ = ("_keys", "_ranges", "_whole")
+    Args:
+        validated: They are compared at commit: SERIALIZABLE. Otherwise only where a newer snapshot is wanted.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_keys", "_ranges", "_whole", "validated")
+
+    def __init__(self, *, validated: bool = True) -> None:
+        self.validated = validated
         self._keys: dict[int, set[Any]] = {}
         self._ranges: dict[int, list[tuple[Any, Any]]] = {}
         self._whole: set[int] = set()
@@ -68,6 +73,21 @@ class ReadSet:
                 ranges.append((low, high))
                 if len(ranges) > RANGES_MAX:
                     self.whole(tree_id)
+
+    def add(self, other: ReadSet) -> None:
+        """Adds the reads of one of its statements."""
+        for tree_id in other._whole:
+            self.whole(tree_id)
+        for tree_id, keys in other._keys.items():
+            if tree_id not in self._whole:
+                mine = self._keys.setdefault(tree_id, keys)
+                if mine is not keys:
+                    mine |= keys
+                if len(mine) > KEYS_MAX:
+                    self.whole(tree_id)
+        for tree_id, ranges in other._ranges.items():
+            for low, high in ranges:
+                self.range(tree_id, low, high)
 
     def meets(self, op: Sequence[Any], schema: Schema) -> bool:
         """Whether an operation that was committed wrote to what was read.

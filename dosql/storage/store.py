@@ -186,7 +186,7 @@ class Store:
     def begin(
         self,
         *,
-        serializable: bool = False,
+        reads: ReadSet | None = None,
         owner: Owner | None = None,
         base: Snapshot | None = None,
         lost: Callable[[], None] | None = None,
@@ -194,7 +194,7 @@ class Store:
         """Opens a transaction. End it with :meth:`end`, after :meth:`commit` or without.
 
         Args:
-            serializable: Record what is read, and refuse to commit if it was changed meanwhile.
+            reads: Where to record what is read.
             owner: Locks the rows that are written; None where nothing will be written.
             base: The snapshot it reads; the durable one, unless a newer is given. The end of the transaction must not
                 be told before that is durable.
@@ -202,8 +202,7 @@ class Store:
         """
         base = base or self.durable
         workspace = Workspace(base, self._conflicts.key_floors)
-        if serializable:
-            workspace.reads = ReadSet()
+        workspace.reads = reads
         if owner is not None:
             workspace.claims = Claims(self.locks, owner, self._conflicts.last_writes, base.lsn)
         self._conflicts.began(base.lsn)

@@ -248,13 +248,13 @@ class Workspace:
 class TableWriter:
     """Writes the rows of one table and keeps its indexes in step."""
 
-    __slots__ = ("_claims", "_editor", "_indexes", "_key_floors", "_ops", "_reads", "_table")
+    __slots__ = ("_claims", "_editor", "_indexes", "_key_floors", "_ops", "_table", "_workspace")
 
     def __init__(self, workspace: Workspace, table: Table, key_floors: dict[int, int] | None) -> None:
         self._table = table
         self._editor = workspace.editor(table.id)
         self._ops = workspace.ops
-        self._reads = workspace.reads
+        self._workspace = workspace
         self._claims = workspace.claims
         self._key_floors = key_floors
         self._indexes = [
@@ -288,13 +288,14 @@ class TableWriter:
     def conflicting_keys(self, key: int, stored: Sequence[Any]) -> set[int]:
         """Returns the keys of rows that keep a row with this key and these values from being inserted."""
         found = {key} if self._editor.get(key) is not None else set()
-        if self._reads is not None:
-            self._reads.key(self._table.id, key)
+        reads = self._workspace.reads
+        if reads is not None:
+            reads.key(self._table.id, key)
         for maker, editor in self._indexes:
             if maker.definition.unique and not maker.has_null(stored):
                 prefix = maker.prefix(stored, key)
-                if self._reads is not None:
-                    self._reads.range(maker.definition.id, prefix, after_prefix(prefix))
+                if reads is not None:
+                    reads.range(maker.definition.id, prefix, after_prefix(prefix))
                 for leaf, start, _ in spans(editor.root, prefix, after_prefix(prefix)):
                     found.add(decode_row_key(leaf.keys[start]))
         return found
@@ -313,8 +314,8 @@ class TableWriter:
                 if maker.definition.unique and not maker.has_null(stored) and _taken(editor, prefix, None):
                     raise self._refused(maker, prefix)
         if not self._editor.insert(key, stored):
-            if self._reads is not None:
-                self._reads.key(self._table.id, key)
+            if self._workspace.reads is not None:
+                self._workspace.reads.key(self._table.id, key)
             raise key_violation(self._table)
         if prefixes:
             tail = encode_row_key(key)
@@ -333,8 +334,8 @@ class TableWriter:
 
     def _refused(self, maker: EntryMaker, prefix: bytes) -> ConstraintViolation:
         """Returns the error of values that are there already. That they are was read."""
-        if self._reads is not None:
-            self._reads.range(maker.definition.id, prefix, after_prefix(prefix))
+        if self._workspace.reads is not None:
+            self._workspace.reads.range(maker.definition.id, prefix, after_prefix(prefix))
         return unique_violation(self._table, maker.definition)
 
     def update(self, key: int, before: Sequence[Any], after: Sequence[Any], *, checked: bool = True) -> None:

@@ -286,9 +286,14 @@ async def test_a_batch_that_others_come_in_the_way_of_is_run_again(db: Db) -> No
 async def test_retries_send_the_statements_again(db: Db) -> None:
     async with sql_do.connect(db.url) as other:
         async with db.client.transaction(retries=3) as tx:
-            assert (await tx.query("SELECT n FROM t WHERE id = 5")).rows == [(50,)]
+            assert (await tx.query("SELECT count(*) FROM t")).rows == [(5,)]
             await other.execute("UPDATE t SET n = 11 WHERE id = 1")
             await tx.execute("UPDATE t SET n = n + 1 WHERE id = 1")  # refused, and run again
+        assert (await db.rows())[1] == 12
+        async with db.client.transaction() as tx:
+            assert (await tx.query("SELECT n FROM t WHERE id = 5")).rows == [(50,)]
+            await other.execute("UPDATE t SET n = 11 WHERE id = 1")
+            await tx.execute("UPDATE t SET n = n + 1 WHERE id = 1")  # what it has read is as it was
         assert (await db.rows())[1] == 12
         async with db.client.transaction(retries=3) as tx:
             n = (await tx.query("SELECT n FROM t WHERE id = 1")).scalar()

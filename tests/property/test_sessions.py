@@ -31,7 +31,6 @@ class Open:
     savepoints: list[tuple[str, dict[int, int | None]]] = field(default_factory=list)
     locks: set[int] = field(default_factory=set)
     reads: set[int] = field(default_factory=set)
-    statements: int = 0
     aborted: bool = False
 
     @property
@@ -107,19 +106,18 @@ class Sessions(RuleBasedStateMachine):
             return
         if tx.level == "READ COMMITTED":
             self.refresh(tx)
-        tx.reads.add(key)
         touches = value is not None or key in tx.rows  # a DELETE that finds nothing locks nothing
         if not touches:
             self.run(who, sql, *params)
-            tx.statements += 1
+            tx.reads.add(key)
             return
         if holders:
             self.blocked(who, sql, *params)
             return
-        tx.statements += 1
         tx.locks.add(key)
         if self.changed.get(key, 0) > tx.version:
-            if tx.level != "READ COMMITTED" and tx.statements > 1:
+            stale = any(self.changed.get(read, 0) > tx.version for read in tx.reads)
+            if tx.level != "READ COMMITTED" and stale:
                 try:
                     self.run(who, sql, *params)
                 except SerializationFailure:
@@ -128,11 +126,10 @@ class Sessions(RuleBasedStateMachine):
                     return
                 raise AssertionError(f"{sql} changed a row that was changed since its snapshot")
             self.refresh(tx)
-            if value is None and key not in tx.rows:
-                self.run(who, sql, *params)
-                return
         self.run(who, sql, *params)
-        tx.own[key] = value
+        tx.reads.add(key)
+        if value is not None or key in tx.rows:
+            tx.own[key] = value
 
     def blocked(self, who: int, sql: str, *params: Any) -> None:
         session = self.sessions[who]
@@ -185,7 +182,6 @@ class Sessions(RuleBasedStateMachine):
         if tx is not None:
             if tx.level == "READ COMMITTED":
                 self.refresh(tx)
-            tx.statements += 1
             tx.reads |= keys
             rows = tx.rows
         assert dict(self.run(who, sql, *params)) == {k: v for k, v in rows.items() if k in keys}
