@@ -58,6 +58,8 @@ class Conflicts:
             self.key_floors.clear()
             return
         oldest = min(self._bases)
+        if self._unflushed:  # the next transaction begins before it
+            oldest = min(oldest, self._unflushed[0][0] - 1)
         while self._recent and self._recent[0][0] <= oldest:
             self._recent_rows -= sum(map(rows_in, self._recent.popleft()[1]))
 

@@ -9,6 +9,9 @@ order of all appends of a key, and so the dependencies between transactions:
 
 A cycle of ww and wr is information that flows in a circle, which no level allows. One with a single
 rw is read skew or a lost update, which SNAPSHOT does not allow. SERIALIZABLE allows none at all.
+
+Registers, which are overwritten, are judged the same way: each write counts the register's versions, so
+what was read at version n stands for the list of the first n values.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ class Txn:
     committed: bool | None = False
 
 
-def problems(txns: list[Txn], final: dict[int, list[int]], *, serializable: bool) -> list[str]:
+def problems(txns: list[Txn], final: dict[int, list[int]], *, level: str) -> list[str]:
     """Returns what the level forbids and the history has."""
     found: list[str] = []
     writer: dict[int, Txn] = {}
@@ -62,7 +65,7 @@ def problems(txns: list[Txn], final: dict[int, list[int]], *, serializable: bool
     for values in final.values():
         for before, after in itertools.pairwise(values):
             _edge(edges, writer[before], writer[after], "ww")
-    return found + _cycles(edges, serializable=serializable)
+    return found + _cycles(edges, level=level)
 
 
 def _read(txn: Txn, final: dict[int, list[int]], writer: dict[int, Txn], edges: dict[int, dict[int, str]]) -> list[str]:
@@ -96,12 +99,14 @@ def _edge(edges: dict[int, dict[int, str]], before: Txn, after: Txn, kind: str) 
             edges[before.number][after.number] = kind
 
 
-def _cycles(edges: dict[int, dict[int, str]], *, serializable: bool) -> list[str]:
-    if serializable:
+def _cycles(edges: dict[int, dict[int, str]], *, level: str) -> list[str]:
+    if level == "SERIALIZABLE":
         cycle = _cycle(edges, {"ww", "wr", "rw"})
         return [f"cycle {cycle}"] if cycle else []
     cycle = _cycle(edges, {"ww", "wr"})
     found = [f"cycle without rw {cycle}"] if cycle else []
+    if level == "READ COMMITTED":
+        return found
     for start, targets in edges.items():  # one rw edge, and a way back without any
         for target, kind in targets.items():
             if kind == "rw" and _reaches(edges, target, start):
@@ -143,3 +148,34 @@ def _reaches(edges: dict[int, dict[int, str]], start: int, goal: int) -> bool:
                 seen.add(node)
                 stack.append(node)
     return False
+
+
+def registers(txns: list[Txn], writes: dict[int, dict[int, int]]) -> tuple[dict[int, list[int]], list[str]]:
+    """Makes list-append histories of register histories, whose reads are ``[value, version]``.
+
+    Args:
+        txns: Their reads are replaced by the lists they stand for.
+        writes: Value by version by key, of committed transactions.
+
+    Returns:
+        The final lists, and what cannot be.
+    """
+    found = []
+    final: dict[int, list[int]] = {}
+    for key, versions in writes.items():
+        if sorted(versions) != list(range(1, len(versions) + 1)):
+            found.append(f"register {key} has versions {sorted(versions)}")
+        final[key] = [versions[version] for version in sorted(versions)]
+    for txn in txns:
+        own: dict[int, list[int]] = {}
+        for i, (key, read, written) in enumerate(txn.steps):
+            if written is not None:
+                own.setdefault(key, []).append(written)
+            elif read is not None:
+                value, version = read
+                mine = own.get(key, [])
+                others = final[key][: version - len(mine)]
+                if version and value != ([*others, *mine] or [0])[-1] and txn.committed:
+                    found.append(f"transaction {txn.number} read {value} at version {version} of register {key}")
+                txn.steps[i] = (key, others + mine, None)
+    return final, found
