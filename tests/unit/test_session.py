@@ -300,3 +300,44 @@ def test_what_for_update_locks(database: Database, session: Session) -> None:
     run(session, "BEGIN READ ONLY")
     with pytest.raises(TransactionError, match="read only"):
         run(session, "SELECT * FROM t FOR UPDATE")
+
+
+def test_what_is_created_meanwhile_disturbs_nobody(database: Database, session: Session) -> None:
+    other = database.session()
+    run(session, "BEGIN")
+    run(session, "UPDATE t SET name = 'x' WHERE id = 1")
+    run(other, "CREATE TABLE u (a INTEGER)")
+    run(other, "CREATE INDEX t_name ON t (name)")
+    run(session, "COMMIT")
+    assert run(session, "SELECT id FROM t WHERE name = 'x'") == [(1,)]
+    run(session, "BEGIN")
+    run(session, "UPDATE t SET name = 'y' WHERE id = 1")
+    run(other, "DROP INDEX t_name")
+    with pytest.raises(SerializationFailure, match="schema"):
+        run(session, "COMMIT")
+    run(session, "BEGIN")
+    run(session, "CREATE TABLE v (a INTEGER)")
+    run(other, "CREATE TABLE w (a INTEGER)")
+    with pytest.raises(SerializationFailure, match="schema"):
+        run(session, "COMMIT")
+    for level in ("READ COMMITTED", "SNAPSHOT"):
+        run(session, f"BEGIN ISOLATION LEVEL {level}")
+        run(session, "INSERT INTO u VALUES (1)")
+        run(other, f"CREATE TABLE x{len(level)} (a INTEGER)")
+        run(session, "INSERT INTO u VALUES (2)")
+        run(session, "COMMIT")
+    assert run(session, "SELECT count(*) FROM u") == [(4,)]
+
+
+def test_savepoints_outlive_a_newer_snapshot(database: Database, session: Session) -> None:
+    other = database.session()
+    run(session, "BEGIN ISOLATION LEVEL READ COMMITTED")
+    run(session, "UPDATE t SET name = 'mine' WHERE id = 1")
+    run(session, "SAVEPOINT s")
+    run(session, "DELETE FROM t WHERE id = 1")
+    run(other, "UPDATE t SET name = 'theirs' WHERE id = 2")
+    assert run(session, "SELECT id, name FROM t ORDER BY id") == [(2, "theirs")]
+    run(session, "ROLLBACK TO s")
+    assert run(session, "SELECT id, name FROM t ORDER BY id") == [(1, "mine"), (2, "theirs")]
+    run(session, "COMMIT")
+    assert run(other, "SELECT id, name FROM t ORDER BY id") == [(1, "mine"), (2, "theirs")]
