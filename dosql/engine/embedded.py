@@ -240,7 +240,10 @@ class Transaction(_Statements):
         Raises:
             SerializationFailure: Another transaction was first; run this one again.
         """
-        result = self._session.commit()
+        try:
+            result = self._session.commit()
+        finally:
+            self._session.close()  # also where a deferred constraint does not hold
         if self._target.waits_for_disk(result, self._session):
             await self._durable()
         return result.lsn

@@ -27,6 +27,7 @@ from dosql.errors import (
 )
 from dosql.executor.changes import Change, delete_rows
 from dosql.executor.definitions import create_index, create_table
+from dosql.executor.foreign_keys import enforce, test_deferred, test_drop
 from dosql.plan import logical as l
 from dosql.storage import Snapshot, Workspace
 from dosql.transaction import LockWait
@@ -245,7 +246,29 @@ class Session(Transactions):
                 return Result(statement.columns, statement.types, rows, self.view.lsn)
             case _:
                 self._store.calm()
-                return self._write(statement, lambda w: _define(w, body), values, many=True)
+                return self._write(statement, lambda w: self._define(w, body), values, many=True)
+
+    def _define(self, workspace: Workspace, body: l.Bound) -> Change:
+        if isinstance(body, l.CreateTableStatement):
+            if not body.if_not_exists:
+                create_table(workspace, body)
+        elif isinstance(body, l.CreateIndexStatement):
+            if body.table is not None:
+                create_index(workspace, body)
+        elif isinstance(body, l.DropTableStatement):
+            if body.table is not None:
+                if self.foreign_keys:
+                    test_drop(workspace, body.table)
+                workspace.drop_table(body.table)
+        elif isinstance(body, l.DropIndexStatement):
+            if body.index is not None:
+                workspace.drop_index(body.index)
+        elif isinstance(body, l.CreateViewStatement):
+            if body.view is not None:
+                workspace.create_view(body.view)
+        elif isinstance(body, l.DropViewStatement) and body.name is not None:
+            workspace.drop_view(body.name)
+        return Change()
 
     def _change(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
         body = statement.body
@@ -256,6 +279,8 @@ class Session(Transactions):
             rows = [tuple([values[i] for i in places])]
         elif statement.query is not None:
             rows = self._run(statement, workspace, values)
+        if isinstance(body, l.UpdateStatement) and body.joined:  # a row that several rows of FROM fit is changed once
+            rows = list({row[0]: row for row in reversed(rows)}.values())
         if self._each_statement and statement.inserter is None:
             rows = self._still(rows, 0)
         self._check_size(len(rows))
@@ -263,7 +288,7 @@ class Session(Transactions):
         mark = workspace.mark() if len(rows) > 1 and self._workspace is not None else None
         try:
             if statement.inserter is not None:
-                return statement.inserter.insert(workspace, rows, keep_rows=keep)
+                return statement.inserter.insert(workspace, rows, values, keep_rows=keep)
             if statement.updater is not None:
                 return statement.updater.update(workspace, rows, keep_rows=keep)
             assert isinstance(body, l.DeleteStatement)
@@ -282,12 +307,18 @@ class Session(Transactions):
         many: bool = False,
     ) -> Result:
         store = self._store
+        referential = statement.referential and self.foreign_keys
         if self._workspace is not None:
 
             def undone(workspace: Workspace) -> Change:
-                mark = workspace.mark() if many or store.tiered else None  # it may have to run again
+                again = many or store.tiered or referential  # it may have to run again, or be taken back
+                mark = workspace.mark() if again else None
+                start = len(workspace.ops)
                 try:
-                    return work(workspace)
+                    change = work(workspace)
+                    if referential:
+                        enforce(workspace, start)
+                    return change
                 except DosqlError as e:
                     if mark is not None:
                         workspace.rewind(mark)
@@ -308,6 +339,9 @@ class Session(Transactions):
                 workspace.claims.begin()
             change = work(workspace)
             store.calm()
+            if referential:
+                enforce(workspace, 0)
+                test_deferred(workspace)
             lsn = store.commit(workspace)
         except LockWait:
             raise  # what it has waited for so far stays its own
@@ -429,27 +463,6 @@ def _presented(rows: list[tuple[Any, ...]], statement: Statement) -> list[tuple[
                 values[i] = present(values[i])
         out.append(tuple(values))
     return out
-
-
-def _define(workspace: Workspace, body: l.Bound) -> Change:
-    if isinstance(body, l.CreateTableStatement):
-        if not body.if_not_exists:
-            create_table(workspace, body)
-    elif isinstance(body, l.CreateIndexStatement):
-        if body.table is not None:
-            create_index(workspace, body)
-    elif isinstance(body, l.DropTableStatement):
-        if body.table is not None:
-            workspace.drop_table(body.table)
-    elif isinstance(body, l.DropIndexStatement):
-        if body.index is not None:
-            workspace.drop_index(body.index)
-    elif isinstance(body, l.CreateViewStatement):
-        if body.view is not None:
-            workspace.create_view(body.view)
-    elif isinstance(body, l.DropViewStatement) and body.name is not None:
-        workspace.drop_view(body.name)
-    return Change()
 
 
 def _internal(statement: Statement, error: Exception) -> InternalError:

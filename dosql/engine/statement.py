@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dosql.executor.changes import Inserter, Updater
+from dosql.executor.changes import Inserter, Updater, Upserter
+from dosql.executor.constraints import RowChecks, RowDefaults
 from dosql.executor.row import CompiledQuery, compile_query
 from dosql.parser import parse
 from dosql.plan import logical as l
@@ -34,6 +35,7 @@ class Statement:
         presenters: ``(column, function)`` of result columns whose Python value is not the stored one.
         counts: Row counts that the plan of a join was made for, by table id.
         run: The compiled query of a plain SELECT, else None: the session's short way.
+        referential: It changes a table that has a foreign key, or that one refers to.
         scans: Ids of tables that the query reads as a whole, one for each time.
     """
 
@@ -47,6 +49,7 @@ class Statement:
         "positional",
         "presenters",
         "query",
+        "referential",
         "returning",
         "run",
         "scans",
@@ -71,6 +74,7 @@ class Statement:
         self.inserter: Inserter | None = None
         self.updater: Updater | None = None
         self.simple_values: list[int] | None = None
+        self.referential = False
         self.columns: list[str] = []
         self.types: list[SqlType] = []
         self._compile(count_of)
@@ -89,11 +93,25 @@ class Statement:
         returning = getattr(body, "returning", None)
         if returning is not None:
             self.returning = self._compiled(returning, count_of)
+        checks: RowChecks | None = None
+        if isinstance(body, l.InsertStatement | l.UpdateStatement):
+            checks = None if body.checks is None else RowChecks(body.table, self._compiled(body.checks, count_of).run)
         if isinstance(body, l.InsertStatement):
-            self.inserter = Inserter(body.table, body.targets, body.conflict)
+            self.inserter = Inserter(body.table, body.targets, body.conflict, checks)
+            if body.defaults is not None:
+                run = self._compiled(body.defaults, count_of).run
+                self.inserter.defaults = RowDefaults(body.default_columns, run)
+            for upsert in body.upserts:
+                update = None if upsert.update is None else self._compiled(upsert.update, count_of).run
+                self.inserter.upserts.append(
+                    Upserter(upsert.columns, Updater(body.table, upsert.targets, checks), update)
+                )
             self.simple_values = _simple_values(body.query)
         elif isinstance(body, l.UpdateStatement):
-            self.updater = Updater(body.table, body.targets)
+            self.updater = Updater(body.table, body.targets, checks, body.conflict)
+        if isinstance(body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement):
+            table = body.table
+            self.referential = bool(table.foreign_keys) or table.name.lower() in self.schema.referencing
         if isinstance(self.body, l.ExplainStatement):
             return
         shown = body.query if isinstance(body, l.QueryStatement) else returning

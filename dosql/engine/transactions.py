@@ -25,6 +25,7 @@ from dosql.errors import (
     TransactionError,
     Unsupported,
 )
+from dosql.executor.foreign_keys import test_deferred
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.claims import StaleRow
 from dosql.storage.reads import ReadSet
@@ -67,6 +68,7 @@ class Transactions:
     Attributes:
         reads_head: Queries outside transactions see commits that are not durable yet. Whoever sets it
             must not answer before they are.
+        foreign_keys: They are enforced; ``PRAGMA foreign_keys``.
         lock_timeout_s: How long its statements wait for a lock; 0 is for ever.
         began_at, used_at: For whoever watches over silent clients, in seconds of ``time.monotonic``.
     """
@@ -84,6 +86,7 @@ class Transactions:
         self._savepoints: list[tuple[str, Workspace, Mark]] = []
         self._savepoint_began = False
         self.reads_head = False
+        self.foreign_keys = True
         self.lock_timeout_s = database.store.settings.lock_timeout_s
         self.began_at = 0.0
         self.used_at = 0.0
@@ -162,11 +165,14 @@ class Transactions:
 
         Raises:
             TransactionError: None is open, or another transaction was first; then this one is over.
+            ConstraintViolation: A deferred constraint does not hold; the transaction stays open.
         """
         workspace = self._workspace
         if workspace is None:
             raise TransactionError("cannot commit: no transaction is active", code="TRANSACTION_NOT_FOUND")
         self._store.calm()
+        if workspace.deferred:
+            test_deferred(workspace)
         try:
             lsn = self._store.commit(workspace)
         finally:
@@ -367,6 +373,7 @@ class Transactions:
         fresh.replay(old.ops[:count], checked=True)
         fresh.mark()
         fresh.claims = claims
+        fresh.deferred = old.deferred
 
     # --- savepoints, and all of it as SQL --------------------------------------------------
 

@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 from dosql.errors import ConstraintViolation, TypeMismatch
+from dosql.executor.constraints import RowChecks, RowDefaults
 from dosql.functions.scalar import current_date, current_timestamp
 from dosql.plan.expr import ROW_KEY
 from dosql.schema import Table
@@ -37,6 +38,22 @@ class Change:
     rows: list[Row] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Upserter:
+    """ON CONFLICT.
+
+    Attributes:
+        columns: The key that it is for; None is any.
+        updater: Sets the new values.
+        update: Gives row key and new values, from the old row with the one that was not inserted behind it;
+            nothing where WHERE does not hold. None: DO NOTHING.
+    """
+
+    columns: frozenset[int] | None
+    updater: Updater
+    update: Callable[..., list[tuple[Any, ...]]] | None
+
+
 class Inserter:
     """INSERT into one table with given target columns.
 
@@ -44,33 +61,57 @@ class Inserter:
         table: The table.
         targets: Column positions of the values, ROW_KEY for a hidden row id; empty for DEFAULT VALUES.
         conflict: None, IGNORE or REPLACE.
+        checks: CHECK constraints.
+
+    Attributes:
+        defaults: Of columns that are no targets and whose default is an expression.
+        upserts: ON CONFLICT clauses, in order.
     """
 
-    def __init__(self, table: Table, targets: Sequence[int], conflict: str | None) -> None:
+    def __init__(self, table: Table, targets: Sequence[int], conflict: str | None, checks: RowChecks | None) -> None:
         self._table = table
         self._conflict = conflict
+        self._checks = checks
+        self.defaults: RowDefaults | None = None
+        self.upserts: list[Upserter] = []
         places = {column: i for i, column in enumerate(targets)}
         self._key_place = places.get(table.key_column if table.key_column >= 0 else ROW_KEY)
         self._columns = [(table.columns[c], places.get(c), storer(table.columns[c].type)) for c in table.stored]
 
-    def insert(self, workspace: Workspace, rows: Sequence[Sequence[Any]], *, keep_rows: bool) -> Change:
+    def insert(
+        self, workspace: Workspace, rows: Sequence[Sequence[Any]], params: Sequence[Any] = (), *, keep_rows: bool
+    ) -> Change:
         """Inserts rows of values for the targets.
 
+        Args:
+            workspace: Where.
+            rows: Values of the targets.
+            params: The statement's parameters, for ON CONFLICT DO UPDATE.
+            keep_rows: Tell the rows, for RETURNING.
+
         Raises:
-            ConstraintViolation: NOT NULL, UNIQUE or PRIMARY KEY fails.
+            ConstraintViolation: NOT NULL, CHECK, UNIQUE or PRIMARY KEY fails.
             TypeMismatch: A value does not fit its column.
         """
         writer = workspace.writer(self._table)
-        if len(rows) >= _BULK_ROWS_MIN and self._conflict is None and not keep_rows:
-            return self._insert_bulk(writer, rows)
+        if len(rows) >= _BULK_ROWS_MIN and self._conflict is None and not keep_rows and not self.upserts:
+            return self._insert_bulk(workspace, writer, rows)
         change = Change()
+        given = None if self.defaults is None else iter(self.defaults.values(workspace, len(rows)))
         for values in rows:
             key, stored = self._row(writer, values)
-            if self._conflict is not None:
-                if not self._make_way(writer, key, stored):
-                    continue
-            else:
+            if given is not None:
+                stored = self._with_defaults(stored, next(given))
+            if self._conflict != "IGNORE":
                 self._check_null(stored)
+            if self._checks is not None:
+                if self._conflict == "IGNORE" and not self._checks.hold(workspace, (key, stored)):
+                    continue
+                self._checks.verify(workspace, [(key, stored)])
+            if self.upserts and self._upserted(workspace, writer, key, stored, params, change, keep_rows=keep_rows):
+                continue
+            if self._conflict is not None and not self._make_way(writer, key, stored):
+                continue
             writer.insert(key, stored)
             change.count += 1
             change.last_key = key
@@ -90,6 +131,46 @@ class Inserter:
             stored.append(None if value is None or value != value else _stored(store, value, self._table, column.name))
         return key, tuple(stored)
 
+    def _with_defaults(self, stored: Sequence[Any], values: Sequence[Any]) -> tuple[Any, ...]:
+        """Returns a row with the values of its defaults that are expressions."""
+        assert self.defaults is not None
+        table, out = self._table, list(stored)
+        for position, value in zip(self.defaults.columns, values, strict=True):
+            column = table.columns[position]
+            if value is not None:
+                value = _stored(storer(column.type), value, table, column.name)
+            out[table.slots[position]] = value
+        return tuple(out)
+
+    def _upserted(
+        self,
+        workspace: Workspace,
+        writer: TableWriter,
+        key: int,
+        stored: tuple[Any, ...],
+        params: Sequence[Any],
+        change: Change,
+        *,
+        keep_rows: bool,
+    ) -> bool:
+        """Does what ON CONFLICT says, if something is in the row's way. Returns whether it did."""
+        for columns, other in writer.conflicts(key, stored):
+            for upsert in self.upserts:
+                if upsert.columns is not None and upsert.columns != frozenset(columns):
+                    continue
+                if upsert.update is None:
+                    return True
+                before = writer.row_at(other)
+                assert before is not None
+                slots = self._table.slots
+                excluded = tuple(key if slot < 0 else stored[slot] for slot in slots)
+                rows = upsert.update(workspace, params, given=[(other, (*before, *excluded))])
+                done = upsert.updater.update(workspace, rows, keep_rows=keep_rows)
+                change.count += done.count
+                change.rows += done.rows
+                return True
+        return False
+
     def _check_null(self, stored: Sequence[Any]) -> None:
         for (column, _, _), value in zip(self._columns, stored, strict=True):
             if value is None and not column.nullable:
@@ -98,7 +179,6 @@ class Inserter:
     def _make_way(self, writer: TableWriter, key: int, stored: tuple[Any, ...]) -> bool:
         """IGNORE: whether the row can go in. REPLACE: removes the rows in its way."""
         if self._conflict == "REPLACE":
-            self._check_null(stored)
             for other in sorted(writer.conflicting_keys(key, stored)):
                 before = writer.row_at(other)
                 assert before is not None
@@ -108,13 +188,19 @@ class Inserter:
             return False
         return not writer.conflicting_keys(key, stored)
 
-    def _insert_bulk(self, writer: TableWriter, rows: Sequence[Sequence[Any]]) -> Change:
+    def _insert_bulk(self, workspace: Workspace, writer: TableWriter, rows: Sequence[Sequence[Any]]) -> Change:
         """Inserts many rows by column; values of one type are checked at the speed of C."""
         count = len(rows)
         given = list(zip(*rows, strict=True))
         columns: list[list[Any]] = []
+        made: dict[str, Sequence[Any]] = {}
+        if self.defaults is not None:
+            names = [self._table.columns[position].name for position in self.defaults.columns]
+            made = dict(zip(names, zip(*self.defaults.values(workspace, count), strict=True), strict=True))
         for column, place, store in self._columns:
-            if place is None:
+            if place is None and column.name in made:
+                values = _stored_column(column.type, made[column.name], store, self._table, column.name)
+            elif place is None:
                 values = [_default(column)] * count
             else:
                 values = _stored_column(column.type, given[place], store, self._table, column.name)
@@ -126,10 +212,13 @@ class Inserter:
             keys = writer.take_keys(count)
         else:
             keys = self._given_keys(writer, given[self._key_place])
-            if any(a >= b for a, b in pairwise(keys)):
-                for key, stored in zip(keys, zip(*columns, strict=True) if columns else [()] * count, strict=True):
-                    writer.insert(key, stored)
-                return Change(count, keys[-1])
+        if self._checks is not None:
+            pairs = zip(keys, zip(*columns, strict=True) if columns else [()] * count, strict=True)
+            self._checks.verify(workspace, list(pairs))
+        if self._key_place is not None and any(a >= b for a, b in pairwise(keys)):
+            for key, stored in zip(keys, zip(*columns, strict=True) if columns else [()] * count, strict=True):
+                writer.insert(key, stored)
+            return Change(count, keys[-1])
         writer.insert_many(keys, columns)
         return Change(count, keys[-1])
 
@@ -148,10 +237,21 @@ class Inserter:
 
 
 class Updater:
-    """UPDATE of one table: rows of (key, new values of ``targets``)."""
+    """UPDATE of one table: rows of (key, new values of ``targets``).
 
-    def __init__(self, table: Table, targets: Sequence[int]) -> None:
+    Args:
+        table: The table.
+        targets: Positions of the columns that are set.
+        checks: CHECK constraints.
+        conflict: None, IGNORE or REPLACE.
+    """
+
+    def __init__(
+        self, table: Table, targets: Sequence[int], checks: RowChecks | None, conflict: str | None = None
+    ) -> None:
         self._table = table
+        self._checks = checks
+        self._conflict = conflict
         self._targets: list[tuple[int, Any, Callable[[Any], Any]]] = []
         self._key_place: int | None = None
         for place, position in enumerate(targets, 1):
@@ -169,33 +269,30 @@ class Updater:
             TypeMismatch: A value does not fit its column.
         """
         writer = workspace.writer(self._table)
-        if len(rows) >= _BULK_ROWS_MIN and self._key_place is None and not keep_rows:
-            return self._update_bulk(writer, rows)
+        if len(rows) >= _BULK_ROWS_MIN and self._key_place is None and not keep_rows and self._conflict is None:
+            return self._update_bulk(workspace, writer, rows)
         change = Change()
         for row in rows:
             key = row[0]
             before = writer.row_at(key)
-            assert before is not None
-            values = list(before)
-            for slot, (column, place), store in self._targets:
-                value = row[place]
-                if value is None or value != value:
-                    if not column.nullable:
-                        raise null_violation(self._table, column.name)
-                    values[slot] = None
-                else:
-                    values[slot] = _stored(store, value, self._table, column.name)
-            after = tuple(values)
-            new_key = key
-            if self._key_place is not None:
-                if row[self._key_place] is None:
-                    raise null_violation(self._table, "rowid")
-                new_key = _key(self._table, row[self._key_place])
+            if before is None:  # OR REPLACE has removed it
+                continue
+            try:
+                new_key, after = self._after(row, before)
+                if self._checks is not None:
+                    self._checks.verify(workspace, [(new_key, after)])
+            except ConstraintViolation:
+                if self._conflict == "IGNORE":
+                    continue
+                raise
+            if self._conflict is not None and not self._make_way(writer, key, new_key, after):
+                continue
             if new_key == key:
                 writer.update(key, before, after)
             else:
                 if new_key in writer.conflicting_keys(new_key, after):
                     raise key_violation(self._table)
+                workspace.moved.add(len(workspace.ops))
                 writer.delete(key, before)
                 writer.insert(new_key, after)
             change.count += 1
@@ -203,7 +300,36 @@ class Updater:
                 change.rows.append((new_key, after))
         return change
 
-    def _update_bulk(self, writer: TableWriter, rows: Sequence[Sequence[Any]]) -> Change:
+    def _after(self, row: Sequence[Any], before: Sequence[Any]) -> tuple[int, tuple[Any, ...]]:
+        """Returns key and stored columns of a row as it will be."""
+        values = list(before)
+        for slot, (column, place), store in self._targets:
+            value = row[place]
+            if value is None or value != value:
+                if not column.nullable:
+                    raise null_violation(self._table, column.name)
+                values[slot] = None
+            else:
+                values[slot] = _stored(store, value, self._table, column.name)
+        key: int = row[0]
+        if self._key_place is not None:
+            if row[self._key_place] is None:
+                raise null_violation(self._table, "rowid")
+            key = _key(self._table, row[self._key_place])
+        return key, tuple(values)
+
+    def _make_way(self, writer: TableWriter, key: int, new_key: int, after: Sequence[Any]) -> bool:
+        """IGNORE: whether the row can be changed. REPLACE: removes the rows in its way."""
+        others = sorted(writer.conflicting_keys(new_key, after) - {key})
+        if self._conflict == "IGNORE":
+            return not others
+        for other in others:
+            found = writer.row_at(other)
+            assert found is not None
+            writer.delete(other, found)
+        return True
+
+    def _update_bulk(self, workspace: Workspace, writer: TableWriter, rows: Sequence[Sequence[Any]]) -> Change:
         """Updates many rows by column."""
         given = list(zip(*sorted(rows, key=itemgetter(0)), strict=True))
         changes: list[tuple[int, list[Any]]] = []
@@ -212,6 +338,14 @@ class Updater:
             if not column.nullable and None in values:
                 raise null_violation(self._table, column.name)
             changes.append((slot, values))
+        if self._checks is not None:
+            afters = []
+            for at, key in enumerate(given[0]):
+                after = list(writer.row_at(key) or ())
+                for slot, values in changes:
+                    after[slot] = values[at]
+                afters.append((key, after))
+            self._checks.verify(workspace, afters)
         writer.update_many(given[0], changes)
         return Change(len(rows))
 

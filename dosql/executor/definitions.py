@@ -17,6 +17,8 @@ def create_table(workspace: Workspace, statement: CreateTableStatement) -> None:
         statement.key_column,
         statement.primary_key,
         statement.sql,
+        statement.checks,
+        statement.foreign_keys,
     )
     workspace.create_table(table)
     for i, columns in enumerate(statement.uniques, 1):

@@ -14,12 +14,14 @@ from dosql.parser.tokens import DIALECT, mend, words
 from dosql.parser.translate import translate_expression
 from dosql.plan.syntax import (
     Checkpoint,
+    CheckSpec,
     ColumnSpec,
     CreateIndex,
     CreateTable,
     CreateView,
     Drop,
     Expr,
+    ReferenceSpec,
     Statement,
     Transaction,
 )
@@ -293,11 +295,12 @@ class _Reader:
         columns: list[ColumnSpec] = []
         primary_key: list[str] = []
         uniques: list[list[str]] = []
+        table = CreateTable(name, columns, primary_key, uniques, if_not_exists, "", at)
         while True:
             if self._word() in _TABLE_CONSTRAINTS and self._tokens[self._at].token_type is not TokenType.IDENTIFIER:
-                self._table_constraint(primary_key, uniques)
+                self._table_constraint(table)
             else:
-                columns.append(self._column())
+                columns.append(self._column(table))
             if self._accept(")"):
                 break
             self._comma()
@@ -306,24 +309,64 @@ class _Reader:
                 raise self._unsupported("WITHOUT ROWID")
             self._expect("STRICT")  # every table is strict
             self._accept(",")
-        text = self._sql[self._tokens[0].start : self._tokens[-1].end + 1]
-        return CreateTable(name, columns, primary_key, uniques, if_not_exists, text, at)
+        table.sql = self._sql[self._tokens[0].start : self._tokens[-1].end + 1]
+        return table
 
-    def _table_constraint(self, primary_key: list[str], uniques: list[list[str]]) -> None:
-        if self._accept("CONSTRAINT"):
-            self._name("the constraint")
+    def _table_constraint(self, table: CreateTable) -> None:
+        named = self._name("the constraint") if self._accept("CONSTRAINT") else ""
         if self._accept("PRIMARY", "KEY"):
-            if primary_key:
+            if table.primary_key:
                 raise self._error("the table has two primary keys")
-            primary_key.extend(self._names())
+            table.primary_key.extend(self._names())
         elif self._accept("UNIQUE"):
-            uniques.append(self._names())
+            table.uniques.append(self._names())
+        elif self._word() == "CHECK":
+            table.checks.append(self._check(named))
+        elif self._accept("FOREIGN", "KEY"):
+            columns = self._names()
+            self._expect("REFERENCES")
+            table.references.append(self._reference(columns, named))
         else:
             raise self._unsupported(f"the constraint {self._word()}")
         if self._word() == "ON":
             raise self._unsupported("ON CONFLICT in a constraint")
 
-    def _column(self) -> ColumnSpec:
+    def _check(self, name: str) -> CheckSpec:
+        at = self._offset()
+        self._at += 1
+        start = self._at
+        if self._word() != "(":
+            raise self._error("expected (")
+        self._expression()
+        return CheckSpec(self._sql[self._tokens[start].start + 1 : self._tokens[self._at - 1].start].strip(), name, at)
+
+    def _reference(self, columns: list[str], name: str) -> ReferenceSpec:
+        """Parses what comes behind REFERENCES."""
+        at = self._offset()
+        parent = self._name("the parent table")
+        out = ReferenceSpec(columns, parent, self._names() if self._word() == "(" else [], name=name, at=at)
+        while True:
+            if self._accept("ON", "DELETE"):
+                out.on_delete = self._action()
+            elif self._accept("ON", "UPDATE"):
+                out.on_update = self._action()
+            elif self._accept("MATCH"):
+                self._name("a kind of match")  # SQLite: all are MATCH SIMPLE
+            elif self._accept("NOT", "DEFERRABLE"):
+                self._accept("INITIALLY", "DEFERRED") or self._accept("INITIALLY", "IMMEDIATE")
+            elif self._accept("DEFERRABLE"):
+                out.deferred = self._accept("INITIALLY", "DEFERRED")
+                self._accept("INITIALLY", "IMMEDIATE")
+            else:
+                return out
+
+    def _action(self) -> str:
+        for action in (("SET", "NULL"), ("SET", "DEFAULT"), ("CASCADE",), ("RESTRICT",), ("NO", "ACTION")):
+            if self._accept(*action):
+                return " ".join(action)
+        raise self._error("expected SET NULL, SET DEFAULT, CASCADE, RESTRICT or NO ACTION")
+
+    def _column(self, table: CreateTable) -> ColumnSpec:
         at = self._offset()
         spec = ColumnSpec(self._name("a column"), "", at=at)
         words: list[str] = []
@@ -340,12 +383,11 @@ class _Reader:
                 self._at += 1
         spec.declared = " ".join(words).replace(" (", "(")
         while self._word() not in (",", ")", ""):
-            self._column_constraint(spec)
+            self._column_constraint(spec, table)
         return spec
 
-    def _column_constraint(self, spec: ColumnSpec) -> None:
-        if self._accept("CONSTRAINT"):
-            self._name("the constraint")
+    def _column_constraint(self, spec: ColumnSpec, table: CreateTable) -> None:
+        named = self._name("the constraint") if self._accept("CONSTRAINT") else ""
         if self._accept("PRIMARY", "KEY"):
             spec.primary_key = True
             if self._accept("DESC"):
@@ -360,7 +402,14 @@ class _Reader:
         elif self._accept("UNIQUE"):
             spec.unique = True
         elif self._accept("DEFAULT"):
+            start = self._at
             spec.default = self._expression()
+            if self._tokens[start].text == "(":
+                spec.default_sql = self._sql[self._tokens[start].start : self._tokens[self._at - 1].end + 1]
+        elif self._word() == "CHECK":
+            table.checks.append(self._check(named))
+        elif self._accept("REFERENCES"):
+            table.references.append(self._reference([spec.name], named))
         elif self._accept("COLLATE"):
             if not self._accept("BINARY"):
                 raise self._unsupported(f"COLLATE {self._word()}")

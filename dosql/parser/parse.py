@@ -8,11 +8,12 @@ from functools import lru_cache
 from sqlglot.errors import ParseError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from dosql.errors import Position, ResourceExhausted, SqlSyntaxError
+from dosql.errors import Position, ResourceExhausted, SqlSyntaxError, Unsupported
 from dosql.parser.definitions import DEFINITION_VERBS, parse_definition
 from dosql.parser.tokens import DIALECT, mend, tokenize
 from dosql.parser.translate import translate
-from dosql.plan.syntax import CreateView, Explain, Query, Statement
+from dosql.parser.upsert import split_upsert
+from dosql.plan.syntax import CreateView, Explain, Insert, Query, Statement, Update, Upsert
 
 SQL_LENGTH_MAX = 1_000_000
 _NESTING_MAX = 200
@@ -75,13 +76,30 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
             hint=_suggestion(verb),
             position=Position.at(sql, tokens[0].start),
         )
+    upserts: list[Upsert] = []
+    conflict: str | None = None
+    inserts = verb in ("INSERT", "REPLACE", "WITH")
+    if inserts:
+        tokens, upserts = split_upsert(sql, tokens)
+    elif verb == "UPDATE" and len(tokens) > 2 and tokens[1].token_type is TokenType.OR:
+        conflict = tokens[2].text.upper()
+        if conflict not in ("ABORT", "IGNORE", "REPLACE"):
+            raise Unsupported(f"UPDATE OR {conflict} is not supported yet", position=Position.at(sql, tokens[2].start))
+        tokens = [tokens[0], *tokens[3:]]
     try:
         found = DIALECT.parser().parse(mend(sql, tokens), sql)
     except ParseError as e:
         raise _syntax_error(sql, tokens, e) from e
     if len(found) != 1 or found[0] is None:
         raise SqlSyntaxError("the text is not one statement")
-    return translate(sql, found[0])
+    statement = translate(sql, found[0])
+    if upserts:
+        if not isinstance(statement, Insert):
+            raise SqlSyntaxError("ON CONFLICT is for INSERT", position=Position.at(sql, upserts[0].at))
+        statement.upserts = upserts
+    if isinstance(statement, Update) and conflict != "ABORT":
+        statement.conflict = conflict
+    return statement
 
 
 def split(script: str) -> list[str]:

@@ -113,13 +113,13 @@ class _Translator:
         return self._ident(node.this), self._ident(alias.this) if alias else None
 
     def _insert(self, tree: exp.Insert) -> s.Insert:
-        self._only(tree, "this", "expression", "alternative", "returning", "default", "conflict", "with_")
+        self._only(tree, "this", "expression", "alternative", "returning", "default", "with_")
         target = tree.this
         columns: list[str] = []
         if isinstance(target, exp.Schema):
             columns = [self._ident(c) for c in target.expressions]
             target = target.this
-        table, _ = self._table(target)
+        table, alias = self._table(target)
         conflict: str | None = None
         alternative = tree.args.get("alternative")
         if alternative:
@@ -128,10 +128,6 @@ class _Translator:
                 if conflict != "ABORT":
                     raise self._unsupported(f"INSERT OR {conflict}", tree)
                 conflict = None
-        if (on := tree.args.get("conflict")) is not None:
-            if str(on.args.get("action")) != "DO NOTHING" or on.args.get("conflict_keys"):
-                raise self._unsupported("ON CONFLICT other than ON CONFLICT DO NOTHING", tree)
-            conflict = "IGNORE"
         source = None
         if tree.expression is not None:
             source = self.query(tree.expression)
@@ -139,18 +135,34 @@ class _Translator:
                 source.ctes = self._ctes(with_) + source.ctes
         elif not tree.args.get("default"):
             raise SqlSyntaxError("INSERT needs VALUES, SELECT or DEFAULT VALUES")
-        return s.Insert(table, columns, source, conflict, self._returning(tree), _offset(target))
+        return s.Insert(table, columns, source, conflict, self._returning(tree), _offset(target), alias=alias)
 
     def _update(self, tree: exp.Update) -> s.Update:
-        self._only(tree, "this", "expressions", "where", "returning")
+        self._only(tree, "this", "expressions", "where", "returning", "from_")
         table, alias = self._table(tree.this)
         assignments: list[tuple[str, s.Expr, int]] = []
         for item in tree.expressions:
-            if not isinstance(item, exp.EQ) or not isinstance(item.this, exp.Column) or item.this.args.get("table"):
-                raise self._unsupported("this form of SET", item)
-            assignments.append((self._ident(item.this.this), self.expr(item.expression), _offset(item.this)))
+            for column, value in self._assigned(item):
+                if not isinstance(column, exp.Column) or column.args.get("table"):
+                    raise self._unsupported("this form of SET", item)
+                assignments.append((self._ident(column.this), self.expr(value), _offset(column)))
+        source = self._from(tree)
         where = self._where(tree)
-        return s.Update(table, alias, assignments, where, self._returning(tree), _offset(tree.this))
+        return s.Update(table, alias, assignments, where, source, self._returning(tree), _offset(tree.this))
+
+    def _assigned(self, item: exp.Expression) -> list[tuple[Any, Any]]:
+        """Returns pairs of column and value of ``a = 1`` or ``(a, b) = (1, 2)``."""
+        if not isinstance(item, exp.EQ):
+            raise self._unsupported("this form of SET", item)
+        if not isinstance(item.this, exp.Tuple | exp.Paren):
+            return [(item.this, item.expression)]
+        columns, values = self._tuple(item.this), item.expression
+        if not isinstance(values, exp.Tuple | exp.Paren):
+            raise self._unsupported("SET of several columns from a query", item)
+        given = self._tuple(values)
+        if len(columns) != len(given):
+            raise SqlSyntaxError(f"{len(columns)} columns assigned {len(given)} values")
+        return list(zip(columns, given, strict=True))
 
     def _delete(self, tree: exp.Delete) -> s.Delete:
         self._only(tree, "this", "where", "returning")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from dosql.plan.expr import Aggregate, Expr
-from dosql.schema import Column, Index, Table, View
+from dosql.schema import Check, Column, ForeignKey, Index, Table, View
 from dosql.types.sqltypes import SqlType
 
 
@@ -155,24 +155,44 @@ class QueryStatement:
 
 
 @dataclass(slots=True)
+class Upsert:
+    """ON CONFLICT. ``columns`` of the key it is for, None is any. ``update`` gives row key and new values."""
+
+    columns: frozenset[int] | None
+    targets: list[int]
+    update: Block | None
+
+
+@dataclass(slots=True)
 class InsertStatement:
-    """``query`` gives rows of values for ``targets`` (column positions). None: one row of defaults."""
+    """``query`` gives rows of values for ``targets`` (column positions). None: one row of defaults.
+
+    ``defaults`` gives the values of ``default_columns``, those whose default is an expression. ``checks`` gives the
+    place of a violated CHECK.
+    """
 
     table: Table
     targets: list[int]
     query: Query | None
     conflict: str | None
     returning: Block | None
+    upserts: list[Upsert] = field(default_factory=list)
+    default_columns: list[int] = field(default_factory=list)
+    defaults: Block | None = None
+    checks: Block | None = None
 
 
 @dataclass(slots=True)
 class UpdateStatement:
-    """``query`` gives the row key, then the new values of ``targets``."""
+    """``query`` gives the row key, then the new values of ``targets``; with ``joined``, perhaps a row twice."""
 
     table: Table
     targets: list[int]
     query: Block
     returning: Block | None
+    conflict: str | None = None
+    joined: bool = False
+    checks: Block | None = None
 
 
 @dataclass(slots=True)
@@ -195,6 +215,8 @@ class CreateTableStatement:
     uniques: list[tuple[int, ...]]
     if_not_exists: bool
     sql: str
+    checks: tuple[Check, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
 
 
 @dataclass(slots=True)

@@ -217,6 +217,16 @@ class Query:
 
 
 @dataclass(slots=True)
+class Upsert:
+    """ON CONFLICT (columns) DO UPDATE SET ... WHERE ...; without assignments, DO NOTHING. No columns: any conflict."""
+
+    columns: list[str]
+    assignments: list[tuple[str, Expr, int]] = field(default_factory=list)
+    where: Expr | None = None
+    at: int = 0
+
+
+@dataclass(slots=True)
 class Insert:
     """``conflict`` is None, IGNORE or REPLACE; ``source`` None is DEFAULT VALUES."""
 
@@ -226,6 +236,8 @@ class Insert:
     conflict: str | None = None
     returning: list[tuple[Expr, str | None]] = field(default_factory=list)
     at: int = 0
+    upserts: list[Upsert] = field(default_factory=list)
+    alias: str | None = None
 
 
 @dataclass(slots=True)
@@ -236,8 +248,10 @@ class Update:
     alias: str | None
     assignments: list[tuple[str, Expr, int]]
     where: Expr | None
+    source: FromItem | None = None
     returning: list[tuple[Expr, str | None]] = field(default_factory=list)
     at: int = 0
+    conflict: str | None = None
 
 
 @dataclass(slots=True)
@@ -253,7 +267,7 @@ class Delete:
 
 @dataclass(slots=True)
 class ColumnSpec:
-    """A column of CREATE TABLE."""
+    """A column of CREATE TABLE. ``default_sql`` is the text of a default in parentheses."""
 
     name: str
     declared: str
@@ -261,6 +275,30 @@ class ColumnSpec:
     primary_key: bool = False
     unique: bool = False
     default: Expr | None = None
+    default_sql: str = ""
+    at: int = 0
+
+
+@dataclass(slots=True)
+class CheckSpec:
+    """CHECK (expression), with its text."""
+
+    sql: str
+    name: str = ""
+    at: int = 0
+
+
+@dataclass(slots=True)
+class ReferenceSpec:
+    """FOREIGN KEY or REFERENCES. No parent columns: the parent's primary key."""
+
+    columns: list[str]
+    parent: str
+    parent_columns: list[str]
+    on_delete: str = "NO ACTION"
+    on_update: str = "NO ACTION"
+    deferred: bool = False
+    name: str = ""
     at: int = 0
 
 
@@ -275,6 +313,8 @@ class CreateTable:
     if_not_exists: bool
     sql: str
     at: int = 0
+    checks: list[CheckSpec] = field(default_factory=list)
+    references: list[ReferenceSpec] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from dosql.plan.expr import (
     walk,
 )
 from dosql.planner.binder_expr import ExpressionBinder, comparison
+from dosql.planner.constraints import bind_upsert, checks_block, defaults_block, validate
 from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop
 from dosql.planner.locking import lock_rows
 from dosql.planner.scope import Relation, Scope, key_column, nearest
@@ -86,7 +87,9 @@ class Binder:
             case s.Delete():
                 return self._delete(node)
             case s.CreateTable():
-                return bind_create_table(self.schema, self.sql, node)
+                created = bind_create_table(self.schema, self.sql, node)
+                validate(self, created)
+                return created
             case s.CreateIndex():
                 return bind_create_index(self.schema, self.sql, node)
             case s.CreateView():
@@ -112,7 +115,14 @@ class Binder:
         query = self.query(node, inner)
         return query, tuple(inner.outer_uses)
 
-    def _new_source(self) -> int:
+    def parse_expression(self, sql: str) -> s.Expr:
+        """Parses ``SELECT expression``."""
+        parsed = self._parse(sql)
+        assert isinstance(parsed, s.Query)
+        assert isinstance(parsed.body, s.Select)
+        return parsed.body.items[0][0]
+
+    def new_source(self) -> int:
         self._next_source += 1
         if self._next_source > 10_000:
             raise Unsupported("the statement has too many row sources")
@@ -199,7 +209,7 @@ class Binder:
             self._from(node.source, scope, block)
         if node.where is not None:
             block.where += conjuncts(ExpressionBinder(self, scope, "WHERE").bind(node.where))
-        block.group_source = self._new_source()
+        block.group_source = self.new_source()
         pending: list[Aggregate] = []
 
         def register(aggregate: Aggregate) -> Col:
@@ -390,7 +400,7 @@ class Binder:
         block.steps.append(step)
 
     def _source(self, item: s.FromItem, scope: Scope) -> l.Source:
-        number = self._new_source()
+        number = self.new_source()
         if isinstance(item, s.TableRef):
             for depth in range(len(self._ctes) - 1, -1, -1):
                 cte = self._ctes[depth].get(item.name.lower())
@@ -474,7 +484,8 @@ class Binder:
 
     # --- data changes ----------------------------------------------------------------------
 
-    def _column(self, table: Table, name: str, at: int = 0) -> int:
+    def column(self, table: Table, name: str, at: int = 0) -> int:
+        """Returns the position of a column."""
         position = table.positions.get(name.lower())
         if position is None:
             if table.key_column < 0 and name.lower() in ("rowid", "oid", "_rowid_"):
@@ -489,7 +500,7 @@ class Binder:
 
     def _insert(self, node: s.Insert) -> l.InsertStatement:
         table = self._written(node.table, node.at)
-        targets = [self._column(table, c, node.at) for c in node.columns] or list(range(len(table.columns)))
+        targets = [self.column(table, c, node.at) for c in node.columns] or list(range(len(table.columns)))
         if len(set(targets)) != len(targets):
             raise SqlSyntaxError("a column is named twice", position=Position.at(self.sql, node.at))
         query = None
@@ -501,35 +512,53 @@ class Binder:
                     position=Position.at(self.sql, node.at),
                 )
         returning = self._returning(table, table.name, node.returning)
-        return l.InsertStatement(table, targets if query else [], query, node.conflict, returning)
+        bound = l.InsertStatement(table, targets if query else [], query, node.conflict, returning)
+        bound.upserts = [bind_upsert(self, table, node.alias, upsert) for upsert in node.upserts]
+        bound.default_columns = [i for i, c in enumerate(table.columns) if c.default_sql and i not in bound.targets]
+        bound.defaults = defaults_block(self, table, bound.default_columns)
+        bound.checks = checks_block(self, table)
+        return bound
 
     def _update(self, node: s.Update) -> l.UpdateStatement:
         table = self._written(node.table, node.at)
-        block, scope = self._target_block(table, node.alias, node.where)
+        block, scope = self._target_block(table, node.alias, node.where, node.source)
+        targets = self.assignments(table, scope, node.assignments, block)
+        block.visible = len(block.outputs)
+        returning = self._returning(table, node.alias, node.returning)
+        joined = node.source is not None
+        return l.UpdateStatement(table, targets, block, returning, node.conflict, joined, checks_block(self, table))
+
+    def assignments(
+        self, table: Table, scope: Scope, given: list[tuple[str, s.Expr, int]], block: l.Block
+    ) -> list[int]:
+        """Adds the new values of SET to a block's outputs; returns the columns that they are for."""
         targets: list[int] = []
         binder = ExpressionBinder(self, scope, "SET")
-        for name, value, at in node.assignments:
-            position = self._column(table, name, at)
+        for name, value, at in given:
+            position = self.column(table, name, at)
+            output = l.Output(binder.bind(value), name)
             if position in targets:  # SQLite: the last one counts
-                place = targets.index(position) + 1
-                block.outputs[place] = l.Output(binder.bind(value), name)
-                continue
-            targets.append(position)
-            block.outputs.append(l.Output(binder.bind(value), name))
-        block.visible = len(block.outputs)
-        return l.UpdateStatement(table, targets, block, self._returning(table, node.alias, node.returning))
+                block.outputs[targets.index(position) + 1] = output
+            else:
+                targets.append(position)
+                block.outputs.append(output)
+        return targets
 
     def _delete(self, node: s.Delete) -> l.DeleteStatement:
         table = self._written(node.table, node.at)
         block, _ = self._target_block(table, node.alias, node.where)
         return l.DeleteStatement(table, block, self._returning(table, node.alias, node.returning))
 
-    def _target_block(self, table: Table, alias: str | None, where: s.Expr | None) -> tuple[l.Block, Scope]:
-        number = self._new_source()
+    def _target_block(
+        self, table: Table, alias: str | None, where: s.Expr | None, source: s.FromItem | None = None
+    ) -> tuple[l.Block, Scope]:
+        number = self.new_source()
         scope = Scope(None)
         scope.add(table_relation(number, alias or table.name, table), self.sql, 0)
         step = l.JoinStep(l.TableSource(number, alias or table.name, table))
         block = l.Block([step], [], [l.Output(key_column(number), "rowid")], 1)
+        if source is not None:
+            self._from(source, scope, block)
         if where is not None:
             block.where = conjuncts(ExpressionBinder(self, scope, "WHERE").bind(where))
         return block, scope
@@ -537,7 +566,7 @@ class Binder:
     def _returning(self, table: Table, alias: str | None, items: list[tuple[s.Expr, str | None]]) -> l.Block | None:
         if not items:
             return None
-        number = self._new_source()
+        number = self.new_source()
         scope = Scope(None)
         scope.add(table_relation(number, alias or table.name, table), self.sql, 0)
         block = l.Block([l.JoinStep(l.GivenSource(number, alias or table.name, table))], [], [], 0)

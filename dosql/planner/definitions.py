@@ -14,7 +14,7 @@ from dosql.plan.logical import (
     DropViewStatement,
 )
 from dosql.planner.scope import nearest
-from dosql.schema import Column, Schema, Table
+from dosql.schema import Check, Column, ForeignKey, Schema, Table
 from dosql.types.sqltypes import SqlType, declared_type
 from dosql.types.storing import storer
 
@@ -55,7 +55,22 @@ def bind_create_table(schema: Schema, sql: str, node: s.CreateTable) -> CreateTa
     uniques += [(i,) for i, spec in enumerate(node.columns) if spec.unique and i != key_column]
     if primary and key_column < 0:
         uniques.insert(0, primary)
-    return CreateTableStatement(node.name, columns, key_column, primary, list(dict.fromkeys(uniques)), exists, node.sql)
+    checks = tuple(Check(check.sql, check.name) for check in node.checks)
+    references = tuple(_reference(names, spec, node.name, sql) for spec in node.references)
+    unique = list(dict.fromkeys(uniques))
+    return CreateTableStatement(node.name, columns, key_column, primary, unique, exists, node.sql, checks, references)
+
+
+def _reference(names: list[str], spec: s.ReferenceSpec, table: str, sql: str) -> ForeignKey:
+    columns = tuple(_position(names, c, table) for c in spec.columns)
+    if spec.parent_columns and len(spec.parent_columns) != len(columns):
+        raise SqlSyntaxError(
+            "number of columns in foreign key does not match the number of columns in the referenced table",
+            position=Position.at(sql, spec.at),
+        )
+    return ForeignKey(
+        columns, spec.parent, tuple(spec.parent_columns), spec.on_delete, spec.on_update, spec.deferred, spec.name
+    )
 
 
 def _position(names: list[str], name: str, table: str) -> int:
@@ -77,7 +92,7 @@ def _column(sql: str, spec: s.ColumnSpec, in_key: bool, is_row_key: bool) -> Col
         )
     default, default_now = _default(spec, kind, at)
     nullable = not (spec.not_null or in_key or is_row_key)
-    return Column(spec.name, kind, spec.declared, nullable, default, default_now)
+    return Column(spec.name, kind, spec.declared, nullable, default, default_now, spec.default_sql)
 
 
 def _default(spec: s.ColumnSpec, kind: SqlType, at: Position) -> tuple[Any, str]:
@@ -91,7 +106,10 @@ def _default(spec: s.ColumnSpec, kind: SqlType, at: Position) -> tuple[Any, str]
     if isinstance(node, s.Operator) and node.op == "NEG" and isinstance(node.args[0], s.Literal):
         node = s.Literal(-node.args[0].value)
     if not isinstance(node, s.Literal):
-        raise Unsupported(f"the default of column {spec.name} is an expression; that is not supported yet", position=at)
+        if not spec.default_sql:
+            raise SqlSyntaxError(f"default value of column {spec.name} is not constant", position=at)
+        return None, ""
+    spec.default_sql = ""
     if node.value is None:
         return None, ""
     try:

@@ -286,7 +286,10 @@ class RpcConnection:
     def _commit(self, request_id: int, params: m.EndParams) -> None:
         session = self._lane_of(params.tx_id).session
         del self._transactions[params.tx_id]
-        result = session.commit()
+        try:
+            result = session.commit()
+        finally:
+            session.close()  # also where a deferred constraint does not hold
         self._tell(request_id, m.EndResult(True, result.lsn), durably=self.target.waits_for_disk(result, session))
 
     def _rollback(self, request_id: int, params: m.EndParams) -> None:

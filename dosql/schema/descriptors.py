@@ -21,6 +21,7 @@ class Column(msgspec.Struct, frozen=True):
         nullable: False under NOT NULL.
         default: Stored value used where INSERT gives none.
         default_now: ``date`` or ``timestamp`` for CURRENT_DATE and CURRENT_TIMESTAMP.
+        default_sql: Text of a default that is an expression, in parentheses.
     """
 
     name: str
@@ -29,6 +30,34 @@ class Column(msgspec.Struct, frozen=True):
     nullable: bool = True
     default: Any = None
     default_now: str = ""
+    default_sql: str = ""
+
+
+class Check(msgspec.Struct, frozen=True):
+    """A CHECK constraint: the text of its condition."""
+
+    sql: str
+    name: str = ""
+
+
+class ForeignKey(msgspec.Struct, frozen=True):
+    """A FOREIGN KEY.
+
+    Attributes:
+        columns: Positions in the child.
+        parent: Name of the parent table, which need not be there.
+        parent_columns: Names there; empty: its primary key.
+        on_delete, on_update: NO ACTION, RESTRICT, CASCADE, SET NULL or SET DEFAULT.
+        deferred: Tested at COMMIT.
+    """
+
+    columns: tuple[int, ...]
+    parent: str
+    parent_columns: tuple[str, ...] = ()
+    on_delete: str = "NO ACTION"
+    on_update: str = "NO ACTION"
+    deferred: bool = False
+    name: str = ""
 
 
 class Index(msgspec.Struct, frozen=True):
@@ -76,6 +105,8 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     key_column: int = -1
     primary_key: tuple[int, ...] = ()
     sql: str = ""
+    checks: tuple[Check, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
 
     @property
     def system(self) -> bool:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import msgspec
 
-from dosql.schema.descriptors import Index, Table, View
+from dosql.schema.descriptors import ForeignKey, Index, Table, View
 
 
 class Schema(msgspec.Struct, frozen=True, dict=True):
@@ -48,6 +48,15 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
     def indexes_of(self, table_id: int) -> tuple[Index, ...]:
         """Returns the indexes of a table."""
         return self._indexes_by_table.get(table_id, ())
+
+    @cached_property
+    def referencing(self) -> dict[str, list[tuple[Table, ForeignKey]]]:
+        """Children and their foreign keys, by the lower-case name of the parent."""
+        out: dict[str, list[tuple[Table, ForeignKey]]] = {}
+        for table in self.tables:
+            for key in table.foreign_keys:
+                out.setdefault(key.parent.lower(), []).append((table, key))
+        return out
 
     def table(self, name: str) -> Table | None:
         """Returns the table of that name, or None."""

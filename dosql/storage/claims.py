@@ -8,6 +8,9 @@ from typing import Any
 from dosql.errors import SerializationFailure
 from dosql.transaction import DATABASE, LockTable, Owner
 
+REFERENCES = -1000
+"""Minus the id of a table or an index: tree id of the locks on its keys as those that foreign keys refer to."""
+
 
 class StaleRow(SerializationFailure):
     """A row was changed by another transaction after the snapshot. A newer snapshot would help."""
@@ -81,6 +84,18 @@ class Claims:
             self._locks.check(None, index_id, prefix)
         else:
             self._locks.claim(self._owner, index_id, prefix)
+
+    def reference(self, tree_id: int, values: tuple[Any, ...], *, shared: bool) -> None:
+        """Claims a key that a foreign key refers to: shared to refer to it, alone to remove it.
+
+        Raises:
+            LockWait: Another transaction has it.
+        """
+        name = REFERENCES - tree_id
+        if self._owner is None:
+            self._locks.check(None, name, values, shared=shared)
+        else:
+            self._locks.claim(self._owner, name, values, shared=shared)
 
     def is_free(self, table_id: int, key: Any, *, shared: bool) -> bool:
         """Whether a row could be claimed now."""

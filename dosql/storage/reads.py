@@ -125,8 +125,7 @@ class ReadSet:
 
 def _entries(op: Sequence[Any], maker: EntryMaker) -> Iterator[bytes]:
     """Yields the index entries that an operation removed or added; an update that keeps its entry, none."""
-    kind, keys = op[0], keys_in(op)
-    for key, before, after in _images(kind, op, keys):
+    for key, before, after in images(op):
         old = None if before is None else maker.prefix(before, key)
         new = None if after is None else maker.prefix(after, key)
         if old != new:
@@ -137,7 +136,9 @@ def _entries(op: Sequence[Any], maker: EntryMaker) -> Iterator[bytes]:
                 yield new + tail
 
 
-def _images(kind: int, op: Sequence[Any], keys: Sequence[int]) -> Iterator[tuple[int, Stored | None, Stored | None]]:
+def images(op: Sequence[Any]) -> Iterator[tuple[int, Stored | None, Stored | None]]:
+    """Yields (key, stored columns before, and after) of the rows of an operation; None where there is none."""
+    kind, keys = op[0], keys_in(op)
     if kind == OP_INSERT_MANY:
         for key, row in zip(keys, _rows(op[3], len(keys)), strict=True):
             yield key, None, row

@@ -203,6 +203,7 @@ class Store:
         base = base or self.durable
         workspace = Workspace(base, self._conflicts.key_floors)
         workspace.reads = reads
+        workspace.head = lambda: self.head
         if owner is not None:
             workspace.claims = Claims(self.locks, owner, self._conflicts.last_writes, base.lsn)
         self._conflicts.began(base.lsn)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -58,6 +58,9 @@ class Workspace:
         dirty_bytes: Estimated memory of the nodes made so far, as of the last settling.
         reads: Where statements record what they read, or None.
         claims: What is asked before a row is written, or None.
+        moved: Places in ``ops`` of a DELETE and the INSERT behind it that are one row getting another key.
+        deferred: What must be tested at COMMIT, for those who test it.
+        head: Gives the newest commit.
     """
 
     __slots__ = (
@@ -67,7 +70,10 @@ class Workspace:
         "_writers",
         "base",
         "claims",
+        "deferred",
         "dirty_bytes",
+        "head",
+        "moved",
         "ops",
         "reads",
         "schema",
@@ -82,6 +88,9 @@ class Workspace:
         self.dirty_bytes = 0
         self.reads: ReadSet | None = None
         self.claims: Claims | None = None
+        self.deferred: list[Any] = []
+        self.moved: set[int] = set()
+        self.head: Callable[[], Snapshot] = lambda: base
         self._owner = Owner()
         self._editors: dict[int, TreeEditor] = {}
         self._writers: dict[int, TableWriter] = {}
@@ -173,6 +182,7 @@ class Workspace:
         self.schema = mark.schema
         self.trees = dict(mark.trees)
         del self.ops[mark.ops_count :]
+        self.moved = {place for place in self.moved if place < mark.ops_count}
 
     def publish(self, lsn: int, time_us: int, epoch: Epoch) -> Snapshot:
         """Returns the present state as a snapshot. The workspace must not be written after it."""
@@ -287,7 +297,13 @@ class TableWriter:
 
     def conflicting_keys(self, key: int, stored: Sequence[Any]) -> set[int]:
         """Returns the keys of rows that keep a row with this key and these values from being inserted."""
-        found = {key} if self._editor.get(key) is not None else set()
+        return {other for _, other in self.conflicts(key, stored)}
+
+    def conflicts(self, key: int, stored: Sequence[Any]) -> list[tuple[tuple[int, ...], int]]:
+        """Returns (columns of the PRIMARY KEY or UNIQUE, key of the row that is in the way) of a row to be inserted."""
+        found: list[tuple[tuple[int, ...], int]] = []
+        if self._editor.get(key) is not None:
+            found.append(((self._table.key_column,), key))
         reads = self._workspace.reads
         if reads is not None:
             reads.key(self._table.id, key)
@@ -297,7 +313,7 @@ class TableWriter:
                 if reads is not None:
                     reads.range(maker.definition.id, prefix, after_prefix(prefix))
                 for leaf, start, _ in spans(editor.root, prefix, after_prefix(prefix)):
-                    found.add(decode_row_key(leaf.keys[start]))
+                    found.append((maker.definition.columns, decode_row_key(leaf.keys[start])))
         return found
 
     def insert(self, key: int, stored: Sequence[Any], *, checked: bool = True) -> None:

@@ -1,0 +1,370 @@
+"""Foreign keys: what the rows that a statement changed mean for their parents and children.
+
+It works from the write set, so it sees everything that was changed, however it came about. Actions change
+more rows, which are looked at in turn. What is left is tested when the statement is done (as SQLite does,
+https://www.sqlite.org/foreignkeys.html), and for deferred ones at COMMIT.
+
+Other transactions: who adds a reference shares a lock on the parent's key, and who removes the key has it
+alone. And where the newest commit knows a parent or a child that the snapshot does not, a newer snapshot
+is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from dosql.btree import leaves, spans
+from dosql.errors import ConstraintViolation, SchemaError, TypeMismatch
+from dosql.executor.changes import null_violation
+from dosql.functions.scalar import current_date, current_timestamp
+from dosql.schema import ForeignKey, Index, Schema, Table
+from dosql.storage import Snapshot, Workspace
+from dosql.storage.claims import StaleRow
+from dosql.storage.reads import images
+from dosql.types.keys import after_prefix, decode_row_key, key_encoder
+from dosql.types.storing import storer
+from shared_types.changes import OF_ROWS
+
+ROUNDS_MAX = 1_000_000
+
+
+class Due(NamedTuple):
+    """A test that is due: that a child's row has its parent, or that nobody refers to a key that is gone.
+
+    Attributes:
+        child: Id of the child table.
+        reference: Its foreign key.
+        key: Key of the child's row, or None.
+        values: Values of the parent's key, or None.
+    """
+
+    child: int
+    reference: ForeignKey
+    key: int | None
+    values: tuple[Any, ...] | None
+
+
+def enforce(workspace: Workspace, start: int) -> None:
+    """Does what foreign keys ask after a statement.
+
+    Args:
+        workspace: Holds what the statement did.
+        start: Length of the write set before it.
+
+    Raises:
+        ConstraintViolation: A row has no parent, or a parent that is gone has children.
+        SchemaError: A foreign key refers to no key of the parent.
+    """
+    due: list[Due] = []
+    at = start
+    ops = workspace.ops
+    while at < len(ops):
+        op = ops[at]
+        at += 1
+        if at - start > ROUNDS_MAX:
+            raise ConstraintViolation("foreign keys: the actions of one statement have no end")
+        table = workspace.schema.by_id.get(op[1]) if op[0] in OF_ROWS else None
+        if table is None:
+            continue
+        children = workspace.schema.referencing.get(table.name.lower(), ())
+        if not children and not table.foreign_keys:
+            continue
+        moved_to = ops[at] if at - 1 in workspace.moved else None  # the row got another key
+        for key, before, after in images(op):
+            if after is not None:
+                for reference in table.foreign_keys:
+                    values = _values(table, reference.columns, key, after)
+                    if None not in values and (
+                        before is None or values != _values(table, reference.columns, key, before)
+                    ):
+                        due.append(Due(table.id, reference, key, None))
+            if before is not None:
+                now = (key, after) if moved_to is None else (moved_to[2], moved_to[4])
+                for child, reference in children:
+                    _parent_changed(workspace, table, child, reference, (key, before), now, due)
+    for one in due:
+        if one.reference.deferred:
+            workspace.deferred.append(one)
+        else:
+            _test(workspace, one)
+
+
+def test_deferred(workspace: Workspace) -> None:
+    """Tests at COMMIT what was put off.
+
+    Raises:
+        ConstraintViolation: It does not hold; the transaction stays open.
+    """
+    for one in workspace.deferred:
+        _test(workspace, one)
+
+
+def test_drop(view: Workspace, table: Table) -> None:
+    """Tests that nobody refers to a table that goes.
+
+    Raises:
+        ConstraintViolation: Somebody does.
+    """
+    for child, reference in view.schema.referencing.get(table.name.lower(), ()):
+        if child.id == table.id or not view.trees[table.id].count:
+            continue
+        for leaf in leaves(view.trees[child.id].root):
+            for key, *stored in zip(leaf.keys, *leaf.cols, strict=True):
+                if None not in _values(child, reference.columns, key, stored):
+                    raise _violation(child, reference)
+
+
+def violations(view: Snapshot | Workspace, table: Table) -> Iterator[tuple[int, int]]:
+    """Yields (row key, number of the foreign key) of a table's rows without a parent."""
+    for leaf in leaves(view.trees[table.id].root):
+        for key, *stored in zip(leaf.keys, *leaf.cols, strict=True):
+            for number, reference in enumerate(table.foreign_keys):
+                values = _values(table, reference.columns, key, stored)
+                if None not in values:
+                    parent = view.schema.table(reference.parent)
+                    if parent is None or not _there(view, *_key_of(view.schema, parent, table, reference), values):
+                        yield key, number
+
+
+# --- actions -------------------------------------------------------------------------------
+
+
+def _parent_changed(
+    workspace: Workspace,
+    parent: Table,
+    child: Table,
+    reference: ForeignKey,
+    was: tuple[int, Sequence[Any]],
+    now: tuple[int, Sequence[Any] | None],
+    due: list[Due],
+) -> None:
+    """Does the action of a foreign key whose parent's row was changed or removed."""
+    after = now[1]
+    index, columns = _key_of(workspace.schema, parent, child, reference)
+    old = _values(parent, columns, *was)
+    if None in old:
+        return
+    new = None if after is None else _values(parent, columns, now[0], after)
+    if new == old or (after is None and _there(workspace, index, columns, old, parent)):
+        return
+    _claim(workspace, parent, index, old, shared=False)
+    _same_children(workspace, child, reference, old)
+    action = reference.on_delete if after is None else reference.on_update
+    if action == "NO ACTION":
+        due.append(Due(child.id, reference, None, old))
+        return
+    found = list(_children(workspace, child, reference, old))
+    if action == "RESTRICT" and found:
+        raise _violation(child, reference)
+    writer = workspace.writer(child)
+    for child_key, stored in found:
+        if action == "RESTRICT":
+            break
+        if action == "CASCADE" and new is None:
+            writer.delete(child_key, stored)
+            continue
+        values: Sequence[Any] = new or ()
+        if action == "SET NULL":
+            values = [None] * len(reference.columns)
+        elif action == "SET DEFAULT":
+            values = [_default(child, c) for c in reference.columns]
+        changed, new_key = list(stored), child_key
+        for position, value in zip(reference.columns, values, strict=True):
+            column = child.columns[position]
+            if value is None and (not column.nullable or position == child.key_column):
+                raise null_violation(child, column.name)
+            if position == child.key_column:
+                new_key = value
+            else:
+                changed[child.slots[position]] = None if value is None else storer(column.type)(value)
+        if new_key == child_key:
+            writer.update(child_key, stored, tuple(changed))
+        else:
+            workspace.moved.add(len(workspace.ops))
+            writer.delete(child_key, stored)
+            writer.insert(new_key, tuple(changed))
+
+
+def _default(table: Table, position: int) -> Any:
+    column = table.columns[position]
+    if column.default_now:
+        return current_timestamp() if column.default_now == "current_timestamp" else current_date()
+    return column.default
+
+
+# --- tests ---------------------------------------------------------------------------------
+
+
+def _test(workspace: Workspace, due: Due) -> None:
+    child = workspace.schema.by_id.get(due.child)
+    if child is None:
+        return
+    if due.key is not None:
+        stored = workspace.writer(child).row_at(due.key)
+        if stored is None:
+            return
+        values = _values(child, due.reference.columns, due.key, stored)
+        if None not in values and not _has_parent(workspace, child, due.reference, values):
+            raise _violation(child, due.reference)
+        return
+    assert due.values is not None
+    parent = workspace.schema.table(due.reference.parent)
+    if parent is not None:
+        index, columns = _key_of(workspace.schema, parent, child, due.reference)
+        if _there(workspace, index, columns, due.values, parent):
+            return
+    if next(_children(workspace, child, due.reference, due.values), None) is not None:
+        raise _violation(child, due.reference)
+
+
+def _has_parent(workspace: Workspace, child: Table, reference: ForeignKey, values: tuple[Any, ...]) -> bool:
+    parent = workspace.schema.table(reference.parent)
+    if parent is None:
+        raise SchemaError(f"no such table: main.{reference.parent}")
+    index, columns = _key_of(workspace.schema, parent, child, reference)
+    wanted = _converted(parent, columns, values)
+    if wanted is None:
+        return False
+    _claim(workspace, parent, index, wanted, shared=True)
+    base, head = workspace.base, workspace.head()
+    if head is not base and parent.id in head.trees and parent.id in base.trees:
+        now = _there(head, index, columns, wanted, parent)
+        if now != _there(base, index, columns, wanted, parent):
+            raise StaleRow(
+                f"a row of {parent.name} was added or removed by another transaction after this one began",
+                hint="Run the transaction again",
+            )
+    return _there(workspace, index, columns, wanted, parent)
+
+
+def _same_children(workspace: Workspace, child: Table, reference: ForeignKey, values: tuple[Any, ...]) -> None:
+    """Raises if the newest commit knows children of a key that the snapshot does not."""
+    base, head = workspace.base, workspace.head()
+    if head is base or child.id not in head.trees or child.id not in base.trees:
+        return
+    known = {key for key, _ in _children(base, child, reference, values)}
+    if any(key not in known for key, _ in _children(head, child, reference, values)):
+        raise StaleRow(
+            f"a row of {child.name} was added by another transaction after this one began",
+            hint="Run the transaction again",
+        )
+
+
+def _violation(child: Table, reference: ForeignKey) -> ConstraintViolation:
+    names = ", ".join(child.columns[c].name for c in reference.columns)
+    return ConstraintViolation(
+        f"FOREIGN KEY constraint failed: {reference.name or f'{child.name} ({names})'} references {reference.parent}"
+    )
+
+
+# --- keys and rows -------------------------------------------------------------------------
+
+
+def _values(table: Table, columns: Sequence[int], key: int, stored: Sequence[Any]) -> tuple[Any, ...]:
+    slots = table.slots
+    return tuple([key if slots[c] < 0 else stored[slots[c]] for c in columns])
+
+
+def _key_of(schema: Schema, parent: Table, child: Table, reference: ForeignKey) -> tuple[Index | None, tuple[int, ...]]:
+    """Returns the parent's unique index, or None for its row key, and the columns that are referred to.
+
+    Raises:
+        SchemaError: They are no key.
+    """
+    columns = parent.primary_key
+    if reference.parent_columns:
+        named = [parent.positions.get(name.lower(), -1) for name in reference.parent_columns]
+        columns = tuple(named)
+    if len(columns) == len(reference.columns) and -1 not in columns:
+        if columns == (parent.key_column,):
+            return None, columns
+        for index in schema.indexes_of(parent.id):
+            if index.unique and set(index.columns) == set(columns):
+                return index, columns
+    raise SchemaError(
+        f'foreign key mismatch - "{child.name}" referencing "{reference.parent}"',
+        code="CONSTRAINT_NOT_FOUND",
+        hint="It must refer to the PRIMARY KEY or to UNIQUE columns of the parent",
+    )
+
+
+def _converted(table: Table, columns: Sequence[int], values: Sequence[Any]) -> tuple[Any, ...] | None:
+    """Returns values as these columns store them; None if they cannot."""
+    try:
+        return tuple([storer(table.columns[c].type)(value) for c, value in zip(columns, values, strict=True)])
+    except TypeMismatch:
+        return None
+
+
+def _prefix(table: Table, index: Index, columns: Sequence[int], values: Sequence[Any]) -> bytes:
+    """Returns the encoded values of an index whose first columns are ``columns``, in any order."""
+    by_column = dict(zip(columns, values, strict=True))
+    return b"".join([key_encoder(table.columns[c].type)(by_column[c]) for c in index.columns[: len(columns)]])
+
+
+def _there(
+    view: Snapshot | Workspace,
+    index: Index | None,
+    columns: Sequence[int],
+    values: Sequence[Any],
+    parent: Table | None = None,
+) -> bool:
+    """Whether the parent has a row with this key."""
+    if parent is None:
+        parent = view.schema.by_id[index.table_id] if index is not None else None
+    assert parent is not None
+    if index is None:
+        if view.reads is not None:
+            view.reads.key(parent.id, values[0])
+        key = values[0]
+        return any(True for _ in spans(view.trees[parent.id].root, key, key + 1))
+    low = _prefix(parent, index, columns, values)
+    if view.reads is not None:
+        view.reads.range(index.id, low, after_prefix(low))
+    return any(True for _ in spans(view.trees[index.id].root, low, after_prefix(low)))
+
+
+def _children(
+    view: Snapshot | Workspace, child: Table, reference: ForeignKey, values: Sequence[Any]
+) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Yields (key, stored columns) of the rows that refer to a key."""
+    wanted = _converted(child, reference.columns, values)
+    if wanted is None or child.id not in view.trees:
+        return
+    root = view.trees[child.id].root
+    width = len(reference.columns)
+    for index in view.schema.indexes_of(child.id):
+        if set(index.columns[:width]) == set(reference.columns):
+            low = _prefix(child, index, reference.columns, wanted)
+            if view.reads is not None:
+                view.reads.range(index.id, low, after_prefix(low))
+            keys = [
+                decode_row_key(entry)
+                for leaf, start, stop in spans(view.trees[index.id].root, low, after_prefix(low))
+                for entry in leaf.keys[start:stop]
+            ]
+            for key in keys:
+                for leaf, start, _ in spans(root, key, key + 1):
+                    yield key, tuple([column[start] for column in leaf.cols])
+            return
+    if reference.columns == (child.key_column,):
+        key = wanted[0]
+        if view.reads is not None:
+            view.reads.key(child.id, key)
+        for leaf, start, _ in spans(root, key, key + 1):
+            yield key, tuple([column[start] for column in leaf.cols])
+        return
+    if view.reads is not None:
+        view.reads.whole(child.id)
+    for leaf in leaves(root):
+        rows = zip(leaf.keys, zip(*leaf.cols, strict=True) if leaf.cols else [()] * len(leaf.keys), strict=True)
+        for key, stored in list(rows):
+            if _values(child, reference.columns, key, stored) == wanted:
+                yield key, stored
+
+
+def _claim(workspace: Workspace, parent: Table, index: Index | None, values: Sequence[Any], *, shared: bool) -> None:
+    if workspace.claims is not None:
+        tree_id = parent.id if index is None else index.id
+        workspace.claims.reference(tree_id, tuple(values), shared=shared)

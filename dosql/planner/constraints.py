@@ -1,0 +1,135 @@
+"""Expressions that belong to tables: CHECK, DEFAULT (...), and ON CONFLICT DO UPDATE.
+
+Each becomes a block over rows that are handed to it, as RETURNING is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dosql.errors import Position, SchemaError, SqlError, SqlSyntaxError
+from dosql.plan import logical as l
+from dosql.plan import syntax as s
+from dosql.plan.expr import NULL, ROW_KEY, CaseWhen, Col, Const, Expr, Func, Op, Subquery, conjuncts, walk
+from dosql.planner.binder_expr import ExpressionBinder
+from dosql.planner.scope import Relation, Scope, key_column
+from dosql.schema import Table
+from dosql.types.sqltypes import SqlType
+
+if TYPE_CHECKING:
+    from dosql.planner.binder import Binder
+
+
+def checks_block(binder: Binder, table: Table) -> l.Block | None:
+    """Returns a block that gives, for each row, the place of the first CHECK that it violates, or NULL."""
+    if not table.checks:
+        return None
+    block, scope = _over(binder, table)
+    whens: list[tuple[Expr, Expr]] = []
+    for place, check in enumerate(table.checks):
+        condition = _bound(binder, check.sql, scope, "CHECK")
+        whens.append((Op("NOT", (condition,), SqlType.INTEGER, condition.nullable), Const(place, SqlType.INTEGER)))
+    block.outputs = [l.Output(CaseWhen(tuple(whens), NULL, SqlType.INTEGER, True), "violated")]
+    block.visible = 1
+    return block
+
+
+def defaults_block(binder: Binder, table: Table, columns: list[int]) -> l.Block | None:
+    """Returns a block that gives the values of defaults that are expressions, for each row handed to it."""
+    if not columns:
+        return None
+    block, _ = _over(binder, table)
+    scope = Scope(None)
+    block.outputs = [
+        l.Output(_bound(binder, table.columns[c].default_sql, scope, "DEFAULT"), table.columns[c].name) for c in columns
+    ]
+    block.visible = len(columns)
+    return block
+
+
+def bind_upsert(binder: Binder, table: Table, alias: str | None, node: s.Upsert) -> l.Upsert:
+    """Binds one ON CONFLICT clause.
+
+    Raises:
+        SqlError: Its columns are no key; a name does not exist.
+    """
+    columns: frozenset[int] | None = None
+    if node.columns:
+        columns = frozenset(binder.column(table, name, node.at) for name in node.columns)
+        keys = [frozenset(i.columns) for i in binder.schema.indexes_of(table.id) if i.unique]
+        keys.append(frozenset({table.key_column if table.key_column >= 0 else ROW_KEY}))
+        if columns not in keys:
+            raise SchemaError(
+                "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint",
+                code="CONSTRAINT_NOT_FOUND",
+                position=Position.at(binder.sql, node.at),
+            )
+    if not node.assignments:
+        return l.Upsert(columns, [], None)
+    both = with_excluded(table)
+    block, scope = _over(binder, both, table, alias)
+    number = scope.relations[0].number
+    width = len(table.columns)
+    excluded = [Col(number, width + i, c.type, True, c.name) for i, c in enumerate(table.columns)]
+    key = Col(number, width + table.key_column, SqlType.INTEGER, True, "rowid") if table.key_column >= 0 else None
+    scope.add(
+        Relation(number, "excluded", excluded, key, hidden={c.name.lower() for c in table.columns}), binder.sql, 0
+    )
+    block.outputs = [l.Output(key_column(number), "rowid")]
+    targets = binder.assignments(table, scope, node.assignments, block)
+    if node.where is not None:
+        block.where = conjuncts(ExpressionBinder(binder, scope, "WHERE").bind(node.where))
+    block.visible = len(block.outputs)
+    return l.Upsert(columns, targets, block)
+
+
+def with_excluded(table: Table) -> Table:
+    """Returns a table whose rows are a row of ``table`` and, behind it, all of the row that was not inserted."""
+    again = tuple(msgspec.structs.replace(c, name=f"excluded.{c.name}", nullable=True) for c in table.columns)
+    return msgspec.structs.replace(table, columns=table.columns + again)
+
+
+def validate(binder: Binder, statement: l.CreateTableStatement) -> None:
+    """Binds what a new table's constraints say, so that they are wrong now and not later.
+
+    Raises:
+        SqlError: A name does not exist, or something stands where it cannot.
+    """
+    table = Table(
+        0, statement.name, statement.columns, statement.key_column, statement.primary_key, "", tuple(statement.checks)
+    )
+    block = checks_block(binder, table)
+    with_default = [i for i, c in enumerate(table.columns) if c.default_sql]
+    defaults = defaults_block(binder, table, with_default)
+    for made, what in ((block, "CHECK constraints"), (defaults, "DEFAULT")):
+        for output in made.outputs if made is not None else ():
+            for part in walk(output.expr):
+                if isinstance(part, Subquery):
+                    raise SqlSyntaxError(f"subqueries are prohibited in {what}")
+                if what != "DEFAULT" and isinstance(part, Func) and part.name in ("random", "current_timestamp"):
+                    raise SqlSyntaxError(f"{part.name}() is prohibited in {what}")
+    if binder.param_keys:
+        raise SqlSyntaxError("parameters are prohibited in CREATE TABLE")
+
+
+def _over(binder: Binder, rows: Table, table: Table | None = None, alias: str | None = None) -> tuple[l.Block, Scope]:
+    """Returns an empty block over rows that are handed to it, and the scope of its names: those of ``table``."""
+    from dosql.planner.binder import table_relation
+
+    table = table or rows
+    number = binder.new_source()
+    scope = Scope(None)
+    scope.add(table_relation(number, alias or table.name, table), binder.sql, 0)
+    return l.Block([l.JoinStep(l.GivenSource(number, table.name, rows))], [], [], 0), scope
+
+
+def _bound(binder: Binder, sql: str, scope: Scope, place: str) -> Expr:
+    outer, binder.sql = binder.sql, f"SELECT {sql}"
+    try:
+        return ExpressionBinder(binder, scope, place).bind(binder.parse_expression(binder.sql))
+    except SqlError as e:
+        raise SqlError(f"{place} {sql}: {e.message}", code=e.code, hint=e.hint) from e
+    finally:
+        binder.sql = outer
