@@ -6,10 +6,12 @@ import os
 
 from dosql.config import StoreSettings
 from dosql.engine.session import Session
-from dosql.engine.statement import Statement
+from dosql.engine.statement import Statement, table_checks
+from dosql.executor.constraints import RowChecks
 from dosql.fsx import FileSystem, LocalFileSystem, MemoryFileSystem
 from dosql.fsx.objects import ObjectFileSystem
 from dosql.fsx.tiered import BlockCache, TieredFileSystem
+from dosql.schema import Schema, Table
 from dosql.storage import Snapshot, Store, Workspace
 from dosql.storage.ownership import Ownership
 
@@ -27,6 +29,7 @@ class Database:
         self.store = store
         self.statements: dict[str, Statement] = {}
         self.scanning: set[str] = set()
+        self._checks: dict[int, tuple[Schema, RowChecks | None]] = {}
 
     @classmethod
     def open(
@@ -70,6 +73,13 @@ class Database:
         if statement.scans:
             self.scanning.add(sql)
         return statement
+
+    def checks(self, schema: Schema, table: Table) -> RowChecks | None:
+        """Returns the CHECK constraints of a table, compiled once for a schema."""
+        found = self._checks.get(table.id)
+        if found is None or found[0] is not schema:
+            found = self._checks[table.id] = (schema, table_checks(schema, table))
+        return found[1]
 
     def close(self) -> None:
         """Writes a checkpoint and gives the folder back."""

@@ -11,6 +11,7 @@ leaves no trace; whoever can wait does (:mod:`dosql.engine.waiting`), and calls 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dosql.engine.result import ChangeResult, Result
@@ -317,7 +318,7 @@ class Session(Transactions):
                 try:
                     change = work(workspace)
                     if referential:
-                        enforce(workspace, start)
+                        enforce(workspace, start, partial(self._database.checks, workspace.schema))
                     return change
                 except DosqlError as e:
                     if mark is not None:
@@ -340,7 +341,7 @@ class Session(Transactions):
             change = work(workspace)
             store.calm()
             if referential:
-                enforce(workspace, 0)
+                enforce(workspace, 0, partial(self._database.checks, workspace.schema))
                 test_deferred(workspace)
             lsn = store.commit(workspace)
         except LockWait:

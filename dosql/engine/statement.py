@@ -12,9 +12,9 @@ from dosql.parser import parse
 from dosql.plan import logical as l
 from dosql.plan.expr import Param
 from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe
-from dosql.planner import bind, plan_block
+from dosql.planner import bind, bind_checks, plan_block
 from dosql.planner.explain import explain
-from dosql.schema import Schema
+from dosql.schema import Schema, Table
 from dosql.types.sqltypes import SqlType
 from dosql.types.storing import presenter
 
@@ -161,6 +161,14 @@ class Statement:
         if isinstance(inner, l.QueryStatement):
             return lines
         return [f"{head} {inner.table.name}", *("  " + line for line in lines)]  # type: ignore[union-attr]
+
+
+def table_checks(schema: Schema, table: Table) -> RowChecks | None:
+    """Returns the CHECK constraints of a table, compiled."""
+    block = bind_checks(schema, table, parse)
+    if block is None:
+        return None
+    return RowChecks(table, compile_query(block, lambda b: plan_block(b, schema, lambda _: 0), table.name).run)
 
 
 def _simple_values(query: l.Query | None) -> list[int] | None:

@@ -154,8 +154,9 @@ class Inserter:
         keep_rows: bool,
     ) -> bool:
         """Does what ON CONFLICT says, if something is in the row's way. Returns whether it did."""
-        for columns, other in writer.conflicts(key, stored):
-            for upsert in self.upserts:
+        conflicts = writer.conflicts(key, stored)
+        for upsert in self.upserts:
+            for columns, other in conflicts:
                 if upsert.columns is not None and upsert.columns != frozenset(columns):
                     continue
                 if upsert.update is None:

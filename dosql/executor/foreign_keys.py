@@ -11,12 +11,13 @@ is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from dosql.btree import leaves, spans
 from dosql.errors import ConstraintViolation, SchemaError, TypeMismatch
 from dosql.executor.changes import null_violation
+from dosql.executor.constraints import RowChecks
 from dosql.functions.scalar import current_date, current_timestamp
 from dosql.schema import ForeignKey, Index, Schema, Table
 from dosql.storage import Snapshot, Workspace
@@ -45,12 +46,13 @@ class Due(NamedTuple):
     values: tuple[Any, ...] | None
 
 
-def enforce(workspace: Workspace, start: int) -> None:
+def enforce(workspace: Workspace, start: int, checks_of: Callable[[Table], RowChecks | None]) -> None:
     """Does what foreign keys ask after a statement.
 
     Args:
         workspace: Holds what the statement did.
         start: Length of the write set before it.
+        checks_of: Gives the CHECK constraints of a table, for rows that actions change.
 
     Raises:
         ConstraintViolation: A row has no parent, or a parent that is gone has children.
@@ -59,6 +61,7 @@ def enforce(workspace: Workspace, start: int) -> None:
     due: list[Due] = []
     at = start
     ops = workspace.ops
+    given = len(ops)
     while at < len(ops):
         op = ops[at]
         at += 1
@@ -83,6 +86,11 @@ def enforce(workspace: Workspace, start: int) -> None:
                 now = (key, after) if moved_to is None else (moved_to[2], moved_to[4])
                 for child, reference in children:
                     _parent_changed(workspace, table, child, reference, (key, before), now, due)
+    for op in ops[given:]:
+        changed = [(key, after) for key, _, after in images(op) if after is not None]
+        checks = checks_of(workspace.schema.by_id[op[1]]) if changed else None
+        if checks is not None:
+            checks.verify(workspace, changed)
     for one in due:
         if one.reference.deferred:
             workspace.deferred.append(one)
@@ -146,7 +154,7 @@ def _parent_changed(
     if None in old:
         return
     new = None if after is None else _values(parent, columns, now[0], after)
-    if new == old or (after is None and _there(workspace, index, columns, old, parent)):
+    if new == old:
         return
     _claim(workspace, parent, index, old, shared=False)
     _same_children(workspace, child, reference, old)
@@ -155,12 +163,12 @@ def _parent_changed(
         due.append(Due(child.id, reference, None, old))
         return
     found = list(_children(workspace, child, reference, old))
-    if action == "RESTRICT" and found:
+    if action == "RESTRICT" and (
+        found or (child.id == parent.id and _goes_later(workspace, child, reference, was, old))
+    ):
         raise _violation(child, reference)
     writer = workspace.writer(child)
     for child_key, stored in found:
-        if action == "RESTRICT":
-            break
         if action == "CASCADE" and new is None:
             writer.delete(child_key, stored)
             continue
@@ -178,12 +186,32 @@ def _parent_changed(
                 new_key = value
             else:
                 changed[child.slots[position]] = None if value is None else storer(column.type)(value)
+        if action == "SET DEFAULT":  # which may be what it was
+            due.append(Due(child.id, reference, new_key, None))
         if new_key == child_key:
             writer.update(child_key, stored, tuple(changed))
         else:
             workspace.moved.add(len(workspace.ops))
             writer.delete(child_key, stored)
             writer.insert(new_key, tuple(changed))
+
+
+def _goes_later(
+    workspace: Workspace, table: Table, reference: ForeignKey, was: tuple[int, Sequence[Any]], values: tuple[Any, ...]
+) -> bool:
+    """Whether a row that refers to ``values`` is removed by the same statement, but behind the row ``was``.
+
+    RESTRICT is tested row by row, as if the others were still there.
+    """
+    for op in reversed(workspace.ops):
+        if op[0] in OF_ROWS and op[1] == table.id:
+            removed = [(key, before) for key, before, after in images(op) if after is None and before is not None]
+            for key, before in reversed(removed):
+                if key == was[0] and before == was[1]:
+                    return False
+                if _values(table, reference.columns, key, before) == values:
+                    return True
+    return False
 
 
 def _default(table: Table, position: int) -> Any:

@@ -4,13 +4,13 @@ Modules:
     scope: which names a part of a statement can see.
     binder: queries and data changes to bound blocks.
     binder_expr: expressions.
-    definitions: CREATE and DROP.
+    definitions: CREATE and DROP; constraints: CHECK, DEFAULT, ON CONFLICT; locking: FOR UPDATE.
     cost: what a row is estimated to cost.
     optimizer: blocks to physical plans.
     explain: plans as text.
 """
 
-from dosql.planner.binder import BoundStatement, bind
+from dosql.planner.binder import BoundStatement, bind, bind_checks
 from dosql.planner.optimizer import plan_block
 
-__all__ = ["BoundStatement", "bind", "plan_block"]
+__all__ = ["BoundStatement", "bind", "bind_checks", "plan_block"]

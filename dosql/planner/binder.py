@@ -61,6 +61,11 @@ def bind(schema: Schema, sql: str, statement: s.Statement, parse: Callable[[str]
     return BoundStatement(binder.statement(statement), binder.param_keys)
 
 
+def bind_checks(schema: Schema, table: Table, parse: Callable[[str], s.Statement]) -> l.Block | None:
+    """Returns the block of a table's CHECK constraints, None without any."""
+    return checks_block(Binder(schema, "", parse), table)
+
+
 class Binder:
     """State of binding one statement: source numbers and parameters."""
 
