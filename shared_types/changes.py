@@ -29,6 +29,7 @@ An operation is an array too. It takes as many LSNs as it changes rows, from its
                                        changed one ``[position, values]``
 ``[10, table_id, keys, before]``       delete of many rows, by column
 ``[11, view]``, ``[12, name]``         view created, dropped (one LSN; not sent)
+``[13, name, number]``                 PRAGMA user_version and its like (one LSN; not sent)
 ====================================== ===============================================
 
 ``before``/``after``/``columns`` hold the stored columns only: where
@@ -58,6 +59,7 @@ OP_UPDATE_MANY = 9
 OP_DELETE_MANY = 10
 OP_CREATE_VIEW = 11
 OP_DROP_VIEW = 12
+OP_SET = 13
 
 OPERATIONS = {
     "insert": (OP_INSERT, OP_INSERT_MANY),

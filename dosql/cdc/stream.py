@@ -20,6 +20,7 @@ from shared_types.changes import (
     OP_DROP_INDEX,
     OP_DROP_TABLE,
     OP_DROP_VIEW,
+    OP_SET,
     OPERATIONS,
     piece_of,
     rows_in,
@@ -178,7 +179,7 @@ class ChangeStream:
     def _admit(self, op: list[Any], out: list[Event]) -> bool:
         """Whether an operation is sent; its table's shape goes before it."""
         kind = op[0]
-        if kind in (OP_CREATE_INDEX, OP_DROP_INDEX, OP_CREATE_VIEW, OP_DROP_VIEW):
+        if kind in (OP_CREATE_INDEX, OP_DROP_INDEX, OP_CREATE_VIEW, OP_DROP_VIEW, OP_SET):
             return False
         if kind == OP_CREATE_TABLE:
             table = msgspec.convert(op[1], Table)

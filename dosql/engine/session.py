@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dosql.config import StoreSettings
+from dosql.engine.pragmas import run_pragma
 from dosql.engine.result import ChangeResult, Result
 from dosql.engine.statement import Statement
 from dosql.engine.transactions import Transactions
@@ -24,6 +26,7 @@ from dosql.errors import (
     RequestError,
     ResourceExhausted,
     StorageError,
+    TransactionError,
     TypeMismatch,
 )
 from dosql.executor.changes import Change, delete_rows
@@ -239,6 +242,11 @@ class Session(Transactions):
                 return self._locking(statement, body, values)
             case l.TransactionStatement():
                 return self._transaction(body)
+            case l.PragmaStatement():
+                self.view.trees  # noqa: B018 - raises in an aborted transaction
+                rows = run_pragma(self, body)
+                lsn = self.view.lsn if self._workspace is not None else self._store.head.lsn
+                return ChangeResult(statement, rows, lsn, unflushed=self._workspace is None and self._store.pending)
             case l.CheckpointStatement():
                 self._store.upkeep.request()
                 return ChangeResult(None, [], self._store.durable.lsn, unflushed=True)
@@ -248,6 +256,30 @@ class Session(Transactions):
             case _:
                 self._store.calm()
                 return self._write(statement, lambda w: self._define(w, body), values, many=True)
+
+    def set_stored(self, name: str, value: int) -> None:
+        """Sets a number that is stored with the schema: ``PRAGMA user_version``."""
+
+        def work(workspace: Workspace) -> Change:
+            workspace.set(name, value)
+            return Change()
+
+        if self._workspace is not None:
+            self.inside(work)
+        else:
+            workspace = self._store.single(self._owner)
+            work(workspace)
+            self._store.commit(workspace)
+
+    @property
+    def settings(self) -> StoreSettings:
+        """The settings of the database."""
+        return self._store.settings
+
+    @property
+    def folder(self) -> str:
+        """Where the database is."""
+        return self._store.fs.description
 
     def _define(self, workspace: Workspace, body: l.Bound) -> Change:
         if isinstance(body, l.CreateTableStatement):
@@ -308,6 +340,8 @@ class Session(Transactions):
         many: bool = False,
     ) -> Result:
         store = self._store
+        if self.query_only:
+            raise TransactionError("attempt to write while PRAGMA query_only is on", code="READ_ONLY")
         referential = statement.referential and self.foreign_keys
         if self._workspace is not None:
 

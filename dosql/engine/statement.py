@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dosql.engine.pragmas import columns_of
 from dosql.executor.changes import Inserter, Updater, Upserter
 from dosql.executor.constraints import RowChecks, RowDefaults
 from dosql.executor.row import CompiledQuery, compile_query
@@ -113,6 +114,9 @@ class Statement:
             table = body.table
             self.referential = bool(table.foreign_keys) or table.name.lower() in self.schema.referencing
         if isinstance(self.body, l.ExplainStatement):
+            return
+        if isinstance(body, l.PragmaStatement):
+            self.columns, self.types = columns_of(body.name, body.value)
             return
         shown = body.query if isinstance(body, l.QueryStatement) else returning
         if shown is not None:

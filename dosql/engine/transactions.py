@@ -68,7 +68,7 @@ class Transactions:
     Attributes:
         reads_head: Queries outside transactions see commits that are not durable yet. Whoever sets it
             must not answer before they are.
-        foreign_keys: They are enforced; ``PRAGMA foreign_keys``.
+        foreign_keys, query_only: The pragmas: foreign keys are enforced; nothing can be changed.
         lock_timeout_s: How long its statements wait for a lock; 0 is for ever.
         began_at, used_at: For whoever watches over silent clients, in seconds of ``time.monotonic``.
     """
@@ -87,6 +87,7 @@ class Transactions:
         self._savepoint_began = False
         self.reads_head = False
         self.foreign_keys = True
+        self.query_only = False
         self.lock_timeout_s = database.store.settings.lock_timeout_s
         self.began_at = 0.0
         self.used_at = 0.0

@@ -129,10 +129,15 @@ def violations(view: Snapshot | Workspace, table: Table) -> Iterator[tuple[int, 
         for key, *stored in zip(leaf.keys, *leaf.cols, strict=True):
             for number, reference in enumerate(table.foreign_keys):
                 values = _values(table, reference.columns, key, stored)
-                if None not in values:
-                    parent = view.schema.table(reference.parent)
-                    if parent is None or not _there(view, *_key_of(view.schema, parent, table, reference), values):
-                        yield key, number
+                if None in values:
+                    continue
+                parent = view.schema.table(reference.parent)
+                if parent is not None:
+                    index, columns = _key_of(view.schema, parent, table, reference)
+                    wanted = _converted(parent, columns, values)
+                    if wanted is not None and _there(view, parent, index, columns, wanted):
+                        continue
+                yield key, number
 
 
 # --- actions -------------------------------------------------------------------------------
@@ -240,7 +245,7 @@ def _test(workspace: Workspace, due: Due) -> None:
     parent = workspace.schema.table(due.reference.parent)
     if parent is not None:
         index, columns = _key_of(workspace.schema, parent, child, due.reference)
-        if _there(workspace, index, columns, due.values, parent):
+        if _there(workspace, parent, index, columns, due.values):
             return
     if next(_children(workspace, child, due.reference, due.values), None) is not None:
         raise _violation(child, due.reference)
@@ -257,13 +262,13 @@ def _has_parent(workspace: Workspace, child: Table, reference: ForeignKey, value
     _claim(workspace, parent, index, wanted, shared=True)
     base, head = workspace.base, workspace.head()
     if head is not base and parent.id in head.trees and parent.id in base.trees:
-        now = _there(head, index, columns, wanted, parent)
-        if now != _there(base, index, columns, wanted, parent):
+        now = _there(head, parent, index, columns, wanted)
+        if now != _there(base, parent, index, columns, wanted):
             raise StaleRow(
                 f"a row of {parent.name} was added or removed by another transaction after this one began",
                 hint="Run the transaction again",
             )
-    return _there(workspace, index, columns, wanted, parent)
+    return _there(workspace, parent, index, columns, wanted)
 
 
 def _same_children(workspace: Workspace, child: Table, reference: ForeignKey, values: tuple[Any, ...]) -> None:
@@ -332,16 +337,9 @@ def _prefix(table: Table, index: Index, columns: Sequence[int], values: Sequence
 
 
 def _there(
-    view: Snapshot | Workspace,
-    index: Index | None,
-    columns: Sequence[int],
-    values: Sequence[Any],
-    parent: Table | None = None,
+    view: Snapshot | Workspace, parent: Table, index: Index | None, columns: Sequence[int], values: Sequence[Any]
 ) -> bool:
     """Whether the parent has a row with this key."""
-    if parent is None:
-        parent = view.schema.by_id[index.table_id] if index is not None else None
-    assert parent is not None
     if index is None:
         if view.reads is not None:
             view.reads.key(parent.id, values[0])

@@ -21,6 +21,7 @@ from dosql.plan.syntax import (
     CreateView,
     Drop,
     Expr,
+    Pragma,
     ReferenceSpec,
     Statement,
     Transaction,
@@ -202,11 +203,32 @@ class _Reader:
             return self._create()
         if verb == "DROP":
             return self._drop()
+        if verb == "PRAGMA":
+            return self._pragma()
         if verb == "CHECKPOINT":
             self._at += 1
             self._done()
             return Checkpoint()
         raise self._unsupported(verb)
+
+    def _pragma(self) -> Pragma:
+        self._at += 1
+        name = self._qualified("the pragma").lower()
+        value: str | None = None
+        closes = self._accept("(")
+        if closes or self._accept("="):
+            sign = "-" if self._accept("-") else ""
+            self._accept("+")
+            if self._at >= len(self._tokens):
+                raise self._error("expected a value")
+            token = self._tokens[self._at]
+            hexadecimal = self._sql[token.start : token.start + 2].lower() == "0x"
+            value = sign + ("0x" if hexadecimal and not token.text.lower().startswith("0x") else "") + token.text
+            self._at += 1
+            if closes:
+                self._expect(")")
+        self._done()
+        return Pragma(name, value)
 
     def _savepoint_verb(self, verb: str) -> Transaction:
         name = self._name("a savepoint")

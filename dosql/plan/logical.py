@@ -270,6 +270,14 @@ class TransactionStatement:
 
 
 @dataclass(slots=True)
+class PragmaStatement:
+    """PRAGMA; the name in lower case."""
+
+    name: str
+    value: str | None
+
+
+@dataclass(slots=True)
 class CheckpointStatement:
     """CHECKPOINT."""
 
@@ -286,7 +294,7 @@ Bound: TypeAlias = (
     "QueryStatement | InsertStatement | UpdateStatement | DeleteStatement | CreateTableStatement"
     " | CreateIndexStatement | DropTableStatement | DropIndexStatement | CreateViewStatement | DropViewStatement"
     " | TransactionStatement | CheckpointStatement"
-    " | ExplainStatement"
+    " | ExplainStatement | PragmaStatement"
 )
 
 

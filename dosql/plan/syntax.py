@@ -368,6 +368,14 @@ class Transaction:
 
 
 @dataclass(slots=True)
+class Pragma:
+    """PRAGMA name, name = value, or name(value)."""
+
+    name: str
+    value: str | None = None
+
+
+@dataclass(slots=True)
 class Checkpoint:
     """CHECKPOINT."""
 
@@ -382,5 +390,5 @@ class Explain:
 
 Statement: TypeAlias = (
     "Query | Insert | Update | Delete | CreateTable | CreateIndex | CreateView | Drop | Transaction | Checkpoint"
-    " | Explain"
+    " | Explain | Pragma"
 )

@@ -103,6 +103,8 @@ class Binder:
                 return bind_drop(self.schema, self.sql, node)
             case s.Transaction():
                 return l.TransactionStatement(node.verb, node.name, node.read_only, node.isolation, node.mode)
+            case s.Pragma():
+                return l.PragmaStatement(node.name, node.value)
             case s.Checkpoint():
                 return l.CheckpointStatement()
             case s.Explain():

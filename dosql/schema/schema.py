@@ -14,6 +14,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
 
     Attributes:
         dropped: Tables that are gone but whose changes may still be in the log.
+        settings: ``PRAGMA user_version`` and its like.
     """
 
     version: int = 0
@@ -22,6 +23,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
     indexes: tuple[Index, ...] = ()
     dropped: tuple[Table, ...] = ()
     views: tuple[View, ...] = ()
+    settings: dict[str, int] = {}
 
     @cached_property
     def by_name(self) -> dict[str, Table]:
@@ -98,6 +100,10 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
         """Returns the schema without the index."""
         return self._next(indexes=tuple(i for i in self.indexes if i.id != index_id))
 
+    def with_setting(self, name: str, value: int) -> Schema:
+        """Returns the schema with a number of that name."""
+        return self._next(settings={**self.settings, name: value})
+
     def without_dropped(self) -> Schema:
         """Returns the schema that has forgotten dropped tables; the log no longer needs them."""
         return msgspec.structs.replace(self, dropped=())
@@ -110,6 +116,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
         dropped: tuple[Table, ...] | None = None,
         views: tuple[View, ...] | None = None,
         next_id: int | None = None,
+        settings: dict[str, int] | None = None,
     ) -> Schema:
         return Schema(
             version=self.version + 1,
@@ -118,4 +125,5 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
             indexes=self.indexes if indexes is None else indexes,
             dropped=self.dropped if dropped is None else dropped,
             views=self.views if views is None else views,
+            settings=self.settings if settings is None else settings,
         )

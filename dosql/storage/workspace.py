@@ -27,6 +27,7 @@ from shared_types.changes import (
     OP_DROP_VIEW,
     OP_INSERT,
     OP_INSERT_MANY,
+    OP_SET,
     OP_UPDATE,
     OP_UPDATE_MANY,
     columns_after,
@@ -169,6 +170,11 @@ class Workspace:
         self.schema = self.schema.without_view(name)
         self.ops.append((OP_DROP_VIEW, name))
 
+    def set(self, name: str, value: int) -> None:
+        """Sets a number that is stored with the schema."""
+        self.schema = self.schema.with_setting(name, value)
+        self.ops.append((OP_SET, name, value))
+
     def mark(self) -> Mark:
         """Returns the present state. The owner token dies, so nothing in the mark changes any more."""
         self._settle()
@@ -217,6 +223,8 @@ class Workspace:
                 self.create_view(msgspec.convert(op[1], View))
             elif kind == OP_DROP_VIEW:
                 self.drop_view(op[1])
+            elif kind == OP_SET:
+                self.set(op[1], op[2])
             else:
                 writer = self.writer(self.schema.by_id[op[1]])
                 if kind == OP_INSERT:

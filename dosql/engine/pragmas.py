@@ -1,0 +1,235 @@
+"""PRAGMA: SQLite's way to ask what there is, and to set a few things of a session.
+
+Those that have no meaning here give no rows and no error, as in SQLite (https://www.sqlite.org/pragma.html).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dosql.errors import RequestError, Unsupported
+from dosql.executor.foreign_keys import violations
+from dosql.functions import AGGREGATES, SCALARS
+from dosql.plan.logical import PragmaStatement
+from dosql.schema import Table
+from dosql.types.sqltypes import SqlType
+
+if TYPE_CHECKING:
+    from dosql.engine.session import Session
+
+Rows = list[tuple[Any, ...]]
+
+_SYNCHRONOUS = {"off": 0, "normal": 1, "full": 2}
+_CONSTANTS: dict[str, Any] = {"journal_mode": "wal", "encoding": "UTF-8", "auto_vacuum": 0, "freelist_count": 0}
+_STORED = ("user_version", "application_id")
+
+
+def columns_of(name: str, value: str | None) -> tuple[list[str], list[SqlType]]:
+    """Returns names and types of the columns that a pragma gives; empty for one that only sets something."""
+    found = _COLUMNS.get(name, name if name in _READABLE else "")
+    if value is not None and name not in _WITH_ARGUMENT:
+        found = ""
+    names = found.split()
+    return names, [SqlType.ANY] * len(names)
+
+
+def run_pragma(session: Session, body: PragmaStatement) -> Rows:
+    """Does what a pragma says.
+
+    Raises:
+        RequestError: The value is none that it can have.
+    """
+    name, value = body.name, body.value
+    handler = _HANDLERS.get(name)
+    if handler is not None:
+        return handler(session, value)
+    if value is None:
+        return [(_CONSTANTS[name],)] if name in _CONSTANTS else []
+    return []
+
+
+def _truth(value: str) -> bool:
+    word = value.lower()
+    if word in ("1", "on", "yes", "true"):
+        return True
+    if word in ("0", "off", "no", "false"):
+        return False
+    raise RequestError(f"{value!r} is neither on nor off")
+
+
+def _foreign_keys(session: Session, value: str | None) -> Rows:
+    if value is None:
+        return [(int(session.foreign_keys),)]
+    if not session.in_transaction:  # SQLite: inside it does nothing
+        session.foreign_keys = _truth(value)
+    return []
+
+
+def _query_only(session: Session, value: str | None) -> Rows:
+    if value is None:
+        return [(int(session.query_only),)]
+    session.query_only = _truth(value)
+    return []
+
+
+def _busy_timeout(session: Session, value: str | None) -> Rows:
+    if value is not None:
+        try:
+            session.lock_timeout_s = max(0, int(value)) / 1000
+        except ValueError:
+            raise RequestError(f"busy_timeout is a number of milliseconds, not {value!r}") from None
+    return [(round(session.lock_timeout_s * 1000),)]
+
+
+def _stored(name: str) -> Callable[[Session, str | None], Rows]:
+    def run(session: Session, value: str | None) -> Rows:
+        if value is None:
+            return [(session.view.schema.settings.get(name, 0),)]
+        try:
+            number = int(value, 0)
+        except ValueError:
+            raise RequestError(f"{name} is an integer, not {value!r}") from None
+        session.set_stored(name, number)
+        return []
+
+    return run
+
+
+def _tables(session: Session, name: str | None) -> list[Table]:
+    schema = session.view.schema
+    if name is None:
+        return [t for t in schema.tables if not t.system]
+    table = schema.table(name)
+    return [] if table is None else [table]
+
+
+def _table_info(session: Session, name: str | None) -> Rows:
+    return [row[:6] for row in _table_xinfo(session, name)]
+
+
+def _table_xinfo(session: Session, name: str | None) -> Rows:
+    out: Rows = []
+    for table in _tables(session, name or ""):
+        for i, column in enumerate(table.columns):
+            default = column.default_sql[1:-1] or column.default_now.upper() or None
+            if column.default is not None:
+                default = "'" + column.default.replace("'", "''") + "'" if isinstance(column.default, str) else None
+                default = default or repr(column.default)
+            key = table.primary_key.index(i) + 1 if i in table.primary_key else 0
+            not_null = int(not column.nullable and i not in table.primary_key)
+            out.append((i, column.name, column.declared, not_null, default, key, 0))
+    return out
+
+
+def _table_list(session: Session, name: str | None) -> Rows:
+    out: Rows = [("main", t.name, "table", len(t.columns), 0, 1) for t in _tables(session, name)]
+    views = [v for v in session.view.schema.views if name is None or v.name.lower() == name.lower()]
+    return out + [("main", v.name, "view", len(v.columns), 0, 0) for v in views]
+
+
+def _index_list(session: Session, name: str | None) -> Rows:
+    out: Rows = []
+    for table in _tables(session, name or ""):
+        for index in reversed(session.view.schema.indexes_of(table.id)):
+            origin = "c" if not index.implied else ("pk" if index.columns == table.primary_key else "u")
+            out.append((len(out), index.name, int(index.unique), origin, 0))
+    return out
+
+
+def _index_info(session: Session, name: str | None) -> Rows:
+    return [row[:3] for row in _index_xinfo(session, name) if row[5]]
+
+
+def _index_xinfo(session: Session, name: str | None) -> Rows:
+    schema = session.view.schema
+    index = schema.index_by_name.get((name or "").lower())
+    if index is None:
+        return []
+    table = schema.by_id[index.table_id]
+    out: Rows = [
+        (i, c, table.columns[c].name, int(i in index.descending), "BINARY", 1) for i, c in enumerate(index.columns)
+    ]
+    return [*out, (len(out), -1, None, 0, "BINARY", 0)]
+
+
+def _foreign_key_list(session: Session, name: str | None) -> Rows:
+    out: Rows = []
+    for table in _tables(session, name or ""):
+        for number, key in enumerate(reversed(table.foreign_keys)):
+            for i, column in enumerate(key.columns):
+                to = key.parent_columns[i] if key.parent_columns else None
+                names = (key.parent, table.columns[column].name, to)
+                out.append((number, i, *names, key.on_update, key.on_delete, "NONE"))
+    return out
+
+
+def _foreign_key_check(session: Session, name: str | None) -> Rows:
+    out: Rows = []
+    for table in _tables(session, name):
+        last = len(table.foreign_keys) - 1
+        for key, number in violations(session.view, table):
+            out.append((table.name, key, table.foreign_keys[number].parent, last - number))
+    return out
+
+
+def _integrity_check(session: Session, value: str | None) -> Rows:
+    """Compares tables with their indexes; ``dosql check`` looks at every page."""
+    view = session.view
+    out: Rows = []
+    for table in view.schema.tables:
+        for index in view.schema.indexes_of(table.id):
+            if view.trees[index.id].count != view.trees[table.id].count:
+                out.append((f"wrong # of entries in index {index.name}",))
+    return out or [("ok",)]
+
+
+def _synchronous(session: Session, value: str | None) -> Rows:
+    if value is not None:
+        raise Unsupported("synchronous is set when the database is opened", hint="dosql serve --synchronous")
+    return [(_SYNCHRONOUS[session.settings.synchronous],)]
+
+
+def _database_list(session: Session, value: str | None) -> Rows:
+    return [(0, "main", session.folder)]
+
+
+_HANDLERS: dict[str, Callable[[Session, str | None], Rows]] = {
+    "foreign_keys": _foreign_keys,
+    "query_only": _query_only,
+    "busy_timeout": _busy_timeout,
+    **{name: _stored(name) for name in _STORED},
+    "table_info": _table_info,
+    "table_xinfo": _table_xinfo,
+    "table_list": _table_list,
+    "index_list": _index_list,
+    "index_info": _index_info,
+    "index_xinfo": _index_xinfo,
+    "foreign_key_list": _foreign_key_list,
+    "foreign_key_check": _foreign_key_check,
+    "integrity_check": _integrity_check,
+    "quick_check": _integrity_check,
+    "synchronous": _synchronous,
+    "database_list": _database_list,
+    "schema_version": lambda session, value: [(session.view.schema.version,)] if value is None else [],
+    "collation_list": lambda session, value: [(0, "BINARY")],
+    "function_list": lambda session, value: [(name,) for name in sorted({*SCALARS, *AGGREGATES})],
+    "pragma_list": lambda session, value: [(name,) for name in sorted({*_HANDLERS, *_CONSTANTS})],
+}
+_COLUMNS = {
+    "table_info": "cid name type notnull dflt_value pk",
+    "table_xinfo": "cid name type notnull dflt_value pk hidden",
+    "table_list": "schema name type ncol wr strict",
+    "index_list": "seq name unique origin partial",
+    "index_info": "seqno cid name",
+    "index_xinfo": "seqno cid name desc coll key",
+    "foreign_key_list": "id seq table from to on_update on_delete match",
+    "foreign_key_check": "table rowid parent fkid",
+    "database_list": "seq name file",
+    "collation_list": "seq name",
+    "function_list": "name",
+    "pragma_list": "name",
+    "busy_timeout": "timeout",
+}
+_READABLE = {*_HANDLERS, *_CONSTANTS}
+_WITH_ARGUMENT = {*_COLUMNS, "integrity_check", "quick_check"}
