@@ -172,7 +172,7 @@ class Transactions:
         if workspace is None:
             raise TransactionError("cannot commit: no transaction is active", code="TRANSACTION_NOT_FOUND")
         self._store.calm()
-        if workspace.deferred:
+        if not isinstance(workspace, AbortedWorkspace) and workspace.deferred:
             test_deferred(workspace)
         try:
             lsn = self._store.commit(workspace)

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from dosql.functions import moments as t
 from dosql.functions import scalar as f
+from dosql.functions.formatting import format_text
 from dosql.types.sqltypes import SqlType
 
 
@@ -46,6 +48,10 @@ def _math(call: Callable[..., float], arity: int = 1) -> ScalarFunction:
     return ScalarFunction(run, SqlType.REAL, (arity, arity), nullable=True)
 
 
+def _bit(value: bool | None) -> int | None:
+    return None if value is None else int(value)
+
+
 _INTEGER, _REAL, _TEXT, _ANY = SqlType.INTEGER, SqlType.REAL, SqlType.TEXT, SqlType.ANY
 
 SCALARS: dict[str, ScalarFunction] = {
@@ -74,6 +80,25 @@ SCALARS: dict[str, ScalarFunction] = {
     "random": ScalarFunction(f.random_, _INTEGER, (0, 0), stable=False),
     "current_timestamp": ScalarFunction(f.current_timestamp, _TEXT, (0, 0), stable=False),
     "current_date": ScalarFunction(f.current_date, _TEXT, (0, 0), stable=False),
+    "date": ScalarFunction(t.date, _TEXT, (0, -1), nullable=True, stable=False),
+    "time": ScalarFunction(t.time, _TEXT, (0, -1), nullable=True, stable=False),
+    "datetime": ScalarFunction(t.datetime_, _TEXT, (0, -1), nullable=True, stable=False),
+    "julianday": ScalarFunction(t.julianday, _REAL, (0, -1), nullable=True, stable=False),
+    "unixepoch": ScalarFunction(t.unixepoch, _ANY, (0, -1), nullable=True, stable=False),
+    "strftime": ScalarFunction(t.strftime, _TEXT, (1, -1), nullable=True, stable=False),
+    "timediff": ScalarFunction(t.timediff, _TEXT, (2, 2), nullable=True, stable=False),
+    "current_time": ScalarFunction(lambda: t.time("now"), _TEXT, (0, 0), stable=False),
+    "printf": ScalarFunction(format_text, _TEXT, (1, -1), nullable=True),
+    "format": ScalarFunction(format_text, _TEXT, (1, -1), nullable=True),
+    "glob": ScalarFunction(lambda pattern, value: _bit(f.glob(value, pattern)), _INTEGER, (2, 2)),
+    "like": ScalarFunction(lambda pattern, value, *escape: _bit(f.like(value, pattern, *escape)), _INTEGER, (2, 3)),
+    "unhex": ScalarFunction(f.unhex, SqlType.BLOB, (1, 2), nullable=True),
+    "soundex": ScalarFunction(f.soundex, _TEXT, (1, 1), total=True),
+    "likelihood": ScalarFunction(lambda value, chance: value, None, (2, 2)),
+    "likely": ScalarFunction(lambda value: value, None, (1, 1)),
+    "unlikely": ScalarFunction(lambda value: value, None, (1, 1)),
+    "unistr": ScalarFunction(f.unistr, _TEXT, (1, 1)),
+    "sqlite_version": ScalarFunction(lambda: "3.50.0", _TEXT, (0, 0)),
     "zeroblob": ScalarFunction(f.zeroblob, SqlType.BLOB, (1, 1), total=True),
     "concat": ScalarFunction(f.concat_all, _TEXT, (1, -1), total=True),
     "concat_ws": ScalarFunction(f.concat_ws, _TEXT, (2, -1), nullable=True),

@@ -431,3 +431,63 @@ def concat_ws(separator: Any, *values: Any) -> Any:
 def concat_all(*values: Any) -> str:
     """concat(...): NULLs are empty."""
     return "".join(text(v) for v in values if v is not None)
+
+
+def unhex(value: Any, ignored: Any = "") -> bytes | None:
+    """unhex(text, characters to ignore): NULL where it is not hexadecimal."""
+    if value is None or ignored is None:
+        return None
+    skip, out, half = set(text(ignored)), bytearray(), ""
+    for character in text(value):
+        if character in "0123456789abcdefABCDEF":
+            half += character
+            if len(half) == 2:
+                out.append(int(half, 16))
+                half = ""
+        elif half or character not in skip:
+            return None
+    return None if half else bytes(out)
+
+
+_SOUNDS = dict(zip("BFPVCGJKQSXZDTLMNR", "111122222222334556", strict=True))
+
+
+def soundex(value: Any) -> str:
+    """soundex(text): how an English name sounds."""
+    letters = [c for c in text(value or "").upper() if c.isascii() and c.isalpha()]
+    if not letters:
+        return "?000"
+    out: str = letters[0]
+    last = _SOUNDS.get(out, "")
+    for letter in letters[1:]:
+        sound = _SOUNDS.get(letter, "")
+        if sound and sound != last:
+            out += sound
+        if letter not in "HW":
+            last = sound
+    return (out + "000")[:4]
+
+
+def unistr(value: Any) -> str | None:
+    """unistr(text): ``\\XXXX`` and its longer forms as characters.
+
+    Raises:
+        TypeMismatch: An escape is wrong.
+    """
+    if value is None:
+        return None
+    out = _ESCAPES.sub(_unescaped, text(value))
+    return str(out)
+
+
+_ESCAPES = re.compile(r"\\(\\|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\+[0-9a-fA-F]{6}|[0-9a-fA-F]{4}|)")
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    body = found.group(1)
+    if body == "\\":
+        return body
+    try:
+        return chr(int(body.lstrip("uU+"), 16))
+    except (ValueError, OverflowError):
+        raise TypeMismatch("invalid Unicode escape") from None

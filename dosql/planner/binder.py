@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dosql.errors import Position, RequestError, SchemaError, SqlError, SqlSyntaxError, Unsupported
+from dosql.errors import Position, SchemaError, SqlError, SqlSyntaxError, Unsupported
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import (
-    ROW_KEY,
     Aggregate,
     CastTo,
     Col,
@@ -20,11 +19,12 @@ from dosql.plan.expr import (
     transform,
     walk,
 )
+from dosql.planner.binder_changes import bind_delete, bind_insert, bind_update
 from dosql.planner.binder_expr import ExpressionBinder, comparison
-from dosql.planner.constraints import bind_upsert, checks_block, defaults_block, validate
+from dosql.planner.constraints import checks_block, validate
 from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop
 from dosql.planner.locking import lock_rows
-from dosql.planner.scope import Relation, Scope, key_column, nearest
+from dosql.planner.scope import Relation, Scope, nearest, table_relation
 from dosql.schema import Schema, Table, View
 from dosql.types.sqltypes import SqlType
 
@@ -86,11 +86,11 @@ class Binder:
             case s.Query():
                 return self._query_statement(node)
             case s.Insert():
-                return self._insert(node)
+                return bind_insert(self, node)
             case s.Update():
-                return self._update(node)
+                return bind_update(self, node)
             case s.Delete():
-                return self._delete(node)
+                return bind_delete(self, node)
             case s.CreateTable():
                 created = bind_create_table(self.schema, self.sql, node)
                 validate(self, created)
@@ -149,14 +149,6 @@ class Binder:
             )
         return table
 
-    def _written(self, name: str, at: int) -> Table:
-        """Returns a table that a statement changes."""
-        table = self.table(name, at)
-        if table.system:
-            at_text = Position.at(self.sql, at)
-            raise RequestError(f"table {table.name} may not be modified", code="FORBIDDEN", position=at_text)
-        return table
-
     # --- queries ---------------------------------------------------------------------------
 
     def _query_statement(self, node: s.Query) -> l.QueryStatement:
@@ -213,7 +205,7 @@ class Binder:
     def _select(self, node: s.Select, query: s.Query, scope: Scope) -> l.Block:
         block = l.Block([], [], [], 0)
         if node.source is not None:
-            self._from(node.source, scope, block)
+            self.from_item(node.source, scope, block)
         if node.where is not None:
             block.where += conjuncts(ExpressionBinder(self, scope, "WHERE").bind(node.where))
         block.group_source = self.new_source()
@@ -228,9 +220,9 @@ class Binder:
         expressions = ExpressionBinder(self, scope, "GROUP BY", register)
         for item, alias in node.items:
             if isinstance(item, s.Star):
-                block.outputs += self._star(item, scope)
+                block.outputs += self.star(item, scope)
             else:
-                block.outputs.append(l.Output(expressions.bind(item), alias or self._item_name(item)))
+                block.outputs.append(l.Output(expressions.bind(item), alias or self.item_name(item)))
         block.visible = len(block.outputs)
         if block.visible > COLUMNS_MAX:
             raise Unsupported(f"more than {COLUMNS_MAX} result columns")
@@ -250,7 +242,8 @@ class Binder:
             self._regroup(block, pending)
         return block
 
-    def _star(self, item: s.Star, scope: Scope) -> list[l.Output]:
+    def star(self, item: s.Star, scope: Scope) -> list[l.Output]:
+        """Returns the columns that ``*`` stands for."""
         out: list[l.Output] = []
         for relation in scope.relations:
             if item.table is None or relation.alias.lower() == item.table.lower():
@@ -262,7 +255,8 @@ class Binder:
             raise SqlSyntaxError("no tables specified")
         return out
 
-    def _item_name(self, item: s.Expr) -> str:
+    def item_name(self, item: s.Expr) -> str:
+        """Returns the name of a result column without one."""
         if isinstance(item, s.Name):
             return item.column
         return _written(item)
@@ -359,7 +353,8 @@ class Binder:
 
     # --- FROM ------------------------------------------------------------------------------
 
-    def _from(self, item: s.FromItem, scope: Scope, block: l.Block) -> None:
+    def from_item(self, item: s.FromItem, scope: Scope, block: l.Block) -> None:
+        """Adds what FROM names to a block."""
         if isinstance(item, s.Join):
             self._join(item, scope, block)
         else:
@@ -377,7 +372,7 @@ class Binder:
             if isinstance(left, s.Join):
                 raise Unsupported("RIGHT JOIN after another join is not supported yet", hint="Write it as LEFT JOIN")
             left, right = right, left
-        self._from(left, scope, block)
+        self.from_item(left, scope, block)
         before = list(scope.relations)
         step = l.JoinStep(self._source(right, scope), left=join.kind in ("LEFT", "RIGHT"))
         if join.kind == "RIGHT":  # the columns of * keep the order of the text
@@ -488,112 +483,6 @@ class Binder:
         ]
         scope.add(Relation(number, alias, cols, None), self.sql, at)
         return l.QuerySource(number, alias, query)
-
-    # --- data changes ----------------------------------------------------------------------
-
-    def column(self, table: Table, name: str, at: int = 0) -> int:
-        """Returns the position of a column."""
-        position = table.positions.get(name.lower())
-        if position is None:
-            if table.key_column < 0 and name.lower() in ("rowid", "oid", "_rowid_"):
-                return ROW_KEY
-            raise SchemaError(
-                f"table {table.name} has no column named {name}",
-                code="COLUMN_NOT_FOUND",
-                hint=nearest(name, (c.name for c in table.columns)),
-                position=Position.at(self.sql, at) if at else None,
-            )
-        return position
-
-    def _insert(self, node: s.Insert) -> l.InsertStatement:
-        table = self._written(node.table, node.at)
-        targets = [self.column(table, c, node.at) for c in node.columns] or list(range(len(table.columns)))
-        if len(set(targets)) != len(targets):
-            raise SqlSyntaxError("a column is named twice", position=Position.at(self.sql, node.at))
-        query = None
-        if node.source is not None:
-            query = self.query(node.source, None)
-            if query.visible != len(targets):
-                raise SqlSyntaxError(
-                    f"table {table.name} gets {query.visible} values for {len(targets)} columns",
-                    position=Position.at(self.sql, node.at),
-                )
-        returning = self._returning(table, table.name, node.returning)
-        bound = l.InsertStatement(table, targets if query else [], query, node.conflict, returning)
-        bound.upserts = [bind_upsert(self, table, node.alias, upsert) for upsert in node.upserts]
-        bound.default_columns = [i for i, c in enumerate(table.columns) if c.default_sql and i not in bound.targets]
-        bound.defaults = defaults_block(self, table, bound.default_columns)
-        bound.checks = checks_block(self, table)
-        return bound
-
-    def _update(self, node: s.Update) -> l.UpdateStatement:
-        table = self._written(node.table, node.at)
-        block, scope = self._target_block(table, node.alias, node.where, node.source)
-        targets = self.assignments(table, scope, node.assignments, block)
-        block.visible = len(block.outputs)
-        returning = self._returning(table, node.alias, node.returning)
-        joined = node.source is not None
-        return l.UpdateStatement(table, targets, block, returning, node.conflict, joined, checks_block(self, table))
-
-    def assignments(
-        self, table: Table, scope: Scope, given: list[tuple[str, s.Expr, int]], block: l.Block
-    ) -> list[int]:
-        """Adds the new values of SET to a block's outputs; returns the columns that they are for."""
-        targets: list[int] = []
-        binder = ExpressionBinder(self, scope, "SET")
-        for name, value, at in given:
-            position = self.column(table, name, at)
-            output = l.Output(binder.bind(value), name)
-            if position in targets:  # SQLite: the last one counts
-                block.outputs[targets.index(position) + 1] = output
-            else:
-                targets.append(position)
-                block.outputs.append(output)
-        return targets
-
-    def _delete(self, node: s.Delete) -> l.DeleteStatement:
-        table = self._written(node.table, node.at)
-        block, _ = self._target_block(table, node.alias, node.where)
-        return l.DeleteStatement(table, block, self._returning(table, node.alias, node.returning))
-
-    def _target_block(
-        self, table: Table, alias: str | None, where: s.Expr | None, source: s.FromItem | None = None
-    ) -> tuple[l.Block, Scope]:
-        number = self.new_source()
-        scope = Scope(None)
-        scope.add(table_relation(number, alias or table.name, table), self.sql, 0)
-        step = l.JoinStep(l.TableSource(number, alias or table.name, table))
-        block = l.Block([step], [], [l.Output(key_column(number), "rowid")], 1)
-        if source is not None:
-            self._from(source, scope, block)
-        if where is not None:
-            block.where = conjuncts(ExpressionBinder(self, scope, "WHERE").bind(where))
-        return block, scope
-
-    def _returning(self, table: Table, alias: str | None, items: list[tuple[s.Expr, str | None]]) -> l.Block | None:
-        if not items:
-            return None
-        number = self.new_source()
-        scope = Scope(None)
-        scope.add(table_relation(number, alias or table.name, table), self.sql, 0)
-        block = l.Block([l.JoinStep(l.GivenSource(number, alias or table.name, table))], [], [], 0)
-        binder = ExpressionBinder(self, scope, "RETURNING")
-        for item, name in items:
-            if isinstance(item, s.Star):
-                block.outputs += self._star(item, scope)
-            else:
-                block.outputs.append(l.Output(binder.bind(item), name or self._item_name(item)))
-        block.visible = len(block.outputs)
-        return block
-
-
-def table_relation(number: int, alias: str, table: Table) -> Relation:
-    """Returns a table as a relation; its INTEGER PRIMARY KEY is the row key."""
-    columns = [
-        Col(number, ROW_KEY if i == table.key_column else i, c.type, c.nullable, c.name)
-        for i, c in enumerate(table.columns)
-    ]
-    return Relation(number, alias, columns, key_column(number))
 
 
 def _any_of(values: list[Expr]) -> Expr:

@@ -14,7 +14,7 @@ from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import NULL, ROW_KEY, CaseWhen, Col, Const, Expr, Func, Op, Subquery, conjuncts, walk
 from dosql.planner.binder_expr import ExpressionBinder
-from dosql.planner.scope import Relation, Scope, key_column
+from dosql.planner.scope import Relation, Scope, key_column, nearest, table_relation
 from dosql.schema import Table
 from dosql.types.sqltypes import SqlType
 
@@ -57,7 +57,7 @@ def bind_upsert(binder: Binder, table: Table, alias: str | None, node: s.Upsert)
     """
     columns: frozenset[int] | None = None
     if node.columns:
-        columns = frozenset(binder.column(table, name, node.at) for name in node.columns)
+        columns = frozenset(column_of(binder, table, name, node.at) for name in node.columns)
         keys = [frozenset(i.columns) for i in binder.schema.indexes_of(table.id) if i.unique]
         keys.append(frozenset({table.key_column if table.key_column >= 0 else ROW_KEY}))
         if columns not in keys:
@@ -78,7 +78,7 @@ def bind_upsert(binder: Binder, table: Table, alias: str | None, node: s.Upsert)
         Relation(number, "excluded", excluded, key, hidden={c.name.lower() for c in table.columns}), binder.sql, 0
     )
     block.outputs = [l.Output(key_column(number), "rowid")]
-    targets = binder.assignments(table, scope, node.assignments, block)
+    targets = bind_assignments(binder, table, scope, node.assignments, block)
     if node.where is not None:
         block.where = conjuncts(ExpressionBinder(binder, scope, "WHERE").bind(node.where))
     block.visible = len(block.outputs)
@@ -116,8 +116,6 @@ def validate(binder: Binder, statement: l.CreateTableStatement) -> None:
 
 def _over(binder: Binder, rows: Table, table: Table | None = None, alias: str | None = None) -> tuple[l.Block, Scope]:
     """Returns an empty block over rows that are handed to it, and the scope of its names: those of ``table``."""
-    from dosql.planner.binder import table_relation
-
     table = table or rows
     number = binder.new_source()
     scope = Scope(None)
@@ -133,3 +131,35 @@ def _bound(binder: Binder, sql: str, scope: Scope, place: str) -> Expr:
         raise SqlError(f"{place} {sql}: {e.message}", code=e.code, hint=e.hint) from e
     finally:
         binder.sql = outer
+
+
+def bind_assignments(
+    binder: Binder, table: Table, scope: Scope, given: list[tuple[str, s.Expr, int]], block: l.Block
+) -> list[int]:
+    """Adds the new values of SET to a block's outputs; returns the columns that they are for."""
+    targets: list[int] = []
+    expressions = ExpressionBinder(binder, scope, "SET")
+    for name, value, at in given:
+        position = column_of(binder, table, name, at)
+        output = l.Output(expressions.bind(value), name)
+        if position in targets:  # SQLite: the last one counts
+            block.outputs[targets.index(position) + 1] = output
+        else:
+            targets.append(position)
+            block.outputs.append(output)
+    return targets
+
+
+def column_of(binder: Binder, table: Table, name: str, at: int = 0) -> int:
+    """Returns the position of a column."""
+    position = table.positions.get(name.lower())
+    if position is None:
+        if table.key_column < 0 and name.lower() in ("rowid", "oid", "_rowid_"):
+            return ROW_KEY
+        raise SchemaError(
+            f"table {table.name} has no column named {name}",
+            code="COLUMN_NOT_FOUND",
+            hint=nearest(name, (c.name for c in table.columns)),
+            position=Position.at(binder.sql, at) if at else None,
+        )
+    return position

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from dosql.errors import Position, SchemaError
 from dosql.plan.expr import ROW_KEY, Col
+from dosql.schema import Table
 from dosql.types.sqltypes import SqlType
 
 _ROW_KEY_NAMES = ("rowid", "oid", "_rowid_")
@@ -94,3 +95,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def key_column(number: int) -> Col:
     """Returns the hidden row key of source ``number``."""
     return Col(number, ROW_KEY, SqlType.INTEGER, False, "rowid")
+
+
+def table_relation(number: int, alias: str, table: Table) -> Relation:
+    """Returns a table as a relation; its INTEGER PRIMARY KEY is the row key."""
+    columns = [
+        Col(number, ROW_KEY if i == table.key_column else i, c.type, c.nullable, c.name)
+        for i, c in enumerate(table.columns)
+    ]
+    return Relation(number, alias, columns, key_column(number))

@@ -1,0 +1,228 @@
+"""printf() and format(), as SQLite's (https://www.sqlite.org/printf.html)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import Any
+
+from dosql.errors import ResourceExhausted
+from dosql.functions.scalar import number, text
+
+WIDTH_MAX = 10_000_000
+DIGITS = 16
+DIGITS_LONG = 26  # with the flag !
+
+_SPEC = re.compile(r"%([-+ #0,!]*)(\*|\d+)?(?:\.(\*|-?\d*))?(?:ll|l)?(.)?", re.DOTALL)
+
+
+class _Arguments:
+    """The arguments, one after the other; there is NULL behind the last."""
+
+    def __init__(self, given: Sequence[Any]) -> None:
+        self._given = iter(given)
+
+    def next(self) -> Any:
+        return next(self._given, None)
+
+    def integer(self) -> int:
+        return _integer(self.next())
+
+
+def format_text(template: Any, *given: Any) -> str | None:
+    """Returns the template with its arguments put in; NULL without a template."""
+    if template is None:
+        return None
+    source = text(template)
+    arguments = _Arguments(given)
+    out: list[str] = []
+    at = 0
+    for found in _SPEC.finditer(source):
+        out.append(source[at : found.start()])
+        at = found.end()
+        kind = found.group(4)
+        if kind is None or kind not in _KINDS:
+            return "".join(out) or None  # SQLite: it ends there
+        out.append(_one(found, kind, arguments))
+    out.append(source[at:])
+    return "".join(out)
+
+
+def _one(found: re.Match[str], kind: str, arguments: _Arguments) -> str:
+    flags = set(found.group(1))
+    width_text, precision_text = found.group(2), found.group(3)
+    width = 0
+    if width_text == "*":
+        width = arguments.integer()
+        if width < 0:
+            flags.add("-")
+            width = -width
+    elif width_text:
+        width = int(width_text)
+    precision: int | None = None
+    if precision_text == "*":
+        precision = abs(arguments.integer())
+    elif precision_text is not None:
+        precision = abs(int(precision_text or 0))
+    if width > WIDTH_MAX or (precision or 0) > WIDTH_MAX:
+        raise ResourceExhausted(f"printf(): a width over {WIDTH_MAX}")
+    if kind == "%":
+        body = "%"
+    elif kind in "diu":
+        value = arguments.integer()
+        flags -= {"-"} if "0" in flags else set()
+        if kind == "u":
+            value, flags = value & ((1 << 64) - 1), flags - {"+", " "}
+        return _decimal_integer(value, flags, width, precision)
+    elif kind in "xXop":
+        flags -= {"-"} if "0" in flags else set()
+        return _based_integer(arguments.integer(), kind, flags, width, precision)
+    elif kind in "feEgG":
+        return _real(arguments.next(), kind, flags, width, precision)
+    elif kind == "c":
+        given = arguments.next()
+        body = "\0" if given is None else text(given)[:1]
+        body *= max(1, precision or 1)
+    elif kind in "sz":
+        shown = arguments.next()
+        body = "" if shown is None else text(shown)
+        if precision is not None:
+            body = body[:precision]
+    else:
+        body = _quoted(arguments.next(), kind, precision)
+    return _padded(body, flags, width)
+
+
+def _padded(body: str, flags: set[str], width: int) -> str:
+    return body.ljust(width) if "-" in flags else body.rjust(width)
+
+
+def _signed(sign: str, digits: str, flags: set[str], width: int) -> str:
+    """Puts sign and digits together, with zeros between them if asked for."""
+    if "0" in flags and "-" not in flags:
+        digits = digits.rjust(width - len(sign), "0")
+    return _padded(sign + digits, flags, width)
+
+
+def _sign(negative: bool, flags: set[str]) -> str:
+    if negative:
+        return "-"
+    return "+" if "+" in flags else (" " if " " in flags else "")
+
+
+def _decimal_integer(value: int, flags: set[str], width: int, precision: int | None) -> str:
+    digits = str(abs(value)).rjust(precision or 0, "0")
+    sign = _sign(value < 0, flags)
+    if "," in flags:
+        if "0" in flags and "-" not in flags:
+            digits = digits.rjust(width - len(sign), "0")
+        first = len(digits) % 3 or 3
+        digits = ",".join([digits[:first], *(digits[i : i + 3] for i in range(first, len(digits), 3))])
+        return _padded(sign + digits, flags, width)
+    return _signed(sign, digits, flags, width)
+
+
+def _based_integer(value: int, kind: str, flags: set[str], width: int, precision: int | None) -> str:
+    value &= (1 << 64) - 1
+    digits = {"x": "x", "X": "X", "o": "o", "p": "x"}[kind]
+    body = format(value, digits).rjust(precision or 0, "0")
+    prefix = {"x": "0x", "X": "0X", "o": "0", "p": "0x"}[kind] if "#" in flags and value else ""
+    if "0" in flags and "-" not in flags:
+        body = body.rjust(width - len(prefix), "0")
+    return _padded(prefix + body, flags, width)
+
+
+def _real(given: Any, kind: str, flags: set[str], width: int, precision: int | None) -> str:
+    value = number(given)
+    value = 0.0 if value is None else float(value)
+    endless = value in (float("inf"), float("-inf"))
+    if endless and "0" not in flags:
+        return _padded(_sign(value < 0, flags) + "Inf", flags, width)
+    precision = 6 if precision is None else precision
+    most = DIGITS_LONG if "!" in flags else DIGITS
+    if kind in "gG":
+        precision = max(1, precision)
+    digits, exponent = ("9", 999) if endless else _rounded(abs(value), kind, precision, most)
+    strip = "!" in flags
+    if kind == "f":
+        body = _fixed(digits, exponent, precision, strip=strip)
+    elif kind in "eE":
+        body = _scientific(digits, exponent, precision, kind, strip=strip)
+    else:
+        strip = "#" not in flags
+        if exponent < -4 or exponent > precision - 1:
+            body = _scientific(digits, exponent, precision - 1, "e" if kind == "g" else "E", strip=strip)
+        else:
+            body = _fixed(digits, exponent, max(0, precision - 1 - exponent), strip=strip)
+    if not flags.isdisjoint("#!") and "." not in body:
+        mantissa, mark, rest = body.partition("E" if "E" in body else "e")
+        body = mantissa + (".0" if "!" in flags else ".") + mark + rest
+    if "," in flags and "e" not in body.lower():
+        whole, dot, rest = body.partition(".")
+        body = f"{int(whole):,}" + dot + rest
+    negative = value < 0 and any(c in "123456789" for c in body.partition("e")[0])
+    return _signed(_sign(negative, flags), body, flags, width)
+
+
+def _rounded(value: float, kind: str, precision: int, most: int) -> tuple[str, int]:
+    """Returns significant digits, and the power of ten of the first."""
+    if not value:
+        return "0", 0
+    exact = Decimal(value)
+    wanted = precision + 1
+    if kind == "f":
+        wanted = exact.adjusted() + 1 + precision
+    elif kind in "gG":
+        wanted = precision
+    wanted = min(wanted, most)
+    if wanted <= 0:
+        up = wanted == 0 and exact.scaleb(-exact.adjusted()) >= 5
+        return ("1", exact.adjusted() + 1) if up else ("0", 0)
+    near = Context(prec=wanted, rounding=ROUND_HALF_UP).create_decimal(exact)
+    return "".join(map(str, near.as_tuple().digits)), near.adjusted()
+
+
+def _fixed(digits: str, exponent: int, precision: int, *, strip: bool = False) -> str:
+    if exponent >= 0:
+        whole, rest = digits[: exponent + 1].ljust(exponent + 1, "0"), digits[exponent + 1 :]
+    else:
+        whole, rest = "0", "0" * (-exponent - 1) + digits
+    rest = rest[:precision].ljust(precision, "0")
+    if strip:
+        rest = rest.rstrip("0")
+    return f"{whole}.{rest}" if rest else whole
+
+
+def _scientific(digits: str, exponent: int, precision: int, mark: str, *, strip: bool = False) -> str:
+    rest = digits[1 : precision + 1].ljust(precision, "0")
+    if strip:
+        rest = rest.rstrip("0")
+    head = f"{digits[0]}.{rest}" if rest else digits[0]
+    return f"{head}{mark}{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+
+
+def _quoted(value: Any, kind: str, precision: int | None) -> str:
+    body: str = ("NULL" if kind == "Q" else "(NULL)") if value is None else text(value)
+    if precision is not None:
+        body = body[:precision]
+    if value is None:
+        return body
+    if kind == "w":
+        return body.replace('"', '""')
+    body = body.replace("'", "''")
+    return f"'{body}'" if kind == "Q" else body
+
+
+def _integer(value: Any) -> int:
+    found: int | float | None = number(value)
+    if found is None or found != found:
+        return 0
+    if isinstance(found, float):
+        if abs(found) >= 2.0**63:
+            return (1 << 63) - 1 if found > 0 else -(1 << 63)
+        return int(found)
+    return found
+
+
+_KINDS = "%diuxXopfeEgGcszqQw"

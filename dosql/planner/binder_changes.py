@@ -1,0 +1,101 @@
+"""INSERT, UPDATE and DELETE: from syntax to bound statements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dosql.errors import Position, RequestError, SqlSyntaxError
+from dosql.plan import logical as l
+from dosql.plan import syntax as s
+from dosql.plan.expr import conjuncts
+from dosql.planner.binder_expr import ExpressionBinder
+from dosql.planner.constraints import bind_assignments, bind_upsert, checks_block, column_of, defaults_block
+from dosql.planner.scope import Scope, key_column, table_relation
+from dosql.schema import Table
+
+if TYPE_CHECKING:
+    from dosql.planner.binder import Binder
+
+
+def bind_insert(binder: Binder, node: s.Insert) -> l.InsertStatement:
+    """Binds INSERT."""
+    table = _written(binder, node.table, node.at)
+    targets = [column_of(binder, table, c, node.at) for c in node.columns] or list(range(len(table.columns)))
+    if len(set(targets)) != len(targets):
+        raise SqlSyntaxError("a column is named twice", position=Position.at(binder.sql, node.at))
+    query = None
+    if node.source is not None:
+        query = binder.query(node.source, None)
+        if query.visible != len(targets):
+            raise SqlSyntaxError(
+                f"table {table.name} gets {query.visible} values for {len(targets)} columns",
+                position=Position.at(binder.sql, node.at),
+            )
+    returning = _returning(binder, table, table.name, node.returning)
+    bound = l.InsertStatement(table, targets if query else [], query, node.conflict, returning)
+    bound.upserts = [bind_upsert(binder, table, node.alias, upsert) for upsert in node.upserts]
+    bound.default_columns = [i for i, c in enumerate(table.columns) if c.default_sql and i not in bound.targets]
+    bound.defaults = defaults_block(binder, table, bound.default_columns)
+    bound.checks = checks_block(binder, table)
+    return bound
+
+
+def bind_update(binder: Binder, node: s.Update) -> l.UpdateStatement:
+    """Binds UPDATE."""
+    table = _written(binder, node.table, node.at)
+    block, scope = _target_block(binder, table, node.alias, node.where, node.source)
+    targets = bind_assignments(binder, table, scope, node.assignments, block)
+    block.visible = len(block.outputs)
+    returning = _returning(binder, table, node.alias, node.returning)
+    joined = node.source is not None
+    return l.UpdateStatement(table, targets, block, returning, node.conflict, joined, checks_block(binder, table))
+
+
+def bind_delete(binder: Binder, node: s.Delete) -> l.DeleteStatement:
+    """Binds DELETE."""
+    table = _written(binder, node.table, node.at)
+    block, _ = _target_block(binder, table, node.alias, node.where)
+    return l.DeleteStatement(table, block, _returning(binder, table, node.alias, node.returning))
+
+
+def _target_block(
+    binder: Binder, table: Table, alias: str | None, where: s.Expr | None, source: s.FromItem | None = None
+) -> tuple[l.Block, Scope]:
+    number = binder.new_source()
+    scope = Scope(None)
+    scope.add(table_relation(number, alias or table.name, table), binder.sql, 0)
+    step = l.JoinStep(l.TableSource(number, alias or table.name, table))
+    block = l.Block([step], [], [l.Output(key_column(number), "rowid")], 1)
+    if source is not None:
+        binder.from_item(source, scope, block)
+    if where is not None:
+        block.where = conjuncts(ExpressionBinder(binder, scope, "WHERE").bind(where))
+    return block, scope
+
+
+def _returning(
+    binder: Binder, table: Table, alias: str | None, items: list[tuple[s.Expr, str | None]]
+) -> l.Block | None:
+    if not items:
+        return None
+    number = binder.new_source()
+    scope = Scope(None)
+    scope.add(table_relation(number, alias or table.name, table), binder.sql, 0)
+    block = l.Block([l.JoinStep(l.GivenSource(number, alias or table.name, table))], [], [], 0)
+    expressions = ExpressionBinder(binder, scope, "RETURNING")
+    for item, name in items:
+        if isinstance(item, s.Star):
+            block.outputs += binder.star(item, scope)
+        else:
+            block.outputs.append(l.Output(expressions.bind(item), name or binder.item_name(item)))
+    block.visible = len(block.outputs)
+    return block
+
+
+def _written(binder: Binder, name: str, at: int) -> Table:
+    """Returns a table that a statement changes."""
+    table = binder.table(name, at)
+    if table.system:
+        at_text = Position.at(binder.sql, at)
+        raise RequestError(f"table {table.name} may not be modified", code="FORBIDDEN", position=at_text)
+    return table
