@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dosql.config import StoreSettings
 from dosql.engine.pragmas import run_pragma
 from dosql.engine.result import ChangeResult, Result
-from dosql.engine.statement import Statement
+from dosql.engine.statement import RECURSION, Statement
 from dosql.engine.transactions import Transactions
 from dosql.errors import (
     DosqlError,
@@ -136,7 +136,8 @@ class Session(Transactions):
         """
         statement = self.prepare(sql)
         trees = self.view.trees
-        if sum(trees[table_id].count for table_id in statement.scans if table_id in trees) <= HEAVY_ROWS:
+        rows = sum(trees[table_id].count for table_id in statement.scans if table_id in trees)
+        if rows <= HEAVY_ROWS and RECURSION not in statement.scans:
             return ""
         if statement.run is not None:
             return "read"

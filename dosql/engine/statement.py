@@ -20,6 +20,8 @@ from dosql.types.sqltypes import SqlType
 from dosql.types.storing import presenter
 
 _REPLAN_FACTOR = 8
+RECURSION = -1
+"""In ``scans``: a recursive query, which may take long whatever it reads."""
 
 
 class Statement:
@@ -136,6 +138,8 @@ class Statement:
             return plan_block(block, self.schema, count_of)
 
         compiled = compile_query(query, plan, self.sql)
+        if compiled.recursive:
+            self.scans.append(RECURSION)
         for block_plan in compiled.plans:
             for step in block_plan.steps:
                 if isinstance(step.source, l.TableSource) and isinstance(step.path, FullScan | HashProbe | Gathered):

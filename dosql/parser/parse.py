@@ -76,6 +76,7 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
             hint=_suggestion(verb),
             position=Position.at(sql, tokens[0].start),
         )
+    tokens = _without_hints(tokens)
     upserts: list[Upsert] = []
     conflict: str | None = None
     inserts = verb in ("INSERT", "REPLACE", "WITH")
@@ -100,6 +101,20 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
     if isinstance(statement, Update) and conflict != "ABORT":
         statement.conflict = conflict
     return statement
+
+
+def _without_hints(tokens: list[Token]) -> list[Token]:
+    """Returns the tokens without ``[NOT] MATERIALIZED`` of CTEs, which changes no answer."""
+    out: list[Token] = []
+    for i, token in enumerate(tokens):
+        follows = i + 1 < len(tokens) and tokens[i + 1].token_type is TokenType.L_PAREN
+        if token.text.upper() == "MATERIALIZED" and follows and out:
+            if out[-1].text.upper() == "NOT" and len(out) > 1 and out[-2].text.upper() == "AS":
+                out.pop()
+            if out[-1].text.upper() == "AS":
+                continue
+        out.append(token)
+    return out
 
 
 def split(script: str) -> list[str]:

@@ -215,8 +215,6 @@ class _Translator:
         )
 
     def _ctes(self, with_: exp.Expression) -> list[tuple[str, list[str], s.Query]]:
-        if with_.args.get("recursive"):
-            raise self._unsupported("WITH RECURSIVE", with_)
         out = []
         for cte in with_.expressions:
             alias = cte.args["alias"]
@@ -245,6 +243,7 @@ class _Translator:
             *("expressions", "from_", "joins", "where", "group", "having", "distinct"),
             *("order", "limit", "offset", "with_"),
             *(("locks",) if top else ()),
+            "windows",
         )
         group = tree.args.get("group")
         if group is not None:
@@ -260,6 +259,7 @@ class _Translator:
             [] if group is None else [self.expr(e) for e in group.expressions],
             None if having is None else self.expr(having.this),
             distinct is not None,
+            {self._ident(w.this).lower(): self._over(w) for w in tree.args.get("windows") or ()},
         )
 
     @staticmethod
@@ -397,6 +397,38 @@ class _Translator:
         call.filter = self.expr(node.expression.this)
         return call
 
+    def _window(self, node: exp.Window) -> s.Expr:
+        call = self.expr(node.this)
+        if not isinstance(call, s.Call):
+            raise self._unsupported("OVER here", node)
+        window = self._over(node)
+        window.call, window.at = call, call.at
+        return window
+
+    def _over(self, node: exp.Expression) -> s.Window:
+        """Translates what stands behind OVER, or behind AS in a WINDOW clause."""
+        self._only(node, "this", "partition_by", "order", "spec", "alias", "over")
+        out = s.Window(None, [self.expr(e) for e in node.args.get("partition_by") or ()])
+        order, alias, spec = node.args.get("order"), node.args.get("alias"), node.args.get("spec")
+        if order is not None:
+            out.order = [self._order_item(o) for o in order.expressions]
+        if alias is not None:
+            out.base = self._ident(alias)
+        if spec is not None:
+            start = self._side(spec, "start")
+            end = ("CURRENT ROW", None) if spec.args.get("end") is None else self._side(spec, "end")
+            exclude = spec.args.get("exclude")
+            excluded = "NO OTHERS" if exclude is None else str(exclude.this).upper()
+            out.frame = s.Frame(str(spec.args.get("kind") or "RANGE").upper(), *start, *end, excluded)
+        return out
+
+    def _side(self, spec: exp.Expression, name: str) -> tuple[str, s.Expr | None]:
+        value, side = spec.args.get(name), str(spec.args.get(f"{name}_side") or "").upper()
+        if isinstance(value, exp.Expression):
+            return side, self.expr(value)
+        word = str(value).upper()
+        return (word, None) if word == "CURRENT ROW" else (f"{word} {side}", None)
+
     def _case(self, node: exp.Case) -> s.Expr:
         whens = [(self.expr(i.this), self.expr(i.args["true"])) for i in node.args["ifs"]]
         operand, default = node.this, node.args.get("default")
@@ -465,6 +497,7 @@ _HANDLERS: dict[type[exp.Expression], Callable[[_Translator, Any], s.Expr]] = {
     exp.Placeholder: _Translator._parameter,
     exp.Anonymous: _Translator._call,
     exp.Filter: _Translator._filter,
+    exp.Window: _Translator._window,
     exp.Case: _Translator._case,
     exp.Cast: _Translator._cast,
     exp.In: _Translator._in,

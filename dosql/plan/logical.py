@@ -41,7 +41,16 @@ class GivenSource:
     table: Table
 
 
-Source: TypeAlias = "TableSource | QuerySource | GivenSource"
+Source: TypeAlias = "TableSource | QuerySource | GivenSource | WorkSource"
+
+
+@dataclass(slots=True)
+class WorkSource:
+    """The row that a recursive query is at: handed to the generated function."""
+
+    number: int
+    alias: str
+    width: int
 
 
 @dataclass(slots=True)
@@ -130,7 +139,66 @@ class CompoundRows:
         return len(self.outputs)
 
 
-Query: TypeAlias = "Block | ValuesRows | CompoundRows"
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A window's frame; values are places of inputs."""
+
+    kind: str
+    start: str
+    start_value: int | None
+    end: str
+    end_value: int | None
+    exclude: str
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCall:
+    """A window function. Arguments, filter, partition and order are places of columns of the rows it is over."""
+
+    name: str
+    args: tuple[int, ...]
+    filter: int | None
+    partition: tuple[int, ...]
+    order: tuple[tuple[int, bool, bool | None], ...]
+    frame: Frame
+
+
+@dataclass(slots=True)
+class WindowRows:
+    """The rows of a query, each with the results of window functions behind it."""
+
+    query: Block
+    calls: list[WindowCall]
+    outputs: list[Output]
+    order_by: list[SortKey] = field(default_factory=list)
+    limit: Expr | None = None
+    offset: Expr | None = None
+
+    @property
+    def visible(self) -> int:
+        """Number of columns."""
+        return len(self.outputs)
+
+
+@dataclass(slots=True)
+class RecursiveRows:
+    """WITH RECURSIVE: the rows of ``first``, and for each row of the result those of ``steps``."""
+
+    first: Query
+    steps: list[Query]
+    distinct: bool
+    outputs: list[Output]
+    order_by: list[SortKey] = field(default_factory=list)
+    limit: Expr | None = None
+    offset: Expr | None = None
+
+    @property
+    def visible(self) -> int:
+        """Number of columns."""
+        return len(self.outputs)
+
+
+Query: TypeAlias = "Block | ValuesRows | CompoundRows | RecursiveRows | WindowRows"
 
 
 @dataclass(slots=True)

@@ -62,6 +62,30 @@ class Call:
 
 
 @dataclass(slots=True)
+class Frame:
+    """ROWS, RANGE or GROUPS BETWEEN start AND end EXCLUDE ...; a side is e.g. ``UNBOUNDED PRECEDING``."""
+
+    kind: str
+    start: str
+    start_value: Expr | None
+    end: str
+    end_value: Expr | None
+    exclude: str = "NO OTHERS"
+
+
+@dataclass(slots=True)
+class Window:
+    """A call with OVER; without a call, a window of the WINDOW clause. ``base`` is the window it starts from."""
+
+    call: Call | None
+    partition: list[Expr] = field(default_factory=list)
+    order: list[OrderItem] = field(default_factory=list)
+    frame: Frame | None = None
+    base: str = ""
+    at: int = 0
+
+
+@dataclass(slots=True)
 class Case:
     """CASE, with or without an operand."""
 
@@ -115,7 +139,7 @@ class Exists:
 
 
 Expr: TypeAlias = (
-    "Literal | Name | Star | Parameter | Operator | Call | Case | Cast | InList | InQuery | Scalar | Exists"
+    "Literal | Name | Star | Parameter | Operator | Call | Window | Case | Cast | InList | InQuery | Scalar | Exists"
 )
 
 
@@ -173,6 +197,7 @@ class Select:
     group_by: list[Expr] = field(default_factory=list)
     having: Expr | None = None
     distinct: bool = False
+    windows: dict[str, Window] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -24,7 +24,9 @@ from dosql.planner.binder_expr import ExpressionBinder, comparison
 from dosql.planner.constraints import checks_block, validate
 from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop
 from dosql.planner.locking import lock_rows
+from dosql.planner.recursion import Working, bind_recursive, parts_of
 from dosql.planner.scope import Relation, Scope, nearest, table_relation
+from dosql.planner.windows import Windows, split
 from dosql.schema import Schema, Table, View
 from dosql.types.sqltypes import SqlType
 
@@ -76,7 +78,7 @@ class Binder:
         self.sql = sql
         self.param_keys: list[int | str] = []
         self._next_source = 0
-        self._ctes: list[dict[str, tuple[list[str], s.Query]]] = []
+        self._ctes: list[dict[str, tuple[list[str], s.Query] | Working]] = []
 
     # --- statements ------------------------------------------------------------------------
 
@@ -167,9 +169,9 @@ class Binder:
             if isinstance(node.body, s.Select):
                 return self._select(node.body, node, scope)
             bound = self._body(node.body, scope)
-            assert not isinstance(bound, l.Block)
-            self._order_outputs(node, bound)
-            bound.limit, bound.offset = self._limits(node, scope)
+            assert isinstance(bound, l.ValuesRows | l.CompoundRows)
+            self.order_outputs(node, bound)
+            bound.limit, bound.offset = self.limits(node, scope)
             return bound
         finally:
             self._ctes.pop()
@@ -197,7 +199,8 @@ class Binder:
         ]
         return l.CompoundRows(node.op, left, right, outputs)
 
-    def _limits(self, node: s.Query, scope: Scope) -> tuple[Expr | None, Expr | None]:
+    def limits(self, node: s.Query, scope: Scope) -> tuple[Expr | None, Expr | None]:
+        """Binds LIMIT and OFFSET."""
         binder = ExpressionBinder(self, Scope(scope.parent), "LIMIT")
         limit = None if node.limit is None else binder.bind(node.limit)
         return limit, None if node.offset is None else binder.bind(node.offset)
@@ -217,7 +220,8 @@ class Binder:
             place = pending.index(aggregate)
             return Col(block.group_source, 100_000 + place, aggregate.type, aggregate.nullable, aggregate.name)
 
-        expressions = ExpressionBinder(self, scope, "GROUP BY", register)
+        windows = Windows(self, node.windows)
+        expressions = ExpressionBinder(self, scope, "GROUP BY", register, windows.bind)
         for item, alias in node.items:
             if isinstance(item, s.Star):
                 block.outputs += self.star(item, scope)
@@ -231,16 +235,20 @@ class Binder:
         for term in node.group_by:
             block.group_by.append(self._group_term(term, node, block, plain, scope))
         if node.having is not None:
+            windows.allowed = False
             block.having = expressions.bind(self._aliased(node.having, node, scope))
+            windows.allowed = True
         block.grouped = bool(node.group_by) or bool(pending)
         self._order(query, node, block, expressions, scope)
         block.grouped = block.grouped or bool(pending)
         if block.having is not None and not block.grouped:
             raise SqlSyntaxError("HAVING needs GROUP BY or an aggregate")
-        block.limit, block.offset = self._limits(query, scope)
+        block.limit, block.offset = self.limits(query, scope)
+        count = len(block.outputs)
+        block.outputs += [l.Output(e, "") for e in windows.inputs]
         if block.grouped:
             self._regroup(block, pending)
-        return block
+        return split(self, block, windows, count) if windows.calls else block
 
     def star(self, item: s.Star, scope: Scope) -> list[l.Output]:
         """Returns the columns that ``*`` stands for."""
@@ -312,7 +320,8 @@ class Binder:
         block.outputs.append(l.Output(bound, ""))
         return len(block.outputs) - 1
 
-    def _order_outputs(self, query: s.Query, bound: l.ValuesRows | l.CompoundRows) -> None:
+    def order_outputs(self, query: s.Query, bound: l.ValuesRows | l.CompoundRows | l.RecursiveRows) -> None:
+        """Binds ORDER BY of what is no single SELECT."""
         names = [o.name.lower() for o in bound.outputs]
         for item in query.order_by:
             value = item.value
@@ -406,6 +415,8 @@ class Binder:
         if isinstance(item, s.TableRef):
             for depth in range(len(self._ctes) - 1, -1, -1):
                 cte = self._ctes[depth].get(item.name.lower())
+                if isinstance(cte, Working):
+                    return cte.source(item.alias or item.name, number, scope, self.sql, item.at)
                 if cte is not None:
                     return self._cte(item, cte, depth, number, scope)
             view = self.schema.view(item.name)
@@ -464,8 +475,12 @@ class Binder:
         for name in list(visible)[list(visible).index(item.name.lower()) :]:
             del visible[name]
         self._ctes.append(visible)
+        parts = parts_of(item.name.lower(), node)
         try:
-            query = self.query(node, Scope(None))
+            if parts is None:
+                query = self.query(node, Scope(None))
+            else:
+                query = bind_recursive(self, item.name.lower(), columns, node, parts, visible)
         finally:
             del self._ctes[depth:]
             self._ctes += hidden
@@ -510,6 +525,9 @@ def _written(node: s.Expr) -> str:
             return f" {node.op} ".join(_written(a) for a in node.args)
         case s.Cast():
             return f"CAST({_written(node.value)} AS {node.type_name})"
+        case s.Window():
+            assert node.call is not None
+            return _written(node.call) + " OVER (...)"
         case s.Star():
             return "*"
         case _:

@@ -40,16 +40,24 @@ class ExpressionBinder:
     Args:
         binder: The statement's binder: parameters, subqueries.
         scope: The names in sight.
-        aggregates: Where aggregates go, or None where none may stand; ``place`` says where that is.
+        place: Where it is, for messages.
+        register: Takes aggregates; None where none may stand.
+        window: Takes calls with OVER; None where none may stand.
     """
 
     def __init__(
-        self, binder: Binder, scope: Scope, place: str, register: Callable[[Aggregate], Col] | None = None
+        self,
+        binder: Binder,
+        scope: Scope,
+        place: str,
+        register: Callable[[Aggregate], Col] | None = None,
+        window: Callable[[s.Window, ExpressionBinder], Col] | None = None,
     ) -> None:
         self._binder = binder
         self._scope = scope
         self._place = place
         self._register = register
+        self._window = window
         self._inside_aggregate = False
         self._depth = 0
 
@@ -82,6 +90,15 @@ class ExpressionBinder:
                 return self._operator(node)
             case s.Call():
                 return self._call(node)
+            case s.Window():
+                assert node.call is not None
+                if self._window is None or self._inside_aggregate:
+                    raise SqlSyntaxError(
+                        f"misuse of window function {node.call.name}()",
+                        hint=f"A window function cannot stand in {self._place}",
+                        position=self._at(node.call),
+                    )
+                return self._window(node, self)
             case s.Case():
                 return self._case(node)
             case s.Cast():

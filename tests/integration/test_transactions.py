@@ -245,3 +245,15 @@ async def test_a_long_query_of_an_embedded_database_leaves_the_loop_free() -> No
             scan.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await scan
+
+
+async def test_a_recursive_query_holds_nobody_up(url: str) -> None:
+    sql = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
+    async with sql_do.connect(url) as db, sql_do.connect(url) as other:
+        endless = asyncio.ensure_future(db.query(sql, timeout_s=0.5))
+        await asyncio.sleep(0.05)
+        for _ in range(5):
+            assert (await other.query("SELECT balance FROM account WHERE id = 1")).rows
+        assert not endless.done()
+        with pytest.raises(sql_do.StatementTimeout):
+            await endless

@@ -10,7 +10,17 @@ from dosql.executor.row.emitter import Function, Lines, Module
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.paths import PathEmitter, variable
 from dosql.plan.expr import Col, Const, Expr, Subquery, walk
-from dosql.plan.logical import Block, CompoundRows, Query, QuerySource, SortKey, TableSource, ValuesRows
+from dosql.plan.logical import (
+    Block,
+    CompoundRows,
+    Query,
+    QuerySource,
+    RecursiveRows,
+    SortKey,
+    TableSource,
+    ValuesRows,
+    WindowRows,
+)
 from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, IndexScan, KeyLookup, KeyRange, Step
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
 
@@ -32,6 +42,7 @@ class QueryEmitter:
         self._module = module
         self._plan = plan
         self.plans: list[BlockPlan] = []
+        self.recursive = False
 
     def query(self, query: Query, outer: tuple[Col, ...] = (), *, name: str | None = None) -> str:
         """Emits a function that returns the query's rows as a list of tuples; returns its name.
@@ -47,6 +58,10 @@ class QueryEmitter:
             emitter.block(query)
         elif isinstance(query, ValuesRows):
             emitter.values(query)
+        elif isinstance(query, RecursiveRows):
+            emitter.recursive(query)
+        elif isinstance(query, WindowRows):
+            emitter.windows(query)
         else:
             emitter.compound(query)
         function.finish()
@@ -312,10 +327,63 @@ class _BlockEmitter:
             body.add(f"out = [row for row in dict.fromkeys({left}) if row {negated}in other]")
         self._finish(query.order_by, query, limited, [o.expr for o in query.outputs], self._function)
 
+    def recursive(self, query: RecursiveRows) -> None:
+        """Emits WITH RECURSIVE: a queue of rows, in the order they came or of ORDER BY."""
+        self._queries.recursive = True
+        limited = self._limits(query)
+        body = self._function.body
+        first = self._queries.query(query.first)
+        steps = [self._queries.query(step) for step in query.steps]
+        rows = f"{first}(view, P)"
+        body.add(f"out = list(dict.fromkeys({rows}))" if query.distinct else f"out = {rows}")
+        if query.distinct:
+            body.add("seen = set(out)")
+        if query.order_by:
+            body.add("taken = []")
+            with body.block("while out:"):
+                self._sort(body, query.order_by, [o.expr for o in query.outputs])
+                body.add("row = out.pop(0)")
+                body.add("taken.append(row)")
+                self._take(body, query, steps, "taken", limited=limited)
+            body.add("out = taken")
+        else:
+            body.add("count = 0")
+            with body.block("for row in out:"):
+                body.add("count += 1")
+                self._take(body, query, steps, "out[:count]", limited=limited)
+        body.add("return out[skip:most]" if limited else "return out")
+
+    def _take(self, lines: Lines, query: RecursiveRows, steps: list[str], taken: str, *, limited: bool) -> None:
+        """Emits what is done with one row of the queue."""
+        if limited:
+            size = "len(taken)" if taken == "taken" else "count"
+            with lines.block(f"if {size} >= most:"):
+                lines.add(f"out = {taken}")
+                lines.add("return out[skip:most]")
+        lines.add("recursion(len(out))")
+        for step in steps:
+            if query.distinct:
+                with lines.block(f"for new in {step}(view, P, given=(row,)):"), lines.block("if new not in seen:"):
+                    lines.add("seen.add(new)")
+                    lines.add("out.append(new)")
+            else:
+                lines.add(f"out += {step}(view, P, given=(row,))")
+
+    def windows(self, query: WindowRows) -> None:
+        """Emits window functions."""
+        calls = self._function.module.share("W", query.calls)
+        args = ", ".join(["view", "P", *self._outer.values()])
+        outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
+        self._function.body.add(f"return windowed({self._queries.query(query.query, outer)}({args}), {calls})")
+
     def _query_rows(self, source: QuerySource) -> str:
-        name = self._queries.query(source.query)
+        outer: tuple[Col, ...] = ()
+        if isinstance(source.query, WindowRows):  # it is part of this SELECT, and sees what this sees
+            outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
+        name = self._queries.query(source.query, outer)
         rows = self._function.module.fresh("d")
-        self._function.before.add(f"{rows} = {name}(view, P)")
+        passed = self._outer.values() if outer else ()
+        self._function.before.add(f"{rows} = {name}({', '.join(['view', 'P', *passed])})")
         return rows
 
     def _subquery(self, expr: Subquery) -> str:

@@ -27,11 +27,13 @@ class CompiledQuery:
             is a Snapshot or a Workspace.
         source: The generated code.
         plans: Plans of its blocks, innermost first.
+        recursive: It has a part that may run for long without reading any table.
     """
 
     run: Callable[..., list[tuple[Any, ...]]]
     source: str
     plans: list[BlockPlan] = field(default_factory=list)
+    recursive: bool = False
 
 
 def compile_query(query: Query, plan: Callable[[Block], BlockPlan], comment: str = "") -> CompiledQuery:
@@ -63,4 +65,4 @@ def compile_query(query: Query, plan: Callable[[Block], BlockPlan], comment: str
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)  # tracebacks show the code
     if len(linecache.cache) > 2000:
         linecache.cache.clear()
-    return CompiledQuery(namespace["run"], source, emitter.plans)
+    return CompiledQuery(namespace["run"], source, emitter.plans, emitter.recursive)

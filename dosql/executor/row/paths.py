@@ -8,7 +8,7 @@ from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.runtime import IndexBounds
 from dosql.plan.expr import ROW_KEY
-from dosql.plan.logical import GivenSource, QuerySource, TableSource
+from dosql.plan.logical import GivenSource, QuerySource, TableSource, WorkSource
 from dosql.plan.physical import FullScan, Gathered, HashProbe, IndexScan, KeyLookup, KeyRange, Step
 
 Inside = Callable[[Lines], None]
@@ -51,6 +51,8 @@ class PathEmitter:
             self._rows(lines, source, inside)
         elif isinstance(source, GivenSource):
             self._given(lines, source, inside)
+        elif isinstance(source, WorkSource):
+            self._each(lines, source.number, source.width, "given", inside)
         elif isinstance(path, FullScan):
             self._scan(lines, source, inside)
         elif isinstance(path, KeyLookup):
@@ -189,10 +191,11 @@ class PathEmitter:
     # --- rows that are there already -------------------------------------------------------
 
     def _rows(self, lines: Lines, source: QuerySource, inside: Inside) -> None:
-        rows = self._query_rows(source)
-        needed = set(self._needed.get(source.number, []))
-        width = source.query.visible
-        names = [variable(source.number, i) if i in needed else "_" for i in range(width)]
+        self._each(lines, source.number, source.query.visible, self._query_rows(source), inside)
+
+    def _each(self, lines: Lines, number: int, width: int, rows: str, inside: Inside) -> None:
+        needed = set(self._needed.get(number, []))
+        names = [variable(number, i) if i in needed else "_" for i in range(width)]
         with lines.block(f"for {', '.join(names)}{',' if width == 1 else ''} in {rows}:"):
             inside(lines)
 

@@ -7,8 +7,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from dosql.errors import TypeMismatch
+from dosql.errors import ResourceExhausted, TypeMismatch
 from dosql.executor.row.guard import leaves, spans, tick
+from dosql.executor.row.windows import windowed
 from dosql.functions import scalar as f
 from dosql.schema import Index, Table
 from dosql.types.compare import (
@@ -275,6 +276,22 @@ def joined(values: list[tuple[Any, Any]]) -> Any:
     return "".join(out)
 
 
+RECURSION_MAX = 10_000_000
+
+
+def recursion(count: int) -> None:
+    """Looks after a recursive query that has found ``count`` rows so far.
+
+    Raises:
+        ResourceExhausted: It has found too many; perhaps it has no end.
+    """
+    tick()
+    if count > RECURSION_MAX:
+        raise ResourceExhausted(
+            f"a recursive query gave more than {RECURSION_MAX} rows", hint="Does it end? A LIMIT would stop it"
+        )
+
+
 NAMES: dict[str, Callable[..., Any] | object] = {
     "ABOVE": ABOVE,
     "BELOW": BELOW,
@@ -288,6 +305,8 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "bisect_left": bisect_left,
     "bisect_right": bisect_right,
     "bit_and": f.bit_and,
+    "recursion": recursion,
+    "windowed": windowed,
     "bit_not": f.bit_not,
     "bit_or": f.bit_or,
     "blob_operand": blob_operand,

@@ -1,0 +1,341 @@
+"""Window functions over rows that are there: partitions, order, frames.
+
+As https://www.sqlite.org/windowfunctions.html has them. A call's inputs are columns of the rows. Values of a frame
+that begins with the partition are added up as it grows; sums and counts of whole numbers come from running
+totals; other frames are gone through for each row.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+from dosql.errors import TypeMismatch
+from dosql.executor.row.guard import tick
+from dosql.functions import scalar as f
+from dosql.plan.logical import WindowCall
+from dosql.types.compare import sort_key
+from dosql.types.numbers import INT_MAX, INT_MIN
+
+Row = tuple[Any, ...]
+
+
+def windowed(rows: list[Row], calls: Sequence[WindowCall]) -> list[Row]:
+    """Returns the rows, in the order of the first call's window, each with the results of the calls behind it."""
+    order = _sorted(rows, range(len(rows)), calls[0])
+    results = [_results(rows, call) for call in calls]
+    return [rows[i] + tuple([column[i] for column in results]) for i in order]
+
+
+def _sorted(rows: list[Row], places: Iterable[int], call: WindowCall) -> list[int]:
+    """Returns places of rows by partition, and then in the window's order."""
+    out = list(places)
+    for place, descending, nulls_first in reversed(call.order):
+        first = (not descending) if nulls_first is None else nulls_first
+
+        def key(i: int, place: int = place, first: bool = first, descending: bool = descending) -> Any:
+            value = rows[i][place]
+            return (value is not None) == (first != descending), sort_key(value)
+
+        out.sort(key=key, reverse=descending)
+    if call.partition:
+        out.sort(key=lambda i: [sort_key(rows[i][place]) for place in call.partition])
+    return out
+
+
+def _results(rows: list[Row], call: WindowCall) -> list[Any]:
+    """Returns a call's result for each row."""
+    out: list[Any] = [None] * len(rows)
+    partitions: dict[Any, list[int]] = {}
+    for i, row in enumerate(rows):
+        partitions.setdefault(tuple([row[place] for place in call.partition]), []).append(i)
+    compute = _FUNCTIONS.get(call.name, _aggregate)
+    for places in partitions.values():
+        tick()
+        ordered = _sorted(rows, places, call) if call.order else places
+        for i, value in zip(ordered, compute(_Partition([rows[i] for i in ordered], call)), strict=True):
+            out[i] = value
+    return out
+
+
+class _Partition:
+    """The rows of one partition, in order.
+
+    Attributes:
+        first, last: For each row, where its peers begin, and end (exclusive).
+        groups: Where each group of peers begins.
+        group: For each row, the number of its group.
+    """
+
+    def __init__(self, rows: list[Row], call: WindowCall) -> None:
+        self.rows = rows
+        self.call = call
+        places = [place for place, _, _ in call.order]
+        keys = [tuple([sort_key(row[place]) for place in places]) for row in rows]
+        self.groups = [i for i in range(len(rows)) if i == 0 or keys[i] != keys[i - 1]]
+        ends = [*self.groups[1:], len(rows)]
+        self.first: list[int] = []
+        self.last: list[int] = []
+        self.group: list[int] = []
+        for number, (start, end) in enumerate(zip(self.groups, ends, strict=True)):
+            count = end - start
+            self.first += [start] * count
+            self.last += [end] * count
+            self.group += [number] * count
+
+    def argument(self, i: int, number: int, default: Any = None) -> Any:
+        """Returns an argument's value for row ``i``."""
+        places = self.call.args
+        return self.rows[i][places[number]] if number < len(places) else default
+
+    def frames(self) -> list[tuple[int, int]]:
+        """Returns start and end (exclusive) of each row's frame."""
+        frame = self.call.frame
+        size = len(self.rows)
+        starts = self._edge(frame.kind, frame.start, frame.start_value, end=False)
+        ends = self._edge(frame.kind, frame.end, frame.end_value, end=True)
+        return [(s, max(s, e)) for s, e in zip(starts, ends, strict=True)] if size else []
+
+    def _edge(self, kind: str, side: str, place: int | None, *, end: bool) -> list[int]:
+        size = len(self.rows)
+        if side == "UNBOUNDED PRECEDING":
+            return [0] * size
+        if side == "UNBOUNDED FOLLOWING":
+            return [size] * size
+        if side == "CURRENT ROW":
+            if kind == "ROWS":
+                return [i + end for i in range(size)]
+            return self.last if end else self.first
+        assert place is not None
+        sign = -1 if side == "PRECEDING" else 1
+        if kind == "RANGE":
+            return self._range(place, sign, end=end)
+        moves = [sign * _offset(row[place], end=end) for row in self.rows]
+        if kind == "ROWS":
+            return [min(size, max(0, i + move + end)) for i, move in enumerate(moves)]
+        starts = [*self.groups, size]
+        count = len(self.groups)
+        return [starts[min(count, max(0, number + move + end))] for number, move in zip(self.group, moves, strict=True)]
+
+    def _range(self, place: int, sign: int, *, end: bool) -> list[int]:
+        """RANGE with an offset: rows whose order value lies within it."""
+        key, descending, _ = self.call.order[0]
+        flip = -1 if descending else 1
+        values = [row[key] for row in self.rows]
+        low = next((i for i, v in enumerate(values) if isinstance(v, int | float)), 0)
+        high = next((i + 1 for i in range(len(values) - 1, -1, -1) if isinstance(values[i], int | float)), 0)
+        numbers = [flip * v for v in values[low:high]]
+        find = bisect_right if end else bisect_left
+        out = []
+        for i, row in enumerate(self.rows):
+            offset = _offset(row[place], end=end, whole=False)
+            if low <= i < high:
+                out.append(low + find(numbers, numbers[i - low] + sign * offset))
+            else:
+                out.append(self.last[i] if end else self.first[i])
+        return out
+
+    def members(self, i: int, start: int, end: int) -> Sequence[int]:
+        """Returns the rows of a frame, without those that EXCLUDE leaves out."""
+        exclude = self.call.frame.exclude
+        if exclude == "NO OTHERS":
+            return range(start, end)
+        if exclude == "CURRENT ROW":
+            return [j for j in range(start, end) if j != i]
+        first, last = self.first[i], self.last[i]
+        return [j for j in range(start, end) if not first <= j < last or (exclude == "TIES" and j == i)]
+
+
+def _offset(value: Any, *, end: bool, whole: bool = True) -> Any:
+    name = "ending" if end else "starting"
+    kind = "integer" if whole else "number"
+    number = value
+    if isinstance(number, float) and whole and number == int(number):
+        number = int(number)
+    if not isinstance(number, int if whole else (int, float)) or number < 0:
+        raise TypeMismatch(f"frame {name} offset must be a non-negative {kind}")
+    return number
+
+
+# --- functions of the position -------------------------------------------------------------
+
+
+def _row_number(part: _Partition) -> list[Any]:
+    return list(range(1, len(part.rows) + 1))
+
+
+def _rank(part: _Partition) -> list[Any]:
+    return [first + 1 for first in part.first]
+
+
+def _dense_rank(part: _Partition) -> list[Any]:
+    return [number + 1 for number in part.group]
+
+
+def _percent_rank(part: _Partition) -> list[Any]:
+    count = len(part.rows) - 1
+    return [first / count if count else 0.0 for first in part.first]
+
+
+def _cume_dist(part: _Partition) -> list[Any]:
+    return [last / len(part.rows) for last in part.last]
+
+
+def _ntile(part: _Partition) -> list[Any]:
+    count = f.integer(part.argument(0, 0))
+    if count is None or count <= 0:
+        raise TypeMismatch("argument of ntile must be a positive integer")
+    size, larger = divmod(len(part.rows), count)
+    out: list[Any] = []
+    for number in range(min(count, len(part.rows))):
+        out += [number + 1] * (size + (number < larger))
+    return out
+
+
+def _shifted(direction: int) -> Callable[[_Partition], list[Any]]:
+    def compute(part: _Partition) -> list[Any]:
+        out = []
+        for i in range(len(part.rows)):
+            by = part.argument(i, 1, 1)
+            by = None if by is None else f.integer(by)
+            at = i if by is None else i + direction * by
+            inside = by is not None and 0 <= at < len(part.rows)
+            out.append(part.argument(at, 0) if inside else part.argument(i, 2))
+        return out
+
+    return compute
+
+
+def _nth(place: Callable[[Sequence[int], _Partition, int], int | None]) -> Callable[[_Partition], list[Any]]:
+    def compute(part: _Partition) -> list[Any]:
+        out = []
+        for i, (start, end) in enumerate(part.frames()):
+            members = part.members(i, start, end)
+            found = place(members, part, i)
+            out.append(None if found is None else part.argument(found, 0))
+        return out
+
+    return compute
+
+
+def _nth_place(members: Sequence[int], part: _Partition, i: int) -> int | None:
+    number = part.argument(i, 1)
+    if isinstance(number, float) and number == int(number):
+        number = int(number)
+    if not isinstance(number, int) or number < 1:
+        raise TypeMismatch("second argument to nth_value must be a positive integer")
+    return members[number - 1] if number <= len(members) else None
+
+
+_FUNCTIONS: dict[str, Callable[[_Partition], list[Any]]] = {
+    "row_number": _row_number,
+    "rank": _rank,
+    "dense_rank": _dense_rank,
+    "percent_rank": _percent_rank,
+    "cume_dist": _cume_dist,
+    "ntile": _ntile,
+    "lag": _shifted(-1),
+    "lead": _shifted(1),
+    "first_value": _nth(lambda members, part, i: members[0] if len(members) else None),
+    "last_value": _nth(lambda members, part, i: members[-1] if len(members) else None),
+    "nth_value": _nth(_nth_place),
+}
+
+
+# --- aggregates ----------------------------------------------------------------------------
+
+
+class _State:
+    """What an aggregate knows of the rows so far."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._count = 0
+        self._total: Any = 0
+        self._parts: list[tuple[Any, Any]] = []
+
+    def add(self, value: Any, separator: Any) -> None:
+        """Takes one more value, which is not NULL."""
+        name = self._name
+        self._count += 1
+        if name in ("sum", "total", "avg"):
+            self._total += f.number(value)
+        elif name == "min":
+            if self._count == 1 or sort_key(value) < sort_key(self._total):
+                self._total = value
+        elif name == "max":
+            if self._count == 1 or sort_key(value) > sort_key(self._total):
+                self._total = value
+        elif name == "group_concat":
+            self._parts.append((value, separator))
+
+    def result(self) -> Any:
+        """Returns the aggregate of the values so far."""
+        name = self._name
+        if name == "count":
+            return self._count
+        if name == "group_concat":
+            return _joined(self._parts)
+        return _finished(name, self._total, self._count)
+
+
+def _finished(name: str, total: Any, count: int) -> Any:
+    if name == "total":
+        return float(total)
+    if not count:
+        return None
+    if name == "avg":
+        return total / count
+    if name == "sum" and isinstance(total, int) and not INT_MIN <= total <= INT_MAX:
+        raise TypeMismatch("integer overflow in sum()")
+    return total
+
+
+def _joined(parts: list[tuple[Any, Any]]) -> str | None:
+    if not parts:
+        return None
+    out = [f.text(parts[0][0])]
+    for value, separator in parts[1:]:
+        out += ["" if separator is None else f.text(separator), f.text(value)]
+    return "".join(out)
+
+
+def _aggregate(part: _Partition) -> list[Any]:
+    call = part.call
+    frames = part.frames()
+    counted = [call.filter is None or bool(f.truth(row[call.filter])) for row in part.rows]
+    values = [(part.argument(i, 0, 1) if taken else None) for i, taken in enumerate(counted)]
+    if call.frame.exclude == "NO OTHERS":
+        if call.name in ("count", "sum", "avg", "total") and all(v is None or type(v) is int for v in values):
+            counts = [0, *accumulate(v is not None for v in values)]
+            if call.name == "count":
+                return [counts[end] - counts[start] for start, end in frames]
+            totals = [0, *accumulate(v or 0 for v in values)]
+            return [_finished(call.name, totals[e] - totals[s], counts[e] - counts[s]) for s, e in frames]
+        if all(start == 0 for start, _ in frames) and all(a[1] <= b[1] for a, b in pairwise(frames)):
+            return _growing(part, values, [end for _, end in frames])
+    out = []
+    for i, (start, end) in enumerate(frames):
+        tick()
+        state = _State(call.name)
+        for j in part.members(i, start, end):
+            if values[j] is not None:
+                state.add(values[j], part.argument(j, 1, ","))
+        out.append(state.result())
+    return out
+
+
+def _growing(part: _Partition, values: list[Any], ends: list[int]) -> list[Any]:
+    """Aggregates of frames that all begin with the partition."""
+    state, at, result = _State(part.call.name), 0, None
+    out: list[Any] = []
+    for end in ends:
+        if at < end or not out:
+            for j in range(at, end):
+                if values[j] is not None:
+                    state.add(values[j], part.argument(j, 1, ","))
+            at, result = end, state.result()
+        out.append(result)
+    return out
