@@ -42,7 +42,10 @@ def format_text(template: Any, *given: Any) -> str | None:
         out.append(source[at : found.start()])
         at = found.end()
         kind = found.group(4)
-        if kind is None or kind not in _KINDS:
+        if kind is None:
+            out.append(found.group() if len(found.group()) == 1 else "")
+            return "".join(out)
+        if kind not in _KINDS:
             return "".join(out) or None  # SQLite: it ends there
         out.append(_one(found, kind, arguments))
     out.append(source[at:])

@@ -45,6 +45,7 @@ class Moment:
         raw: The number it was given as, as long as a modifier may say what it means.
         overflow: Days by which the last change of month went over the month's end.
         subsec: Results have milliseconds.
+        written: Year, month and day as they were written, where the day may be over the month's end.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class Moment:
         self.raw: float | None = None
         self.overflow = 0
         self.subsec = False
+        self.written: tuple[int, int, int] | None = None
 
     # --- parts -----------------------------------------------------------------------------
 
@@ -93,6 +95,9 @@ class Moment:
     def modify(self, modifier: str, place: int) -> None:
         """Applies a modifier, the ``place``-th from 1."""
         word = modifier.lower()
+        written, self.written = self.written, None
+        if word in ("auto", "subsec", "subsecond") or _AMOUNT.fullmatch(word) or _SHIFT.fullmatch(word):
+            self.written = written
         if word == "auto":
             self._auto(place)
         elif word in ("subsec", "subsecond"):
@@ -193,6 +198,7 @@ class Moment:
             self._move_months(int(amount) * 12)
             amount -= int(amount)
         self.ms += int(amount * 1000.0 * seconds + rounder)
+        self.written = None
 
     def _shift(self, found: re.Match[str]) -> None:
         sign = -1 if found.group(1) == "-" else 1
@@ -207,7 +213,8 @@ class Moment:
 
     def _move_months(self, count: int) -> None:
         in_day = self.in_day_ms
-        year, month, day = self.date()
+        year, month, day = self.written or self.date()
+        self.written = None
         year, month = year + (month - 1 + count) // 12, (month - 1 + count) % 12 + 1
         self.overflow = max(0, day - _days_in(year, month))
         self.move_to(year, month, day, in_day)
@@ -273,6 +280,7 @@ def _parsed(value: Any) -> Moment:
             in_day -= offset if zone.group(4) == "+" else -offset
     out.move_to(year, month, day, in_day)
     out.overflow = max(0, day - _days_in(year, month))
+    out.written = (year, month, day) if in_day < DAY_MS else None
     return out
 
 

@@ -50,6 +50,19 @@ def text(value: Any) -> Any:
     return number_to_text(value)
 
 
+def summand(value: Any) -> Any:
+    """Returns a value as sum() sees it: what is no whole number in all of its text counts as a REAL."""
+    if isinstance(value, int | float):
+        return value
+    found = number(value)
+    if isinstance(found, int) and not (isinstance(value, str) and _WHOLE.fullmatch(value)):
+        return float(found)
+    return found
+
+
+_WHOLE = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
+
+
 def truth(value: Any) -> bool | None:
     """Returns a value as a condition sees it."""
     if value is None:
@@ -203,13 +216,16 @@ def _like_pattern(pattern: str, escape: str | None) -> re.Pattern[str]:
     return re.compile("".join(out), re.DOTALL)
 
 
-def like(value: Any, pattern: Any, escape: Any = None) -> bool | None:
+NO_ESCAPE = object()
+
+
+def like(value: Any, pattern: Any, escape: Any = NO_ESCAPE) -> bool | None:
     """``value LIKE pattern [ESCAPE escape]``; ASCII letters match without case."""
-    if value is None or pattern is None:
+    if value is None or pattern is None or escape is None:
         return None
-    if escape is not None and len(escape) != 1:
+    if escape is not NO_ESCAPE and len(escape) != 1:
         raise TypeMismatch("ESCAPE expression must be a single character")
-    return _like_pattern(text(pattern), escape).fullmatch(text(value)) is not None
+    return _like_pattern(text(pattern), None if escape is NO_ESCAPE else escape).fullmatch(text(value)) is not None
 
 
 @lru_cache(maxsize=512)

@@ -411,6 +411,8 @@ class _Reader:
     def _column_constraint(self, spec: ColumnSpec, table: CreateTable) -> None:
         named = self._name("the constraint") if self._accept("CONSTRAINT") else ""
         if self._accept("PRIMARY", "KEY"):
+            if spec.primary_key:
+                raise self._error("the table has more than one primary key")
             spec.primary_key = True
             if self._accept("DESC"):
                 raise self._unsupported("a descending primary key")

@@ -163,6 +163,10 @@ class Binder:
         if node.lock is not None:
             at = Position.at(self.sql, node.lock.at) if node.lock.at else None
             raise SqlSyntaxError("FOR UPDATE and FOR SHARE belong at the end of a whole query", position=at)
+        named = [name.lower() for name, _, _ in node.ctes]
+        if len(set(named)) < len(named):
+            double = next(name for name in named if named.count(name) > 1)
+            raise SqlSyntaxError(f"duplicate WITH table name: {double}")
         self._ctes.append({name.lower(): (columns, query) for name, columns, query in node.ctes})
         try:
             scope = outer or Scope(None)
@@ -221,6 +225,7 @@ class Binder:
             return Col(block.group_source, 100_000 + place, aggregate.type, aggregate.nullable, aggregate.name)
 
         windows = Windows(self, node.windows)
+        windows.validate()
         expressions = ExpressionBinder(self, scope, "GROUP BY", register, windows.bind)
         for item, alias in node.items:
             if isinstance(item, s.Star):
@@ -278,8 +283,9 @@ class Binder:
         return node
 
     def _group_term(self, term: s.Expr, node: s.Select, block: l.Block, plain: ExpressionBinder, scope: Scope) -> Expr:
-        if isinstance(term, s.Literal) and isinstance(term.value, int):
-            bound = self._position(term, block).expr
+        place = _whole_number(term)
+        if place is not None:
+            bound = self._position(place, block).expr
         else:
             bound = plain.bind(self._aliased(term, node, scope))
         if any(isinstance(e, Col) and e.source == block.group_source for e in walk(bound)):
@@ -299,8 +305,9 @@ class Binder:
         self, query: s.Query, node: s.Select, block: l.Block, expressions: ExpressionBinder, scope: Scope
     ) -> None:
         for item in query.order_by:
-            if isinstance(item.value, s.Literal) and isinstance(item.value.value, int):
-                place = block.outputs.index(self._position(item.value, block))
+            number = _whole_number(item.value)
+            if number is not None:
+                place = block.outputs.index(self._position(number, block))
             else:
                 place = self._order_output(item.value, node, block, expressions)
             block.order_by.append(l.SortKey(place, item.descending, item.nulls_first))
@@ -391,6 +398,8 @@ class Binder:
             relation.columns = [replace(c, nullable=True) for c in relation.columns]
             relation.key = None if relation.key is None else replace(relation.key, nullable=True)
         names = join.using
+        if join.natural and (names or join.on is not None):
+            raise SqlSyntaxError("a NATURAL join may not have an ON or USING clause")
         if join.natural:
             known = {c.name.lower() for r in before for c in r.columns}
             names = [c.name for c in relation.columns if c.name.lower() in known]
@@ -498,6 +507,17 @@ class Binder:
         ]
         scope.add(Relation(number, alias, cols, None), self.sql, at)
         return l.QuerySource(number, alias, query)
+
+
+def _whole_number(node: s.Expr) -> s.Literal | None:
+    """Returns a whole number as written, also a negative one, or None."""
+    if isinstance(node, s.Operator) and node.op == "NEG" and isinstance(node.args[0], s.Literal):
+        inner = node.args[0]
+        if isinstance(inner.value, int) and not isinstance(inner.value, bool):
+            return s.Literal(-inner.value, inner.at)
+    if isinstance(node, s.Literal) and isinstance(node.value, int) and not isinstance(node.value, bool):
+        return node
+    return None
 
 
 def _any_of(values: list[Expr]) -> Expr:

@@ -52,6 +52,15 @@ class Windows:
         self.inputs: list[Expr] = []
         self.allowed = True
 
+    def validate(self) -> None:
+        """Looks at the windows of the WINDOW clause, also at those that nobody uses.
+
+        Raises:
+            SchemaError: One begins with a window that is not there.
+        """
+        for window in self._named.values():
+            self._resolved(window)
+
     def bind(self, node: s.Window, expressions: ExpressionBinder) -> Col:
         """Binds a call; returns the column of its results."""
         call = node.call
@@ -126,10 +135,12 @@ class Windows:
             raise SqlSyntaxError("RANGE with offset PRECEDING/FOLLOWING requires one ORDER BY expression")
         if name in _WHOLE_IS_FRAME:
             return default
-        values = [
-            None if value is None else self._place(expressions.bind(value))
-            for value in (given.start_value, given.end_value)
-        ]
+        values: list[int | None] = []
+        for value, which in ((given.start_value, "starting"), (given.end_value, "ending")):
+            bound = None if value is None else expressions.bind(value)
+            if bound is not None and any(isinstance(part, Col) for part in walk(bound)):
+                raise SqlSyntaxError(f"frame {which} offset must be a constant")
+            values.append(None if bound is None else self._place(bound))
         return l.Frame(given.kind, given.start, values[0], given.end, values[1], given.exclude)
 
 

@@ -41,6 +41,8 @@ class AggregateEmitter:
                 initial.append(value)
             self._states.append(names)
         self._initial = initial
+        extremes = [a for a in block.aggregates if a.name in ("min", "max")]
+        self._lone_extreme = extremes[0] if len(extremes) == 1 else None
 
     def start(self, lines: Lines) -> None:
         """Emits what stands before the loops."""
@@ -103,7 +105,7 @@ class AggregateEmitter:
         if name == "count":
             lines.add(f"{names[0]} += 1")
         elif name in ("sum", "total", "avg"):
-            number = value if arg.type in NUMERIC_TYPES else f"number({value})"
+            number = value if arg.type in NUMERIC_TYPES else f"summand({value})"
             lines.add(f"{names[0]} += {number}")
             lines.add(f"{names[1]} += 1")
         elif name in ("min", "max"):
@@ -113,6 +115,11 @@ class AggregateEmitter:
                 better = f"sort_key({value}) {sign} sort_key({names[0]})"
             with lines.block(f"if {names[0]} is None or {better}:"):
                 lines.add(f"{names[0]} = {value}")
+                if self._lone_extreme is aggregate:  # bare columns are of the row that has it
+                    for other, states in zip(self._block.aggregates, self._states, strict=True):
+                        if other.name == "bare":
+                            lines.add(f"{states[0]} = {self._expressions.value(other.args[0])}")
+                            lines.add(f"{states[1]} = True")
         else:
             separator = self._expressions.value(aggregate.args[1]) if len(aggregate.args) > 1 else "','"
             lines.add(f"{names[0]}.append(({value}, {separator}))")
@@ -127,7 +134,12 @@ class AggregateEmitter:
             return
         keys = [variable(source, i) for i in range(count)]
         target = keys[0] if count == 1 else f"({', '.join(keys)})"
-        with lines.block(f"for {target}, g in groups.items():"):
+        items = "groups.items()"
+        if not block.order_by and (block.limit is not None or block.offset is not None):
+            # SQLite's groups come sorted; where only some are wanted, it matters which
+            item = "sort_key(item[0])" if count == 1 else "[sort_key(part) for part in item[0]]"
+            items = f"sorted(groups.items(), key=lambda item: {item})"
+        with lines.block(f"for {target}, g in {items}:"):
             self._results(lines)
             emit(lines)
 
@@ -138,7 +150,7 @@ class AggregateEmitter:
             if aggregate.name == "sum":
                 result = f"sum_of({names[0]}, {names[1]})"
             elif aggregate.name == "avg":
-                result = f"({names[0]} / {names[1]} if {names[1]} else None)"
+                result = f"average({names[0]}, {names[1]})"
             elif aggregate.name == "total":
                 result = f"float({names[0]})"
             elif aggregate.name == "group_concat":

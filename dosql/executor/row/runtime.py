@@ -211,6 +211,14 @@ def sum_of(total: Any, count: int) -> Any:
     return None if total != total else total
 
 
+def average(total: Any, count: int) -> Any:
+    """Result of avg(): NULL without values, or where they are infinite both ways."""
+    if not count:
+        return None
+    mean = total / count
+    return None if mean != mean else mean
+
+
 def cast_integer(value: Any) -> Any:
     """CAST AS INTEGER."""
     if value is None or isinstance(value, int):
@@ -305,7 +313,9 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "bisect_left": bisect_left,
     "bisect_right": bisect_right,
     "bit_and": f.bit_and,
+    "average": average,
     "recursion": recursion,
+    "summand": f.summand,
     "windowed": windowed,
     "bit_not": f.bit_not,
     "bit_or": f.bit_or,

@@ -261,7 +261,7 @@ class _State:
         name = self._name
         self._count += 1
         if name in ("sum", "total", "avg"):
-            self._total += f.number(value)
+            self._total += f.summand(value)
         elif name == "min":
             if self._count == 1 or sort_key(value) < sort_key(self._total):
                 self._total = value
