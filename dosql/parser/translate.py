@@ -319,7 +319,9 @@ class _Translator:
             columns = [self._ident(c) for c in (alias.args.get("columns") or ())] if alias else []
             inner = node if isinstance(node, exp.Values) else node.this
             if isinstance(inner, exp.Table):
-                raise self._unsupported("a join in parentheses", node)
+                if alias is not None:
+                    raise self._unsupported("a name for a join in parentheses", node)
+                return self._from_item(inner)
             return s.Derived(self.query(inner), self._ident(alias.this) if alias else None, columns, _offset(node))
         raise self._unsupported("this in FROM", node)
 

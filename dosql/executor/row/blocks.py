@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dosql.errors import ResourceExhausted
 from dosql.executor.row.aggregates import AggregateEmitter
 from dosql.executor.row.emitter import Function, Lines, Module
 from dosql.executor.row.expressions import ExpressionCompiler
@@ -24,8 +23,8 @@ from dosql.plan.logical import (
 from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, IndexScan, KeyLookup, KeyRange, Step
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
 
-LOOPS_MAX = 18
-"""CPython nests at most 20 blocks in one function."""
+LOOPS_MAX = 16
+"""CPython nests at most 20 blocks in one function; a join of more tables goes through lists."""
 
 _SIMPLE = {*NUMERIC_TYPES, *TEMPORAL_TYPES, SqlType.TEXT, SqlType.BLOB}
 
@@ -89,8 +88,6 @@ class _BlockEmitter:
     def block(self, block: Block) -> None:
         """Emits a SELECT."""
         plan = self._queries.plan(block)
-        if len(plan.steps) > LOOPS_MAX:
-            raise ResourceExhausted(f"a join of {len(plan.steps)} tables; this version joins up to {LOOPS_MAX}")
         function, body = self._function, self._function.body
         needed = self._needed(plan)
         for source, columns in needed.items():
@@ -210,27 +207,43 @@ class _BlockEmitter:
     def _loops(self, body: Lines, plan: BlockPlan, needed: dict[int, list[int]], emit: Callable[[Lines], None]) -> None:
         paths = PathEmitter(self._function, self._expressions, needed, self._query_rows)
         inner = Lines(body.depth)
+        parts = _parts(plan.steps)
 
-        def step_at(lines: Lines, i: int) -> None:
-            if i == len(plan.steps):
+        def part_at(lines: Lines, number: int) -> None:
+            """Emits a part of the loops; what the parts before found is in a list."""
+            if number == len(parts) - 1:
+                step_at(lines, parts[number], 0, emit)
+                return
+            sources = [step.source.number for part in parts[: number + 1] for step in part]
+            names = [variable(source, column) for source in sources for column in needed[source]]
+            row, found = ", ".join([*names, "_"]), self._function.module.fresh("j")
+            lines.add(f"_ = {found} = []")
+            step_at(lines, parts[number], 0, lambda last: last.add(f"{found}.append(({row},))"))
+            with lines.block(f"for {row}, in {found}:"):
+                part_at(lines, number + 1)
+
+        def step_at(lines: Lines, steps: list[Step], i: int, emit: Callable[[Lines], None]) -> None:
+            if i == len(steps):
                 emit(lines)
                 return
-            step = plan.steps[i]
+            step = steps[i]
             if step.left:
                 self._left(lines, step, paths, needed)
-                self._tested(lines, step.after, lambda more: step_at(more, i + 1))
+                self._tested(lines, step.after, lambda more: step_at(more, steps, i + 1, emit))
                 lines.depth -= 1
                 return
             gathered = isinstance(step.path, HashProbe | Gathered)
             tests = step.after if gathered else [*step.filters, *step.after]
-            paths.emit(lines, step, lambda more: self._tested(more, tests, lambda last: step_at(last, i + 1)))
+            paths.emit(
+                lines, step, lambda more: self._tested(more, tests, lambda last: step_at(last, steps, i + 1, emit))
+            )
 
         if plan.constants:
             condition = " and ".join(self._expressions.condition(c) for c in plan.constants)
             with inner.block(f"if {condition}:"):
-                step_at(inner, 0)
+                part_at(inner, 0)
         else:
-            step_at(inner, 0)
+            part_at(inner, 0)
         body.lines += inner.lines
 
     def _tested(self, lines: Lines, conditions: list[Expr], then: Callable[[Lines], None]) -> None:
@@ -408,6 +421,21 @@ class _BlockEmitter:
         name = self._function.module.fresh("u")
         self._function.before.add(f"{name} = {code}")
         return name
+
+
+def _parts(steps: list[Step]) -> list[list[Step]]:
+    """Returns the steps in parts, each of which nests few enough loops."""
+    parts: list[list[Step]] = [[]]
+    depth = 0
+    for step in steps:
+        gathered = isinstance(step.path, HashProbe | Gathered | KeyLookup) or not isinstance(step.source, TableSource)
+        loops = (1 if gathered else 2) + step.left
+        if depth + loops > LOOPS_MAX and parts[-1]:
+            parts.append([])
+            depth = 1
+        parts[-1].append(step)
+        depth += loops
+    return parts
 
 
 def _finds_one(plan: BlockPlan) -> bool:
