@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from dosql.functions import json_text as j
 from dosql.functions import moments as t
 from dosql.functions import scalar as f
 from dosql.functions.formatting import format_text
@@ -99,6 +100,18 @@ SCALARS: dict[str, ScalarFunction] = {
     "unlikely": ScalarFunction(lambda value: value, None, (1, 1)),
     "unistr": ScalarFunction(f.unistr, _TEXT, (1, 1)),
     "sqlite_version": ScalarFunction(lambda: "3.50.0", _TEXT, (0, 0)),
+    "json_valid": ScalarFunction(j.json_valid, _INTEGER, (1, 2)),
+    "json_type": ScalarFunction(j.json_type, _TEXT, (1, 2), nullable=True),
+    "json_array_length": ScalarFunction(j.json_array_length, _INTEGER, (1, 2), nullable=True),
+    "json_pretty": ScalarFunction(j.json_pretty, _TEXT, (1, 2), nullable=True),
+    "json_error_position": ScalarFunction(j.json_error_position, _INTEGER, (1, 1)),
+    **{
+        name: ScalarFunction(j.unmarked(call), _ANY, arity, nullable=True)
+        for name, (call, arity) in j.GIVE_JSON.items()
+    },
+    **{
+        name + j.MARKED: ScalarFunction(call, _ANY, arity, nullable=True) for name, (call, arity) in j.GIVE_JSON.items()
+    },
     "zeroblob": ScalarFunction(f.zeroblob, SqlType.BLOB, (1, 1), total=True),
     "concat": ScalarFunction(f.concat_all, _TEXT, (1, -1), total=True),
     "concat_ws": ScalarFunction(f.concat_ws, _TEXT, (2, -1), nullable=True),
@@ -127,5 +140,7 @@ AGGREGATES: dict[str, tuple[int, int]] = {
     "max": (1, 1),
     "group_concat": (1, 2),
     "string_agg": (2, 2),
+    "json_group_array": (1, 1),
+    "json_group_object": (2, 2),
 }
 """Fewest and most arguments by name."""

@@ -24,6 +24,8 @@ PARAMETERS_MAX = 32766
 
 _WORD = re.compile(r"[^\s]+")
 
+_ARROWS = {TokenType.ARROW: TokenType.HASH_ARROW, TokenType.DARROW: TokenType.DHASH_ARROW}
+
 _KEYWORDS_AS_FUNCTIONS = {
     TokenType.LEFT,
     TokenType.RIGHT,
@@ -91,6 +93,8 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
         elif kind is TokenType.VAR and token.text[:1] == "$" and len(token.text) > 1:
             out.append(_like(token, TokenType.COLON, ":"))
             out.append(_like(token, TokenType.VAR, token.text[1:]))
+        elif kind in _ARROWS:  # sqlglot would take the path apart in its own way
+            out.append(_like(token, _ARROWS[kind], token.text))
         elif kind is TokenType.HEX_STRING and sql[token.start : token.start + 2].lower() == "0x":
             value = int(token.text, 16) & ((1 << 64) - 1)
             if value > INT_MAX:

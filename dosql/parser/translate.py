@@ -431,6 +431,10 @@ class _Translator:
         word = str(value).upper()
         return (word, None) if word == "CURRENT ROW" else (f"{word} {side}", None)
 
+    def _arrow(self, node: exp.Expression) -> s.Expr:
+        name = "json_arrow" if isinstance(node, exp.JSONBExtract) else "json_arrow_value"
+        return s.Call(name, [self.expr(node.this), self.expr(node.expression)], at=_offset(node))
+
     def _case(self, node: exp.Case) -> s.Expr:
         whens = [(self.expr(i.this), self.expr(i.args["true"])) for i in node.args["ifs"]]
         operand, default = node.this, node.args.get("default")
@@ -500,6 +504,8 @@ _HANDLERS: dict[type[exp.Expression], Callable[[_Translator, Any], s.Expr]] = {
     exp.Anonymous: _Translator._call,
     exp.Filter: _Translator._filter,
     exp.Window: _Translator._window,
+    exp.JSONBExtract: _Translator._arrow,
+    exp.JSONBExtractScalar: _Translator._arrow,
     exp.Case: _Translator._case,
     exp.Cast: _Translator._cast,
     exp.In: _Translator._in,

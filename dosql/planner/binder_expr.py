@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dosql.errors import Position, ResourceExhausted, SchemaError, SqlSyntaxError, TypeMismatch, Unsupported
 from dosql.functions import AGGREGATES, SCALARS
+from dosql.functions.json_text import GIVE_JSON, MARKED, TAKE_JSON
 from dosql.plan import syntax as s
 from dosql.plan.expr import (
     NULL,
@@ -209,11 +211,11 @@ class ExpressionBinder:
             values = [args[1], otherwise]
             return CaseWhen(((args[0], args[1]),), otherwise, common_type(values), any(v.nullable for v in values))
         function = SCALARS.get(name)
-        if function is None:
+        if function is None or name.endswith(MARKED):
             raise SchemaError(
                 f"no such function: {name}",
                 code="FUNCTION_NOT_FOUND",
-                hint=nearest(name, [*SCALARS, *AGGREGATES, "coalesce", "ifnull", "iif"]),
+                hint=nearest(name, [*_known(), "coalesce", "ifnull", "iif"]),
                 position=self._at(node),
             )
         fewest, most = function.arity
@@ -221,6 +223,7 @@ class ExpressionBinder:
             raise self._arity(node)
         if name not in ("nullif", "min", "max"):
             args = tuple(as_text(a) if a.type in TEMPORAL_TYPES else a for a in args)
+        args = self._as_json(name, args)
         result = function.type or args[0].type
         if name in ("min", "max"):
             result = common_type(list(args))
@@ -228,6 +231,15 @@ class ExpressionBinder:
             result = SqlType.ANY
         nullable = function.nullable or (not function.total and any(a.nullable for a in args))
         return Func(name, args, result, nullable)
+
+    @staticmethod
+    def _as_json(name: str, args: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        """Returns arguments that give JSON to a function that takes it as such, and not as text."""
+        if name not in TAKE_JSON:
+            return args
+        return tuple(
+            replace(a, name=a.name + MARKED) if isinstance(a, Func) and a.name in GIVE_JSON else a for a in args
+        )
 
     def _arity(self, node: s.Call) -> SqlSyntaxError:
         return SqlSyntaxError(f"wrong number of arguments to function {node.name}()", position=self._at(node))
@@ -250,6 +262,8 @@ class ExpressionBinder:
             filter_ = None if node.filter is None else self.bind(node.filter)
         finally:
             self._inside_aggregate = False
+        if name.startswith("json_group") and node.distinct:
+            raise Unsupported(f"{name}(DISTINCT) is not supported yet", position=self._at(node))
         if node.distinct and len(args) != 1:
             raise SqlSyntaxError("DISTINCT aggregates must have exactly one argument", position=self._at(node))
         if name == "string_agg":
@@ -258,16 +272,24 @@ class ExpressionBinder:
             raise TypeMismatch(f"{name}() cannot take a {args[0].type}", position=self._at(node))
         if name == "group_concat":
             args = tuple(as_text(a) for a in args)
+        args = self._as_json(name, args)
         types = {
             "count": SqlType.INTEGER,
             "avg": SqlType.REAL,
             "total": SqlType.REAL,
             "group_concat": SqlType.TEXT,
+            "json_group_array": SqlType.TEXT,
+            "json_group_object": SqlType.TEXT,
         }
         result = types.get(name) or args[0].type
         if name == "sum" and result not in (SqlType.INTEGER, SqlType.REAL):
             result = SqlType.INTEGER if result is SqlType.BOOLEAN else SqlType.ANY
         return self._register(Aggregate(name, args, node.distinct, filter_, result, name not in ("count", "total")))
+
+
+def _known() -> list[str]:
+    """Returns the functions that a user may mean."""
+    return [name for name in (*SCALARS, *AGGREGATES) if not name.endswith(MARKED) and not name.startswith("json_arrow")]
 
 
 def constant(value: object) -> Const:

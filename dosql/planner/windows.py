@@ -76,6 +76,8 @@ class Windows:
         least = max(1, limits[0]) if call.name in AGGREGATES and not call.star else limits[0]
         if not least <= len(call.args) <= limits[1]:
             raise SqlSyntaxError(f"wrong number of arguments to function {call.name}()", position=at)
+        if call.name.startswith("json_group"):
+            raise SqlSyntaxError(f"{call.name}() as a window function is not supported yet", position=at)
         if call.distinct:
             raise SqlSyntaxError("DISTINCT is not supported for window functions", position=at)
         if call.filter is not None and call.name in WINDOW_FUNCTIONS:

@@ -20,6 +20,8 @@ _INITIAL = {
     "max": ["None"],
     "bare": ["None", "False"],
     "group_concat": ["[]"],
+    "json_group_array": ["[]"],
+    "json_group_object": ["[]"],
 }
 _ORDERED = {*NUMERIC_TYPES, *TEMPORAL_TYPES, SqlType.TEXT, SqlType.BLOB}
 
@@ -80,6 +82,10 @@ class AggregateEmitter:
             return
         arg = aggregate.args[0]
         value = self._expressions.value(arg)
+        if name.startswith("json_group"):  # NULL counts
+            values = ", ".join(self._expressions.value(a) for a in aggregate.args)
+            lines.add(f"{names[0]}.append({values if len(aggregate.args) == 1 else f'({values})'})")
+            return
         if name == "bare":
             with lines.block(f"if not {names[1]}:"):
                 lines.add(f"{names[0]} = {value}")
@@ -153,6 +159,8 @@ class AggregateEmitter:
                 result = f"average({names[0]}, {names[1]})"
             elif aggregate.name == "total":
                 result = f"float({names[0]})"
+            elif aggregate.name.startswith("json_group"):
+                result = f"{aggregate.name}({names[0]})"
             elif aggregate.name == "group_concat":
                 result = f"joined({names[0]})"
             lines.add(f"{variable(self._block.group_source, first + i)} = {result}")

@@ -11,6 +11,7 @@ from dosql.errors import ResourceExhausted, TypeMismatch
 from dosql.executor.row.guard import leaves, spans, tick
 from dosql.executor.row.windows import windowed
 from dosql.functions import scalar as f
+from dosql.functions.json_text import array_of, object_of
 from dosql.schema import Index, Table
 from dosql.types.compare import (
     ABOVE,
@@ -314,6 +315,8 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "bisect_right": bisect_right,
     "bit_and": f.bit_and,
     "average": average,
+    "json_group_array": lambda values: str(array_of(values)),
+    "json_group_object": lambda pairs: str(object_of(pairs)),
     "recursion": recursion,
     "summand": f.summand,
     "windowed": windowed,

@@ -1,0 +1,439 @@
+"""JSON functions over text, as SQLite's (https://www.sqlite.org/json1.html), of RFC 8259's JSON.
+
+Numbers keep the form they were written in, and objects the order of their members, also of those that come twice.
+What one of these functions gives to another is JSON and no text: such results are :class:`JsonText`. The binder
+asks for them by the functions' other name, with ``_marked`` behind it; elsewhere the result is plain text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from dosql.errors import TypeMismatch
+from dosql.functions.scalar import text
+from dosql.types.numbers import INT_MAX, INT_MIN, number_to_text
+
+DEPTH_MAX = 1000
+
+
+class JsonText(str):
+    """Text that is JSON."""
+
+    __slots__ = ()
+
+
+class Number(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+class Members(list[tuple[str, Any]]):
+    """An object: its members in order."""
+
+
+_MISSING = object()
+_STEP = re.compile(r'\.(?:"((?:[^"\\]|\\.)*)"|([^.\[]+))|\[(\d+|#(?:-(\d+))?)\]')
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=Members, parse_float=Number, parse_int=Number, parse_constant=_constant
+).decode
+
+
+def parsed(value: Any) -> Any:
+    """Returns the element a text stands for: None, bool, str, Number, list or Members.
+
+    Raises:
+        TypeMismatch: It is no JSON.
+    """
+    if isinstance(value, int | float):
+        return Number(text(value))
+    try:
+        return _decode(text(value))
+    except (ValueError, RecursionError):
+        raise TypeMismatch("malformed JSON") from None
+
+
+def written(element: Any, indent: str | None = None, depth: int = 0) -> str:
+    """Returns an element as JSON, without blanks unless there is an indent."""
+    if element is None:
+        return "null"
+    if element is True or element is False:
+        return "true" if element else "false"
+    if isinstance(element, Number):
+        return str(element)
+    if isinstance(element, str):
+        return json.dumps(element, ensure_ascii=False)
+    if isinstance(element, Members):
+        colon = ":" if indent is None else ": "
+        parts = [f"{json.dumps(k, ensure_ascii=False)}{colon}{written(v, indent, depth + 1)}" for k, v in element]
+        return _bracketed(parts, "{}", indent, depth)
+    return _bracketed([written(e, indent, depth + 1) for e in element], "[]", indent, depth)
+
+
+def _bracketed(parts: list[str], brackets: str, indent: str | None, depth: int) -> str:
+    if indent is None or not parts:
+        return brackets[0] + ",".join(parts) + brackets[1]
+    inside = ",\n".join(indent * (depth + 1) + part for part in parts)
+    return f"{brackets[0]}\n{inside}\n{indent * depth}{brackets[1]}"
+
+
+def _value(element: Any) -> Any:
+    """Returns an element as a SQL value; arrays and objects as JSON."""
+    if isinstance(element, bool):
+        return int(element)
+    if isinstance(element, Number):
+        if element.lstrip("-").isdigit():
+            whole = int(element)
+            return whole if INT_MIN <= whole <= INT_MAX else float(whole)
+        return float(element)
+    if element is None or isinstance(element, str):
+        return element
+    return JsonText(written(element))
+
+
+def _element(value: Any) -> Any:
+    """Returns a SQL value as an element."""
+    if isinstance(value, JsonText):
+        return parsed(value)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        raise TypeMismatch("JSON cannot hold BLOB values")
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return Number("9e999" if value > 0 else "-9e999")
+    return Number(number_to_text(value))
+
+
+# --- paths ---------------------------------------------------------------------------------
+
+Step = str | int | tuple[str, int]
+
+
+@lru_cache(maxsize=512)
+def _path(path: str) -> tuple[Step, ...]:
+    """Returns the steps of ``$.a[1]``: names, places, and places from the end as ("#", n)."""
+    if not path.startswith("$"):
+        raise TypeMismatch(f"bad JSON path: '{path}'")
+    out: list[Step] = []
+    at = 1
+    while at < len(path):
+        found = _STEP.match(path, at)
+        if found is None:
+            raise TypeMismatch(f"bad JSON path: '{path}'")
+        quoted, name, place, back = found.groups()
+        if place is not None:
+            out.append(("#", int(back or 0)) if place[0] == "#" else int(place))
+        else:
+            out.append(_name(quoted) if quoted is not None else name)
+        at = found.end()
+    return tuple(out)
+
+
+def _name(quoted: str) -> str:
+    try:
+        return str(json.loads(f'"{quoted}"', strict=False))
+    except ValueError:
+        raise TypeMismatch(f"bad JSON path: '{quoted}'") from None
+
+
+def _child(element: Any, step: Step) -> Any:
+    if isinstance(step, str):
+        if isinstance(element, Members):
+            return next((value for name, value in element if name == step), _MISSING)
+        return _MISSING
+    if not isinstance(element, list) or isinstance(element, Members):
+        return _MISSING
+    place = len(element) - step[1] if isinstance(step, tuple) else step
+    return element[place] if 0 <= place < len(element) else _MISSING
+
+
+def _find(element: Any, path: Any) -> Any:
+    for step in _path(text(path)):
+        element = _child(element, step)
+        if element is _MISSING:
+            break
+    return element
+
+
+def _edited(element: Any, steps: tuple[Step, ...], value: Any, *, add: bool, change: bool) -> Any:
+    """Returns an element with the value at a path set. ``value`` _MISSING removes it."""
+    if not steps:
+        return value if change else element
+    step, rest = steps[0], steps[1:]
+    found = _child(element, step)
+    if found is _MISSING:
+        return _added(element, step, rest, value) if add else element
+    new = value if not rest and change else found if not rest else _edited(found, rest, value, add=add, change=change)
+    if new is found:
+        return element
+    if isinstance(element, Members):
+        at = next(i for i, (name, _) in enumerate(element) if name == step)
+        kept: list[tuple[str, Any]] = [] if new is _MISSING else [(str(step), new)]
+        return Members([*element[:at], *kept, *element[at + 1 :]])
+    assert not isinstance(step, str)
+    place = len(element) - step[1] if isinstance(step, tuple) else step
+    return [*element[:place], *([] if new is _MISSING else [new]), *element[place + 1 :]]
+
+
+def _added(element: Any, step: Step, rest: tuple[Step, ...], value: Any) -> Any:
+    """Returns an element with a member or an item more, if the step may add one."""
+    if rest:
+        inner: Any = Members() if isinstance(rest[0], str) else []
+        value = _edited(inner, rest, value, add=True, change=False)
+        if value is inner:
+            return element
+    if isinstance(step, str):
+        return Members([*element, (step, value)]) if isinstance(element, Members) else element
+    if not isinstance(element, list) or isinstance(element, Members):
+        return element
+    place = len(element) - step[1] if isinstance(step, tuple) else step
+    return [*element, value] if place == len(element) else element
+
+
+# --- the functions -------------------------------------------------------------------------
+
+
+def json_(value: Any) -> Any:
+    """json(text): the same without blanks."""
+    return None if value is None else JsonText(written(parsed(value)))
+
+
+def json_valid(value: Any, flags: Any = 1) -> int | None:
+    """json_valid(text, flags): 1 or 0. Only the flag of RFC 8259 text is known."""
+    if value is None or flags is None:
+        return None
+    try:
+        parsed(value)
+    except TypeMismatch:
+        return 0
+    return int(not isinstance(value, bytes))
+
+
+def json_type(value: Any, path: Any = "$") -> str | None:
+    """json_type(json, path)."""
+    if value is None or path is None:
+        return None
+    found = _find(parsed(value), path)
+    if found is _MISSING:
+        return None
+    if found is None:
+        return "null"
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    if isinstance(found, Number):
+        return "integer" if found.lstrip("-").isdigit() else "real"
+    if isinstance(found, str):
+        return "text"
+    return "object" if isinstance(found, Members) else "array"
+
+
+def json_extract(value: Any, *paths: Any) -> Any:
+    """json_extract(json, path, ...): a SQL value, or an array of them."""
+    if value is None or None in paths:
+        return None
+    element = parsed(value)
+    if len(paths) == 1:
+        found = _find(element, paths[0])
+        return None if found is _MISSING else _value(found)
+    found_all = [_find(element, path) for path in paths]
+    return JsonText(written([None if found is _MISSING else found for found in found_all]))
+
+
+def _arrow(value: Any, path: Any) -> Any:
+    """Returns the element that the right side of an arrow means."""
+    if isinstance(path, int):
+        steps: tuple[Step, ...] = (("#", -path) if path < 0 else path,)
+    else:
+        name = text(path)
+        if name.startswith("$"):
+            return _find(parsed(value), name)
+        if name.startswith("["):
+            return _find(parsed(value), "$" + name)
+        steps = (name,)
+    element = parsed(value)
+    for step in steps:
+        element = _child(element, step)
+    return element
+
+
+def arrow(value: Any, path: Any) -> Any:
+    """``json -> path``: JSON."""
+    if value is None or path is None:
+        return None
+    found = _arrow(value, path)
+    return None if found is _MISSING else JsonText(written(found))
+
+
+def arrow_value(value: Any, path: Any) -> Any:
+    """``json ->> path``: a SQL value."""
+    if value is None or path is None:
+        return None
+    found = _arrow(value, path)
+    return None if found is _MISSING else _value(found)
+
+
+def json_array(*values: Any) -> Any:
+    """json_array(value, ...)."""
+    return JsonText(written([_element(v) for v in values]))
+
+
+def json_object(*values: Any) -> Any:
+    """json_object(name, value, ...)."""
+    if len(values) % 2:
+        raise TypeMismatch("json_object() requires an even number of arguments")
+    members = Members()
+    for name, value in zip(values[::2], values[1::2], strict=True):
+        if not isinstance(name, str):
+            raise TypeMismatch("json_object() labels must be TEXT")
+        members.append((str(name), _element(value)))
+    return JsonText(written(members))
+
+
+def json_array_length(value: Any, path: Any = "$") -> int | None:
+    """json_array_length(json, path): 0 for what is no array."""
+    if value is None or path is None:
+        return None
+    found = _find(parsed(value), path)
+    if found is _MISSING:
+        return None
+    return len(found) if isinstance(found, list) and not isinstance(found, Members) else 0
+
+
+def _editor(name: str, *, add: bool, change: bool) -> Callable[..., Any]:
+    def run(value: Any, *pairs: Any) -> Any:
+        if len(pairs) % 2:
+            raise TypeMismatch(f"{name}() needs an odd number of arguments")
+        if value is None:
+            return None
+        element = parsed(value)
+        for path, new in zip(pairs[::2], pairs[1::2], strict=True):
+            if path is None:
+                return None
+            element = _edited(element, _path(text(path)), _element(new), add=add, change=change)
+        return JsonText(written(element))
+
+    return run
+
+
+json_insert = _editor("json_insert", add=True, change=False)
+json_replace = _editor("json_replace", add=False, change=True)
+json_set = _editor("json_set", add=True, change=True)
+
+
+def json_remove(value: Any, *paths: Any) -> Any:
+    """json_remove(json, path, ...)."""
+    if value is None:
+        return None
+    element = parsed(value)
+    for path in paths:
+        if path is None:
+            return None
+        element = _edited(element, _path(text(path)), _MISSING, add=False, change=True)
+        if element is _MISSING:
+            return None
+    return JsonText(written(element))
+
+
+def json_patch(value: Any, patch: Any) -> Any:
+    """json_patch(json, patch): RFC 7396."""
+    if value is None or patch is None:
+        return None
+    return JsonText(written(_patched(parsed(value), parsed(patch))))
+
+
+def _patched(element: Any, patch: Any) -> Any:
+    if not isinstance(patch, Members):
+        return patch
+    out = Members(element) if isinstance(element, Members) else Members()
+    for name, value in patch:
+        at = next((i for i, (known, _) in enumerate(out) if known == name), None)
+        if value is None:
+            if at is not None:
+                del out[at]
+        elif at is None:
+            out.append((name, _patched(None, value)))
+        else:
+            out[at] = (name, _patched(out[at][1], value))
+    return out
+
+
+def json_quote(value: Any) -> Any:
+    """json_quote(value): a SQL value as JSON."""
+    return JsonText(written(_element(value)))
+
+
+def json_pretty(value: Any, indent: Any = None) -> Any:
+    """json_pretty(json, indent)."""
+    return None if value is None else written(parsed(value), "    " if indent is None else text(indent))
+
+
+def json_error_position(value: Any) -> int | None:
+    """json_error_position(text): place of the first character that is wrong, from 1; 0 if all is well."""
+    if value is None:
+        return None
+    try:
+        _decode(text(value))
+    except json.JSONDecodeError as e:
+        return e.pos + 1
+    except (ValueError, RecursionError):
+        return 1
+    return 0
+
+
+def array_of(values: list[Any]) -> Any:
+    """Result of json_group_array()."""
+    return JsonText(written([_element(v) for v in values]))
+
+
+def object_of(pairs: list[tuple[Any, Any]]) -> Any:
+    """Result of json_group_object()."""
+    return JsonText(written(Members([(text(name), _element(v)) for name, v in pairs if name is not None])))
+
+
+GIVE_JSON: dict[str, tuple[Callable[..., Any], tuple[int, int]]] = {
+    "json": (json_, (1, 1)),
+    "json_array": (json_array, (0, -1)),
+    "json_object": (json_object, (0, -1)),
+    "json_insert": (json_insert, (1, -1)),
+    "json_replace": (json_replace, (1, -1)),
+    "json_set": (json_set, (1, -1)),
+    "json_remove": (json_remove, (1, -1)),
+    "json_patch": (json_patch, (2, 2)),
+    "json_quote": (json_quote, (1, 1)),
+    "json_extract": (json_extract, (1, -1)),
+    "json_arrow": (arrow, (2, 2)),
+    "json_arrow_value": (arrow_value, (2, 2)),
+}
+"""Functions whose results are JSON to those in TAKE_JSON, with fewest and most arguments."""
+
+TAKE_JSON = {
+    "json_group_array",
+    "json_group_object",
+    "json_array",
+    "json_object",
+    "json_insert",
+    "json_replace",
+    "json_set",
+    "json_quote",
+}
+MARKED = "_marked"
+
+
+def unmarked(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the function with plain text in place of JSON."""
+
+    def run(*arguments: Any) -> Any:
+        found = call(*arguments)
+        return str(found) if isinstance(found, JsonText) else found
+
+    return run
