@@ -428,11 +428,7 @@ def timediff(a: Any, b: Any) -> str | None:
     if first is None or second is None:
         return None
     sign = "+" if first.ms >= second.ms else "-"
-    later, earlier = (first, second) if sign == "+" else (second, first)
-    if sign == "+":
-        months, rest = _months_between(earlier, later)
-    else:
-        months, rest = _months_back(first, second)
+    months, rest = _months_apart(second, first, 1 if sign == "+" else -1)
     days, in_day = divmod(rest, DAY_MS)
     hours, in_hour = divmod(in_day, 3_600_000)
     minutes, in_minute = divmod(in_hour, 60_000)
@@ -442,29 +438,16 @@ def timediff(a: Any, b: Any) -> str | None:
     )
 
 
-def _months_between(earlier: Moment, later: Moment) -> tuple[int, int]:
-    """Returns whole months from ``earlier`` on, and the milliseconds that are left."""
-    year, month, _ = earlier.date()
-    to_year, to_month, _ = later.date()
-    months = (to_year - year) * 12 + to_month - month
+def _months_apart(fixed: Moment, other: Moment, sign: int) -> tuple[int, int]:
+    """Returns whole months from ``fixed`` towards ``other``, which way ``sign`` says, and the milliseconds left."""
+    year, month, _ = fixed.date()
+    to_year, to_month, _ = other.date()
+    months = abs((to_year - year) * 12 + to_month - month)
     while True:
         moved = Moment()
-        moved.ms = earlier.ms
-        moved._move_months(months)
-        if moved.ms <= later.ms:
-            return months, later.ms - moved.ms
-        months -= 1
-
-
-def _months_back(earlier: Moment, later: Moment) -> tuple[int, int]:
-    """Returns whole months from ``later`` back, and the milliseconds that are left."""
-    year, month, _ = earlier.date()
-    to_year, to_month, _ = later.date()
-    months = (to_year - year) * 12 + to_month - month
-    while True:
-        moved = Moment()
-        moved.ms = later.ms
-        moved._move_months(-months)
-        if moved.ms >= earlier.ms:
-            return months, moved.ms - earlier.ms
+        moved.ms = fixed.ms
+        moved._move_months(sign * months)
+        left = sign * (other.ms - moved.ms)
+        if left >= 0:
+            return months, left
         months -= 1

@@ -105,15 +105,11 @@ class Block:
     offset: Expr | None = None
 
 
-@dataclass(slots=True)
-class ValuesRows:
-    """VALUES."""
+class _AllShown:
+    """A query all of whose outputs are columns of the result."""
 
-    rows: list[list[Expr]]
+    __slots__ = ()
     outputs: list[Output]
-    order_by: list[SortKey] = field(default_factory=list)
-    limit: Expr | None = None
-    offset: Expr | None = None
 
     @property
     def visible(self) -> int:
@@ -122,7 +118,18 @@ class ValuesRows:
 
 
 @dataclass(slots=True)
-class CompoundRows:
+class ValuesRows(_AllShown):
+    """VALUES."""
+
+    rows: list[list[Expr]]
+    outputs: list[Output]
+    order_by: list[SortKey] = field(default_factory=list)
+    limit: Expr | None = None
+    offset: Expr | None = None
+
+
+@dataclass(slots=True)
+class CompoundRows(_AllShown):
     """UNION and its kin."""
 
     op: str
@@ -132,11 +139,6 @@ class CompoundRows:
     order_by: list[SortKey] = field(default_factory=list)
     limit: Expr | None = None
     offset: Expr | None = None
-
-    @property
-    def visible(self) -> int:
-        """Number of columns."""
-        return len(self.outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ class WindowCall:
 
 
 @dataclass(slots=True)
-class WindowRows:
+class WindowRows(_AllShown):
     """The rows of a query, each with the results of window functions behind it."""
 
     query: Block
@@ -174,14 +176,9 @@ class WindowRows:
     limit: Expr | None = None
     offset: Expr | None = None
 
-    @property
-    def visible(self) -> int:
-        """Number of columns."""
-        return len(self.outputs)
-
 
 @dataclass(slots=True)
-class RecursiveRows:
+class RecursiveRows(_AllShown):
     """WITH RECURSIVE: the rows of ``first``, and for each row of the result those of ``steps``."""
 
     first: Query
@@ -191,11 +188,6 @@ class RecursiveRows:
     order_by: list[SortKey] = field(default_factory=list)
     limit: Expr | None = None
     offset: Expr | None = None
-
-    @property
-    def visible(self) -> int:
-        """Number of columns."""
-        return len(self.outputs)
 
 
 Query: TypeAlias = "Block | ValuesRows | CompoundRows | RecursiveRows | WindowRows"

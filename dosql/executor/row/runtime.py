@@ -9,6 +9,7 @@ from typing import Any
 
 from dosql.errors import ResourceExhausted, TypeMismatch
 from dosql.executor.row.guard import leaves, spans, tick
+from dosql.executor.row.totals import average, joined, sum_of
 from dosql.executor.row.windows import windowed
 from dosql.functions import scalar as f
 from dosql.functions.json_text import array_of, object_of
@@ -203,23 +204,6 @@ def in_items(value: Any, items: Iterable[Any]) -> bool | None:
     return None if null else False
 
 
-def sum_of(total: Any, count: int) -> Any:
-    """Result of sum(): NULL without values; an integer total must fit."""
-    if not count:
-        return None
-    if isinstance(total, int) and not INT_MIN <= total <= INT_MAX:
-        raise TypeMismatch("integer overflow in sum()")
-    return None if total != total else total
-
-
-def average(total: Any, count: int) -> Any:
-    """Result of avg(): NULL without values, or where they are infinite both ways."""
-    if not count:
-        return None
-    mean = total / count
-    return None if mean != mean else mean
-
-
 def cast_integer(value: Any) -> Any:
     """CAST AS INTEGER."""
     if value is None or isinstance(value, int):
@@ -272,17 +256,6 @@ def timestamp_as_date(value: Any) -> Any:
 def date_as_timestamp(value: Any) -> Any:
     """A DATE at midnight."""
     return None if value is None else value * MICROS_PER_DAY
-
-
-def joined(values: list[tuple[Any, Any]]) -> Any:
-    """Result of group_concat(): each separator goes before its value."""
-    if not values:
-        return None
-    out = [f.text(values[0][0])]
-    for value, separator in values[1:]:
-        out.append(f.text(separator) or "")
-        out.append(f.text(value))
-    return "".join(out)
 
 
 RECURSION_MAX = 10_000_000

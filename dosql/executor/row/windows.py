@@ -14,10 +14,10 @@ from typing import Any
 
 from dosql.errors import TypeMismatch
 from dosql.executor.row.guard import tick
+from dosql.executor.row.totals import average, joined, sum_of
 from dosql.functions import scalar as f
 from dosql.plan.logical import WindowCall
 from dosql.types.compare import sort_key
-from dosql.types.numbers import INT_MAX, INT_MIN
 
 Row = tuple[Any, ...]
 
@@ -277,29 +277,18 @@ class _State:
         if name == "count":
             return self._count
         if name == "group_concat":
-            return _joined(self._parts)
+            return joined(self._parts)
         return _finished(name, self._total, self._count)
 
 
 def _finished(name: str, total: Any, count: int) -> Any:
     if name == "total":
         return float(total)
-    if not count:
-        return None
     if name == "avg":
-        return total / count
-    if name == "sum" and isinstance(total, int) and not INT_MIN <= total <= INT_MAX:
-        raise TypeMismatch("integer overflow in sum()")
-    return total
-
-
-def _joined(parts: list[tuple[Any, Any]]) -> str | None:
-    if not parts:
-        return None
-    out = [f.text(parts[0][0])]
-    for value, separator in parts[1:]:
-        out += ["" if separator is None else f.text(separator), f.text(value)]
-    return "".join(out)
+        return average(total, count)
+    if name == "sum":
+        return sum_of(total, count)
+    return total if count else None
 
 
 def _aggregate(part: _Partition) -> list[Any]:

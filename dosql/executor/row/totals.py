@@ -1,0 +1,37 @@
+"""What aggregates give at their end, in groups and in windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dosql.errors import TypeMismatch
+from dosql.functions import scalar as f
+from dosql.types.numbers import INT_MAX, INT_MIN
+
+
+def sum_of(total: Any, count: int) -> Any:
+    """Result of sum(): NULL without values; an integer total must fit."""
+    if not count:
+        return None
+    if isinstance(total, int) and not INT_MIN <= total <= INT_MAX:
+        raise TypeMismatch("integer overflow in sum()")
+    return None if total != total else total
+
+
+def average(total: Any, count: int) -> Any:
+    """Result of avg(): NULL without values, or where they are infinite both ways."""
+    if not count:
+        return None
+    mean = total / count
+    return None if mean != mean else mean
+
+
+def joined(values: list[tuple[Any, Any]]) -> Any:
+    """Result of group_concat(): each separator goes before its value."""
+    if not values:
+        return None
+    out = [f.text(values[0][0])]
+    for value, separator in values[1:]:
+        out.append(f.text(separator) or "")
+        out.append(f.text(value))
+    return "".join(out)
