@@ -332,3 +332,29 @@ async def test_limit_on_rows_changed(tmp_path: Path) -> None:
                 await tx.execute_many("INSERT INTO t VALUES (?)", [[i] for i in range(10, 13)])
             await tx.execute("DELETE FROM t WHERE id < 2")
         assert (await client.query("SELECT count(*) FROM t")).scalar() == 6
+
+
+async def test_changes_of_many_rows_wait_on_their_thread(db: Db) -> None:
+    await db.client.execute("CREATE TABLE big (id INTEGER PRIMARY KEY, n INTEGER)")
+    await db.client.execute_many("INSERT INTO big VALUES (?, 0)", [[i] for i in range(30_000)])
+    async with sql_do.connect(db.url) as other:
+        tx = await other.transaction().__aenter__()
+        await tx.execute("UPDATE big SET n = 5 WHERE id = 20000")
+        waiting = await db.waits(db.client.execute("UPDATE big SET n = n + 1 WHERE n >= 0"))
+        assert (await other.query("SELECT count(*) FROM big WHERE n = 0")).rows == [(30_000,)]
+        await tx.commit()
+        assert (await waiting).rows_affected == 30_000
+        assert (await other.query("SELECT n FROM big WHERE id = 20000")).rows == [(6,)]
+        async with other.transaction(isolation="READ COMMITTED") as reader:
+            assert (await reader.query("SELECT sum(n) FROM big WHERE n < 100")).rows == [(30_005,)]
+            await db.client.execute("UPDATE big SET n = 100 WHERE id = 1")
+            assert (await reader.query("SELECT sum(n) FROM big WHERE n < 1000")).rows == [(30_104,)]
+        tx = await other.transaction().__aenter__()
+        await tx.execute("DELETE FROM big WHERE id = 7")
+        late = await db.waits(db.client.execute("DELETE FROM big WHERE n >= 0"))
+        with pytest.raises(sql_do.LockNotAvailable):
+            await late
+        await tx.rollback()
+        assert (await other.query("SELECT count(*) FROM big")).rows == [(30_000,)]
+    stats = await db.client.stats()
+    assert (stats.open_transactions, stats.waiting) == (0, 0)

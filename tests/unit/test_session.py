@@ -18,6 +18,7 @@ from dosql.errors import (
     TransactionError,
     TypeMismatch,
 )
+from dosql.transaction import LockWait
 
 
 @pytest.fixture
@@ -341,3 +342,26 @@ def test_savepoints_outlive_a_newer_snapshot(database: Database, session: Sessio
     assert run(session, "SELECT id, name FROM t ORDER BY id") == [(1, "mine"), (2, "theirs")]
     run(session, "COMMIT")
     assert run(other, "SELECT id, name FROM t ORDER BY id") == [(1, "mine"), (2, "theirs")]
+
+
+def test_a_commit_that_fails_takes_those_with_it_who_have_seen_it(database: Database, session: Session) -> None:
+    store, other = database.store, database.session()
+    run(session, "BEGIN")
+    run(session, "UPDATE t SET name = 'lost' WHERE id = 1")
+    run(other, "BEGIN")
+    with pytest.raises(LockWait) as wait:
+        other.execute("UPDATE t SET name = name || '!' WHERE id = 1")
+    granted: list[DosqlError | None] = []
+    other.wait(wait.value, granted.append)
+    assert session.execute("COMMIT").unflushed
+    assert granted == [None]
+    assert other.execute("UPDATE t SET name = name || '!' WHERE id = 1 RETURNING name").rows == [("lost!",)]
+    store.take_batch()
+    store.fail_batch()  # what the disk has refused, and all that was committed on top of it
+    for sql in ("SELECT 1", "UPDATE t SET name = 'x' WHERE id = 2", "COMMIT"):
+        with pytest.raises(TransactionError, match="the storage failed"):
+            other.execute(sql)
+    assert not other.in_transaction
+    assert run(session, "SELECT name FROM t WHERE id = 1") == [("a",)]
+    run(session, "UPDATE t SET name = 'again' WHERE id = 1")
+    assert not store.locks
