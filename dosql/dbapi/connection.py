@@ -104,12 +104,14 @@ class EmbeddedBackend:
                 if result.unflushed:
                     self._flush()
                 return result, result.types
-        result = blocking(self.session, statement(lambda: self._flushed(self.session.execute(sql, params))), self._lock)
+        result = blocking(
+            self.session, statement(self.session, lambda: self._flushed(self.session.execute(sql, params))), self._lock
+        )
         return result, result.types
 
     def execute_many(self, sql: str, sets: Sequence[Any]) -> Any:
         """Runs a statement for each set of parameters."""
-        work = statement(lambda: self._flushed(self.session.execute_many(sql, sets)))
+        work = statement(self.session, lambda: self._flushed(self.session.execute_many(sql, sets)))
         return blocking(self.session, work, self._lock)
 
     def _flushed(self, result: Result) -> Result:

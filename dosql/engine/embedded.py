@@ -77,7 +77,7 @@ class _Statements:
             result = session.execute(sql, params)
         except LockWait as wait:
             session = self._patient(wait)
-            result = await patiently(session, statement(lambda: session.execute(sql, params)))
+            result = await patiently(session, statement(session, lambda: session.execute(sql, params)))
         if self._target.waits_for_disk(result, session):
             await self._durable()
         return result
@@ -127,7 +127,7 @@ class _Statements:
     async def execute_many(self, sql: str, param_sets: Sequence[Params]) -> Result:
         """Runs one INSERT, UPDATE or DELETE for each set of parameters, in one transaction."""
         session = self._patient()
-        result = await patiently(session, statement(lambda: session.execute_many(sql, param_sets)))
+        result = await patiently(session, statement(session, lambda: session.execute_many(sql, param_sets)))
         if self._target.waits_for_disk(result, session):
             await self._durable()
         return result
@@ -223,7 +223,9 @@ class Transaction(_Statements):
         self.start_lsn = 0
 
     async def __aenter__(self) -> Transaction:
-        self.start_lsn = await patiently(self._session, statement(partial(begin, self._session, self._begin)))
+        self.start_lsn = await patiently(
+            self._session, statement(self._session, partial(begin, self._session, self._begin))
+        )
         return self
 
     async def __aexit__(

@@ -62,7 +62,9 @@ def once(session: Session, key: str, request: bytes, work: Work, keep_s: float) 
             session.begin()
             try:
                 try:
-                    place = yield from statement(lambda: session.inside(lambda w: _reserve(w, key, request, keep_s)))
+                    place = yield from statement(
+                        session, lambda: session.inside(lambda w: _reserve(w, key, request, keep_s))
+                    )
                 except ConstraintViolation:
                     return _found(session, key, request)
                 answer, done = yield from work(session)

@@ -116,7 +116,7 @@ class Session(Transactions):
 
         def work(workspace: Workspace) -> Change:
             places = statement.simple_values
-            if places is not None and statement.inserter is not None:
+            if places is not None and statement.inserter is not None and not statement.inserter.upserts:
                 rows = sets if places == list(range(len(places))) else [[s[i] for i in places] for s in sets]
                 return statement.inserter.insert(workspace, rows, keep_rows=False) if rows else Change()
             total = Change()

@@ -97,7 +97,7 @@ class Target:
             return session.execute(params.sql, () if values is None else values)
 
         def work(session: Session) -> Steps[tuple[m.Result, bool]]:
-            result = yield from statement(lambda: run(session))
+            result = yield from statement(session, lambda: run(session))
             return self.query_result(result, session, started), True
 
         return (yield from self._once(params.idempotency_key, params, session, work))
@@ -181,7 +181,9 @@ class Target:
             values: Any = item.params if item.named_params is None else item.named_params
             begun = time.perf_counter()
             try:
-                result = yield from statement(partial(session.execute, item.sql, () if values is None else values))
+                result = yield from statement(
+                    session, partial(session.execute, item.sql, () if values is None else values)
+                )
                 entries.append(m.BatchEntry(i, self.query_result(result, session, begun)))
                 if own and not session.in_transaction:
                     raise TransactionError("an atomic batch is a transaction: it cannot be ended inside")

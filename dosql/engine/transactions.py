@@ -260,6 +260,11 @@ class Transactions:
         self._store.locks.withdraw(request)
         self.give_up()
 
+    def settle(self) -> None:
+        """A statement is over, whatever came of it: outside of a transaction, what it had waited for is free again."""
+        if self._workspace is None:
+            self.release()
+
     def release(self) -> None:
         """Gives back all locks."""
         owner, self._owner = self._owner, None

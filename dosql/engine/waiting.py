@@ -27,13 +27,16 @@ def timed_out(wait: LockWait, seconds: float) -> LockNotAvailable:
     )
 
 
-def statement(work: Callable[[], T]) -> Steps[T]:
-    """Returns one statement as work in steps."""
-    while True:
-        try:
-            return work()
-        except LockWait as wait:
-            yield wait
+def statement(session: Session, work: Callable[[], T]) -> Steps[T]:
+    """Returns one statement of a session as work in steps."""
+    try:
+        while True:
+            try:
+                return work()
+            except LockWait as wait:
+                yield wait
+    finally:
+        session.settle()
 
 
 async def patiently(session: Session, steps: Steps[T]) -> T:

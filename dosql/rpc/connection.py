@@ -223,7 +223,7 @@ class RpcConnection:
             answer = self.target.query_result(result, lane.session, started)
             self._tell(request_id, answer, durably=self.target.waits_for_disk(result, lane.session))
 
-        lane.steps(request_id, lambda session: statement(partial(session.execute_many, sql, sets)), reply)
+        lane.steps(request_id, lambda session: statement(session, partial(session.execute_many, sql, sets)), reply)
 
     def _batch(self, request_id: int, params: m.BatchParams) -> None:
         def reply(outcome: tuple[m.BatchResult, bool]) -> None:
@@ -272,7 +272,7 @@ class RpcConnection:
 
         def steps(session: Session) -> Steps[int]:
             try:
-                return (yield from statement(partial(begin, session, params)))
+                return (yield from statement(session, partial(begin, session, params)))
             except DosqlError:
                 del self._transactions[tx_id]
                 raise

@@ -138,7 +138,7 @@ class Lane:
             except LockWait as wait:
                 session = self._patient(wait)
                 again = partial(
-                    self._steps, request_id, session, statement(partial(session.execute, sql, values)), answer
+                    self._steps, request_id, session, statement(session, partial(session.execute, sql, values)), answer
                 )
                 self._wait(request_id, session, wait, again)
             else:
@@ -197,6 +197,9 @@ class Lane:
 
             self._on_thread(request_id, work, then, Guard(self._connection.settings.statement_s))
             return
+        except DosqlError:
+            session.settle()
+            raise
         finally:
             store.calm()
         answer(result)

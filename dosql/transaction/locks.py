@@ -192,7 +192,7 @@ class LockTable:
         if len(held) > ESCALATE_ROWS and not shared:
             with self._mutex:
                 tree = self._trees[tree_id]
-                if WHOLE not in tree and all(tree[key] is owner for key in held) and len(tree) == len(held):
+                if WHOLE not in tree and all(tree.get(key) is owner for key in held) and len(tree) == len(held):
                     tree.clear()
                     tree[WHOLE] = owner
                     owner.held[tree_id] = {WHOLE}
@@ -213,7 +213,7 @@ class LockTable:
             if owner.request is not None:
                 granted += self._withdraw(owner.request)
             for tree_id, keys in owner.held.items():
-                tree = self._trees[tree_id]
+                tree = self._trees.get(tree_id, {})
                 for key in keys:
                     entry = tree.get(key)
                     if entry is owner:

@@ -358,3 +358,25 @@ async def test_changes_of_many_rows_wait_on_their_thread(db: Db) -> None:
         assert (await other.query("SELECT count(*) FROM big")).rows == [(30_000,)]
     stats = await db.client.stats()
     assert (stats.open_transactions, stats.waiting) == (0, 0)
+
+
+async def test_what_waited_for_a_table_that_goes_leaves_nothing_behind(db: Db) -> None:
+    async with sql_do.connect(db.url) as other:
+        tx = await other.transaction().__aenter__()
+        await tx.execute("UPDATE t SET n = 0 WHERE id = 1")
+        work = [
+            await db.waits(db.client.execute("UPDATE t SET n = n + 1 WHERE id = 1")),
+            await db.waits(db.client.execute_many("UPDATE t SET n = ? WHERE id = 1", [[5]])),
+            await db.waits(db.client.batch(["UPDATE t SET n = 6 WHERE id = 1"], atomic=False)),
+        ]
+        await other.execute("DROP TABLE t")
+        with pytest.raises(sql_do.SerializationFailure):
+            await tx.commit()
+        for waiting in work[:2]:
+            with pytest.raises(sql_do.SchemaError):
+                await waiting
+        assert (await work[2]).error_count == 1
+        async with other.transaction(mode="IMMEDIATE", lock_timeout_s=0.5) as alone:
+            await alone.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)")
+    stats = await db.client.stats()
+    assert (stats.waiting, stats.open_transactions) == (0, 0)

@@ -365,3 +365,11 @@ def test_a_commit_that_fails_takes_those_with_it_who_have_seen_it(database: Data
     assert run(session, "SELECT name FROM t WHERE id = 1") == [("a",)]
     run(session, "UPDATE t SET name = 'again' WHERE id = 1")
     assert not store.locks
+
+
+def test_upserts_with_many_parameter_sets(session: Session, database: Database) -> None:
+    sql = "INSERT INTO t VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = name || excluded.name || ?"
+    result = session.execute_many(sql, [(1, "x", 100, "-"), (5, "y", 50, "+"), (5, "z", 51, "*")])
+    database.store.flush()
+    assert result.rows_affected == 3
+    assert run(session, "SELECT id, name, n FROM t ORDER BY id") == [(1, "ax-", 10), (2, "b", 20), (5, "yz*", 50)]
