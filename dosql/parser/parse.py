@@ -79,8 +79,8 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
     tokens = _without_hints(tokens)
     upserts: list[Upsert] = []
     conflict: str | None = None
-    inserts = verb in ("INSERT", "REPLACE", "WITH")
-    if inserts:
+    given, tokens = tokens, mend(sql, tokens)
+    if verb in ("INSERT", "REPLACE", "WITH"):
         tokens, upserts = split_upsert(sql, tokens)
     elif verb == "UPDATE" and len(tokens) > 2 and tokens[1].token_type is TokenType.OR:
         conflict = tokens[2].text.upper()
@@ -88,9 +88,9 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
             raise Unsupported(f"UPDATE OR {conflict} is not supported yet", position=Position.at(sql, tokens[2].start))
         tokens = [tokens[0], *tokens[3:]]
     try:
-        found = DIALECT.parser().parse(mend(sql, tokens), sql)
+        found = DIALECT.parser().parse(tokens, sql)
     except ParseError as e:
-        raise _syntax_error(sql, tokens, e) from e
+        raise _syntax_error(sql, given, e) from e
     if len(found) != 1 or found[0] is None:
         raise SqlSyntaxError("the text is not one statement")
     statement = translate(sql, found[0])

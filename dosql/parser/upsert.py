@@ -6,13 +6,17 @@ from sqlglot.errors import ParseError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from dosql.errors import Position, SqlSyntaxError, Unsupported
-from dosql.parser.tokens import DIALECT, mend, tokenize
+from dosql.parser.tokens import DIALECT, tokenize, unmarked
 from dosql.parser.translate import translate, translate_expression
 from dosql.plan import syntax as s
 
 
 def split_upsert(sql: str, tokens: list[Token]) -> tuple[list[Token], list[s.Upsert]]:
     """Takes the ON CONFLICT clauses out of an INSERT.
+
+    Args:
+        sql: The text.
+        tokens: Mended: its parameters have their numbers.
 
     Returns:
         The other tokens, and the clauses.
@@ -39,7 +43,7 @@ def split_upsert(sql: str, tokens: list[Token]) -> tuple[list[Token], list[s.Ups
 
 
 def _is(tokens: list[Token], at: int, *words: str) -> bool:
-    found = [t.text.upper() for t in tokens[at : at + len(words)] if t.token_type is not TokenType.IDENTIFIER]
+    found = [unmarked(t.text).upper() for t in tokens[at : at + len(words)] if t.token_type is not TokenType.IDENTIFIER]
     return found == list(words)
 
 
@@ -97,7 +101,7 @@ class _Clause:
     def _parsed(self, tokens: list[Token]) -> object:
 
         try:
-            return DIALECT.parser().parse(mend(self._sql, tokens), self._sql)[0]
+            return DIALECT.parser().parse(tokens, self._sql)[0]
         except ParseError as e:
             raise self._error("the clause cannot be read") from e
 
@@ -107,5 +111,5 @@ class _Clause:
 
     def _error(self, what: str) -> SqlSyntaxError:
         at_end = self._at >= len(self._tokens)
-        near = "the end of the clause" if at_end else repr(self._tokens[self._at].text)
+        near = "the end of the clause" if at_end else repr(unmarked(self._tokens[self._at].text))
         return SqlSyntaxError(f"syntax error at {near}: {what}", position=self._position())
