@@ -106,7 +106,7 @@ class _Statements:
     def _patient(self, wait: LockWait | None = None) -> Session:
         """Returns the session that can wait: outside of a transaction one of its own, as others use this one."""
         begins = wait is not None and wait.tree_id == DATABASE and not wait.shared
-        return self._session if begins or self._session.in_transaction else self._target.database.session()
+        return self._session if begins or self._session.in_transaction else self._session.twin()
 
     async def _beside(self, sql: str, params: Params) -> Result:
         """Runs a query that reads much on a thread: the snapshot it reads does not change. Cancelling stops it."""
@@ -193,7 +193,8 @@ class EmbeddedDatabase(_Statements, RunsTransactions["Transaction"]):
             self.database = None
 
     def _transaction(self, begin: m.BeginParams) -> Transaction:
-        return Transaction(self._open().database.session(), self._target, begin)
+        self._open()
+        return Transaction(self._session.twin(), self._target, begin)
 
     async def schema(self, tables: Sequence[str] | None = None) -> m.SchemaResult:
         """Returns descriptions of all tables, or of those named."""

@@ -49,6 +49,13 @@ Params = Sequence[Any] | Mapping[str, Any]
 class Session(Transactions):
     """Runs statements of one client, one at a time."""
 
+    def twin(self) -> Session:
+        """Returns another session of the same client: what its PRAGMAs have set holds there too."""
+        other = self._database.session()
+        other.foreign_keys, other.query_only = self.foreign_keys, self.query_only
+        other.lock_timeout_s = self.lock_timeout_s
+        return other
+
     # --- statements ------------------------------------------------------------------------
 
     def execute(self, sql: str, params: Params = ()) -> Result:

@@ -265,7 +265,7 @@ class RpcConnection:
                 f"{len(self._transactions)} transactions are open on this connection, which is the limit",
                 hint="Commit or roll back some",
             )
-        lane = Lane(self, self.target.database.session())
+        lane = Lane(self, self._lane.session.twin())
         tx_id = f"tx-{self.target.next_number()}"
 
         self._transactions[tx_id] = lane

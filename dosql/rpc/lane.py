@@ -232,7 +232,7 @@ class Lane:
         begins = wait is not None and wait.tree_id == DATABASE and not wait.shared
         if begins or self.session.in_transaction:
             return self.session
-        return self._connection.target.database.session()
+        return self.session.twin()
 
     def _wait(
         self, request_id: int, session: Session, wait: LockWait, again: Callable[[DosqlError | None], None]

@@ -380,3 +380,19 @@ async def test_what_waited_for_a_table_that_goes_leaves_nothing_behind(db: Db) -
             await alone.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)")
     stats = await db.client.stats()
     assert (stats.waiting, stats.open_transactions) == (0, 0)
+
+
+async def test_pragmas_hold_for_all_of_a_connection(db: Db) -> None:
+    await db.client.execute("CREATE TABLE child (id INTEGER PRIMARY KEY, t INTEGER REFERENCES t)")
+    async with sql_do.connect(db.url) as other:
+        await other.execute("PRAGMA foreign_keys = OFF")
+        async with other.transaction() as tx:
+            await tx.execute("INSERT INTO child VALUES (1, 100)")
+        tx = await db.client.transaction().__aenter__()
+        await tx.execute("UPDATE child SET t = 1 WHERE id = 1")
+        waiting = await db.waits(other.execute("UPDATE child SET t = 101 WHERE id = 1"))
+        await tx.commit()
+        await waiting
+        with pytest.raises(sql_do.ConstraintViolation):
+            await db.client.execute("INSERT INTO child VALUES (2, 100)")
+        assert (await other.query("PRAGMA foreign_key_check")).rows == [("child", 1, "t", 0)]
