@@ -29,9 +29,10 @@ from dosql.errors import (
     TransactionError,
     TypeMismatch,
 )
-from dosql.executor.changes import Change, delete_rows
+from dosql.executor.changes import Change, Inserter, delete_rows
 from dosql.executor.definitions import create_index, create_table
 from dosql.executor.foreign_keys import enforce, test_deferred, test_drop
+from dosql.functions.last_change import current
 from dosql.plan import logical as l
 from dosql.storage import Snapshot, Workspace
 from dosql.transaction import LockWait
@@ -53,7 +54,7 @@ class Session(Transactions):
         """Returns another session of the same client: what its PRAGMAs have set holds there too."""
         other = self._database.session()
         other.foreign_keys, other.query_only = self.foreign_keys, self.query_only
-        other.lock_timeout_s = self.lock_timeout_s
+        other.lock_timeout_s, other.last_change = self.lock_timeout_s, self.last_change
         return other
 
     # --- statements ------------------------------------------------------------------------
@@ -243,11 +244,19 @@ class Session(Transactions):
         if self._workspace is None and statement.schema is not self._store.head.schema:
             statement = self._database.prepare(statement.sql, self._store.head)
         body = statement.body
+        if statement.asks_last:
+            current.change = self.last_change
         match body:
             case l.InsertStatement() | l.UpdateStatement() | l.DeleteStatement():
                 return self._write(statement, lambda w: self._change(statement, w, values), values)
+            case l.QueryStatement() if body.locks is None:
+                view = self._workspace or self._store.head  # the schema it was compiled for
+                rows = _presented(self._run(statement, view, values), statement)
+                return Result(statement.columns, statement.types, rows, view.lsn)
             case l.QueryStatement():
                 return self._locking(statement, body, values)
+            case l.CreateTableAsStatement():
+                return self._write(statement, lambda w: self._create_as(statement, w, values), values, many=True)
             case l.TransactionStatement():
                 return self._transaction(body)
             case l.PragmaStatement():
@@ -309,6 +318,21 @@ class Session(Transactions):
                 workspace.create_view(body.view)
         elif isinstance(body, l.DropViewStatement) and body.name is not None:
             workspace.drop_view(body.name)
+        return Change()
+
+    def _create_as(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
+        """Does CREATE TABLE ... AS: the query reads what stood before the table was made."""
+        body = statement.body
+        assert isinstance(body, l.CreateTableAsStatement)
+        if body.create.if_not_exists:
+            return Change()
+        rows = self._run(statement, workspace, values)
+        self._check_size(len(rows))
+        create_table(workspace, body.create)
+        table = workspace.schema.table(body.create.name)
+        assert table is not None
+        if rows:
+            Inserter(table, range(len(table.columns)), None, None).insert(workspace, rows, keep_rows=False)
         return Change()
 
     def _change(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
@@ -461,7 +485,7 @@ class Session(Transactions):
             )
 
     @staticmethod
-    def _run(statement: Statement, view: Workspace, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def _run(statement: Statement, view: Snapshot | Workspace, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Runs the query of a statement."""
         assert statement.query is not None
         try:
@@ -482,6 +506,8 @@ class Session(Transactions):
         unflushed: bool,
     ) -> Result:
         rows: list[tuple[Any, ...]] = []
+        if isinstance(statement.body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement):
+            self.last_change.note(change.count, change.last_key)
         if statement.returning is not None:
             rows = _presented(statement.returning.run(workspace, values, given=change.rows), statement)
         return ChangeResult(

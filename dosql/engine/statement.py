@@ -9,6 +9,7 @@ from dosql.engine.pragmas import columns_of
 from dosql.executor.changes import Inserter, Updater, Upserter
 from dosql.executor.constraints import RowChecks, RowDefaults
 from dosql.executor.row import CompiledQuery, compile_query
+from dosql.functions.last_change import NAMES as LAST_CHANGE
 from dosql.parser import parse
 from dosql.plan import logical as l
 from dosql.plan.expr import Param
@@ -38,11 +39,13 @@ class Statement:
         presenters: ``(column, function)`` of result columns whose Python value is not the stored one.
         counts: Row counts that the plan of a join was made for, by table id.
         run: The compiled query of a plain SELECT, else None: the session's short way.
+        asks_last: It asks what the session did last.
         referential: It changes a table that has a foreign key, or that one refers to.
         scans: Ids of tables that the query reads as a whole, one for each time.
     """
 
     __slots__ = (
+        "asks_last",
         "body",
         "columns",
         "counts",
@@ -78,6 +81,7 @@ class Statement:
         self.updater: Updater | None = None
         self.simple_values: list[int] | None = None
         self.referential = False
+        self.asks_last = any(f"{name}(" in sql.lower().replace(" ", "") for name in LAST_CHANGE)
         self.columns: list[str] = []
         self.types: list[SqlType] = []
         self._compile(count_of)
@@ -124,7 +128,7 @@ class Statement:
         if shown is not None:
             width = body.width if isinstance(body, l.QueryStatement) and body.locks else None
             self.columns, self.types = l.output_names(shown)[:width], l.output_types(shown)[:width]
-        if isinstance(body, l.QueryStatement) and body.locks is None:
+        if isinstance(body, l.QueryStatement) and body.locks is None and not self.asks_last:
             assert self.query is not None
             self.run = self.query.run
 

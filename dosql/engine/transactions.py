@@ -26,6 +26,7 @@ from dosql.errors import (
     Unsupported,
 )
 from dosql.executor.foreign_keys import test_deferred
+from dosql.functions.last_change import LastChange
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.claims import StaleRow
 from dosql.storage.reads import ReadSet
@@ -68,6 +69,7 @@ class Transactions:
     Attributes:
         reads_head: Queries outside transactions see commits that are not durable yet. Whoever sets it
             must not answer before they are.
+        last_change: What its statements did last.
         foreign_keys, query_only: The pragmas: foreign keys are enforced; nothing can be changed.
         lock_timeout_s: How long its statements wait for a lock; 0 is for ever.
         began_at, used_at: For whoever watches over silent clients, in seconds of ``time.monotonic``.
@@ -86,6 +88,7 @@ class Transactions:
         self._savepoints: list[tuple[str, Workspace, Mark]] = []
         self._savepoint_began = False
         self.reads_head = False
+        self.last_change = LastChange()
         self.foreign_keys = True
         self.query_only = False
         self.lock_timeout_s = database.store.settings.lock_timeout_s

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dosql.functions import json_text as j
+from dosql.functions import last_change as c
 from dosql.functions import moments as t
 from dosql.functions import scalar as f
 from dosql.functions.formatting import format_text
@@ -100,6 +101,9 @@ SCALARS: dict[str, ScalarFunction] = {
     "unlikely": ScalarFunction(lambda value: value, None, (1, 1)),
     "unistr": ScalarFunction(f.unistr, _TEXT, (1, 1)),
     "sqlite_version": ScalarFunction(lambda: "3.50.0", _TEXT, (0, 0)),
+    "changes": ScalarFunction(c.changes, _INTEGER, (0, 0), stable=False),
+    "total_changes": ScalarFunction(c.total_changes, _INTEGER, (0, 0), stable=False),
+    "last_insert_rowid": ScalarFunction(c.last_insert_rowid, _INTEGER, (0, 0), stable=False),
     "json_valid": ScalarFunction(j.json_valid, _INTEGER, (1, 2)),
     "json_type": ScalarFunction(j.json_type, _TEXT, (1, 2), nullable=True),
     "json_array_length": ScalarFunction(j.json_array_length, _INTEGER, (1, 2), nullable=True),

@@ -18,6 +18,7 @@ from dosql.plan.syntax import (
     ColumnSpec,
     CreateIndex,
     CreateTable,
+    CreateTableAs,
     CreateView,
     Drop,
     Expr,
@@ -307,12 +308,14 @@ class _Reader:
             raise self._error("expected a query")
         return CreateView(name, columns, self._offset(), if_not_exists, at)
 
-    def _create_table(self) -> CreateTable:
+    def _create_table(self) -> CreateTable | CreateTableAs:
         if_not_exists = self._accept("IF", "NOT", "EXISTS")
         at = self._offset()
         name = self._qualified("the table")
-        if self._word() == "AS":
-            raise self._unsupported("CREATE TABLE ... AS")
+        if self._accept("AS"):
+            if self._at >= len(self._tokens):
+                raise self._error("expected a query")
+            return CreateTableAs(name, self._offset(), if_not_exists, at)
         self._expect("(")
         columns: list[ColumnSpec] = []
         primary_key: list[str] = []

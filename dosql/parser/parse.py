@@ -13,7 +13,7 @@ from dosql.parser.definitions import DEFINITION_VERBS, parse_definition
 from dosql.parser.tokens import DIALECT, mend, tokenize
 from dosql.parser.translate import translate
 from dosql.parser.upsert import split_upsert
-from dosql.plan.syntax import CreateView, Explain, Insert, Query, Statement, Update, Upsert
+from dosql.plan.syntax import CreateTableAs, CreateView, Explain, Insert, Query, Statement, Update, Upsert
 
 SQL_LENGTH_MAX = 1_000_000
 _NESTING_MAX = 200
@@ -63,11 +63,12 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
     verb = tokens[0].text.upper()
     if verb in DEFINITION_VERBS:
         definition = parse_definition(sql, tokens)
-        if isinstance(definition, CreateView):
+        if isinstance(definition, CreateView | CreateTableAs):
             query = parse(" " * definition.starts + sql[definition.starts :])
             if not isinstance(query, Query):
-                raise SqlSyntaxError("a view is made of a query", position=Position.at(sql, definition.starts))
+                raise SqlSyntaxError("expected a query behind AS", position=Position.at(sql, definition.starts))
             definition.query = query
+        if isinstance(definition, CreateView):
             definition.sql = sql[definition.starts : tokens[-1].end + 1]
         return definition
     if verb not in _QUERY_VERBS and tokens[0].token_type is not TokenType.L_PAREN:

@@ -280,6 +280,14 @@ class CreateTableStatement:
 
 
 @dataclass(slots=True)
+class CreateTableAsStatement:
+    """CREATE TABLE ... AS: the table, and the query whose rows it gets."""
+
+    create: CreateTableStatement
+    query: Query
+
+
+@dataclass(slots=True)
 class CreateIndexStatement:
     """CREATE INDEX; ``table`` None where IF NOT EXISTS found one."""
 
@@ -354,7 +362,7 @@ Bound: TypeAlias = (
     "QueryStatement | InsertStatement | UpdateStatement | DeleteStatement | CreateTableStatement"
     " | CreateIndexStatement | DropTableStatement | DropIndexStatement | CreateViewStatement | DropViewStatement"
     " | TransactionStatement | CheckpointStatement"
-    " | ExplainStatement | PragmaStatement"
+    " | ExplainStatement | PragmaStatement | CreateTableAsStatement"
 )
 
 

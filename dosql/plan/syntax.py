@@ -343,6 +343,17 @@ class CreateTable:
 
 
 @dataclass(slots=True)
+class CreateTableAs:
+    """CREATE TABLE ... AS. ``starts`` is where the text of the query begins; the parser fills ``query`` in."""
+
+    name: str
+    starts: int
+    if_not_exists: bool
+    at: int = 0
+    query: Query | None = None
+
+
+@dataclass(slots=True)
 class CreateIndex:
     """CREATE INDEX."""
 
@@ -415,5 +426,5 @@ class Explain:
 
 Statement: TypeAlias = (
     "Query | Insert | Update | Delete | CreateTable | CreateIndex | CreateView | Drop | Transaction | Checkpoint"
-    " | Explain | Pragma"
+    " | Explain | Pragma | CreateTableAs"
 )

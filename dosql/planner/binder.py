@@ -22,7 +22,7 @@ from dosql.plan.expr import (
 from dosql.planner.binder_changes import bind_delete, bind_insert, bind_update
 from dosql.planner.binder_expr import ExpressionBinder, comparison
 from dosql.planner.constraints import checks_block, validate
-from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop
+from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop, table_of
 from dosql.planner.locking import lock_rows
 from dosql.planner.recursion import Working, bind_recursive, parts_of
 from dosql.planner.scope import Relation, Scope, nearest, table_relation
@@ -97,6 +97,11 @@ class Binder:
                 created = bind_create_table(self.schema, self.sql, node)
                 validate(self, created)
                 return created
+            case s.CreateTableAs():
+                assert node.query is not None
+                query = self.query(node.query, None)
+                create = bind_create_table(self.schema, self.sql, table_of(node, query))
+                return l.CreateTableAsStatement(create, query)
             case s.CreateIndex():
                 return bind_create_index(self.schema, self.sql, node)
             case s.CreateView():

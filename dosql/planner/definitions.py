@@ -12,6 +12,7 @@ from dosql.plan.logical import (
     DropIndexStatement,
     DropTableStatement,
     DropViewStatement,
+    Query,
 )
 from dosql.planner.scope import nearest
 from dosql.schema import Check, Column, ForeignKey, Schema, Table
@@ -59,6 +60,23 @@ def bind_create_table(schema: Schema, sql: str, node: s.CreateTable) -> CreateTa
     references = tuple(_reference(names, spec, node.name, sql) for spec in node.references)
     unique = list(dict.fromkeys(uniques))
     return CreateTableStatement(node.name, columns, key_column, primary, unique, exists, node.sql, checks, references)
+
+
+def table_of(node: s.CreateTableAs, query: Query) -> s.CreateTable:
+    """Returns the CREATE TABLE of a table that gets the rows of a query."""
+    columns: list[s.ColumnSpec] = []
+    taken: set[str] = set()
+    for output in query.outputs[: query.visible]:
+        name, number = output.name, 0
+        while name.lower() in taken:
+            number += 1
+            name = f"{output.name}:{number}"
+        taken.add(name.lower())
+        kind = output.expr.type
+        declared = {SqlType.ANY: "", SqlType.INTEGER: "INT"}.get(kind, kind.value)
+        columns.append(s.ColumnSpec(name, declared, at=node.at))
+    body = ",".join(f'"{c.name.replace(chr(34), chr(34) * 2)}" {c.declared}'.strip() for c in columns)
+    return s.CreateTable(node.name, columns, [], [], node.if_not_exists, f"CREATE TABLE {node.name}({body})", node.at)
 
 
 def _reference(names: list[str], spec: s.ReferenceSpec, table: str, sql: str) -> ForeignKey:
