@@ -66,7 +66,10 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
         if isinstance(definition, CreateView | CreateTableAs):
             query = parse(" " * definition.starts + sql[definition.starts :])
             if not isinstance(query, Query):
-                raise SqlSyntaxError("expected a query behind AS", position=Position.at(sql, definition.starts))
+                kind = "view" if isinstance(definition, CreateView) else "table"
+                raise SqlSyntaxError(
+                    f"a {kind} is made of a query behind AS", position=Position.at(sql, definition.starts)
+                )
             definition.query = query
         if isinstance(definition, CreateView):
             definition.sql = sql[definition.starts : tokens[-1].end + 1]
