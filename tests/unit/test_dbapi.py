@@ -61,7 +61,7 @@ def test_fetching() -> None:
         ("SELECT * FROM nothing", dbapi.ProgrammingError),
         ("INSERT INTO t VALUES (1, 'x')", dbapi.IntegrityError),
         ("INSERT INTO t VALUES ('a', 'x')", dbapi.DataError),
-        ("CREATE TABLE u AS SELECT 1", dbapi.NotSupportedError),
+        ("ATTACH 'other' AS o", dbapi.NotSupportedError),
     ],
 )
 def test_errors_are_sorted(sql: str, error: type[dbapi.Error]) -> None:
