@@ -187,9 +187,10 @@ def stats(to: str | None, data: str | None) -> None:
     async def run() -> None:
         async with open_target(to, data) as db:
             found = await db.stats()
-            for name, value in msgspec.to_builtins(found).items():
-                if name != "slots":
-                    click.echo(f"{name:<20} {'-' if value is None else value}")
+            for field in msgspec.structs.fields(found):
+                if field.name != "slots":
+                    value = getattr(found, field.name)
+                    click.echo(f"{field.encode_name:<20} {'-' if value is None else value}")
             for slot in found.slots:
                 active = ", active" if slot.active else ""
                 click.echo(f"slot {slot.name:<15} confirmed LSN {slot.confirmed_lsn}{active}")

@@ -20,7 +20,7 @@ from dosql.plan.expr import (
     walk,
 )
 from dosql.planner.binder_changes import bind_delete, bind_insert, bind_update
-from dosql.planner.binder_expr import ExpressionBinder, comparison
+from dosql.planner.binder_expr import AGGREGATED, ExpressionBinder, comparison
 from dosql.planner.constraints import checks_block, validate
 from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop, table_of
 from dosql.planner.locking import lock_rows
@@ -227,7 +227,7 @@ class Binder:
             if aggregate not in pending:
                 pending.append(aggregate)
             place = pending.index(aggregate)
-            return Col(block.group_source, 100_000 + place, aggregate.type, aggregate.nullable, aggregate.name)
+            return Col(block.group_source, AGGREGATED + place, aggregate.type, aggregate.nullable, aggregate.name)
 
         windows = Windows(self, node.windows)
         windows.validate()
@@ -357,7 +357,7 @@ class Binder:
                 return Col(group, i, expr.type, expr.nullable, name)
             if isinstance(expr, Col):
                 if expr.source == group:
-                    return Col(group, len(keys) + expr.index - 100_000, expr.type, expr.nullable, expr.name)
+                    return Col(group, len(keys) + expr.index - AGGREGATED, expr.type, expr.nullable, expr.name)
                 if expr.source in own:  # a column that is neither grouped nor aggregated: of some row
                     bare = Aggregate("bare", (expr,), False, None, expr.type, True)
                     if bare not in pending:

@@ -34,6 +34,8 @@ _COMPARISONS = {"=", "<>", "<", "<=", ">", ">="}
 _LOGIC = {"AND", "OR", "NOT", "LIKE", "GLOB", "IS", "IS NOT"}
 _INTEGER_OPS = {"&", "|", "<<", ">>", "~", "%"}
 _DEPTH_MAX = 400
+AGGREGATED = 100_000
+"""Columns of a block's groups from here on are its aggregates, as long as their number is not known."""
 
 
 class ExpressionBinder:
@@ -237,9 +239,14 @@ class ExpressionBinder:
         """Returns arguments that give JSON to a function that takes it as such, and not as text."""
         if name not in TAKE_JSON:
             return args
-        return tuple(
-            replace(a, name=a.name + MARKED) if isinstance(a, Func) and a.name in GIVE_JSON else a for a in args
-        )
+        out: list[Expr] = []
+        for arg in args:
+            if isinstance(arg, Func) and arg.name in GIVE_JSON:
+                arg = replace(arg, name=arg.name + MARKED)
+            elif isinstance(arg, Col) and arg.index >= AGGREGATED and arg.name.startswith("json_group"):
+                arg = Func("json" + MARKED, (arg,), SqlType.ANY, True)
+            out.append(arg)
+        return tuple(out)
 
     def _arity(self, node: s.Call) -> SqlSyntaxError:
         return SqlSyntaxError(f"wrong number of arguments to function {node.name}()", position=self._at(node))

@@ -104,6 +104,8 @@ QUERIES = [
     "SELECT json_group_array(n) FROM t",
     "SELECT g, json_group_array(json_object('n', n)) FROM t GROUP BY g ORDER BY g",
     "SELECT json_group_object(id, n) FROM t",
+    "SELECT g, json_object('all', json_group_array(n), 'sum', sum(n)) FROM t GROUP BY g ORDER BY g",
+    "SELECT json_array(json_group_object(id, json_array(n))) FROM t",
     "SELECT json_group_array(n) FILTER (WHERE n > 1) FROM t",
     "SELECT id FROM t WHERE doc ->> '$.k' = 'b' ORDER BY id",
     "SELECT id, doc -> 'list' ->> 0 FROM t ORDER BY id",
