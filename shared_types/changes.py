@@ -30,6 +30,7 @@ An operation is an array too. It takes as many LSNs as it changes rows, from its
 ``[10, table_id, keys, before]``       delete of many rows, by column
 ``[11, view]``, ``[12, name]``         view created, dropped (one LSN; not sent)
 ``[13, name, number]``                 PRAGMA user_version and its like (one LSN; not sent)
+``[14, trigger]``, ``[15, name]``      trigger created, dropped (one LSN; not sent)
 ====================================== ===============================================
 
 ``before``/``after``/``columns`` hold the stored columns only: where
@@ -60,6 +61,8 @@ OP_DELETE_MANY = 10
 OP_CREATE_VIEW = 11
 OP_DROP_VIEW = 12
 OP_SET = 13
+OP_CREATE_TRIGGER = 14
+OP_DROP_TRIGGER = 15
 
 OPERATIONS = {
     "insert": (OP_INSERT, OP_INSERT_MANY),
@@ -70,7 +73,13 @@ OPERATIONS = {
 
 OF_MANY = frozenset({OP_INSERT_MANY, OP_UPDATE_MANY, OP_DELETE_MANY})
 OF_ROWS = frozenset({OP_INSERT, OP_UPDATE, OP_DELETE, *OF_MANY})
-OF_DROPS = frozenset({OP_DROP_TABLE, OP_DROP_INDEX, OP_DROP_VIEW})
+OF_DROPS = frozenset({OP_DROP_TABLE, OP_DROP_INDEX, OP_DROP_VIEW, OP_DROP_TRIGGER, OP_CREATE_TRIGGER})
+"""After which a transaction that began before cannot go on."""
+
+UNSEEN = frozenset(
+    {OP_CREATE_INDEX, OP_DROP_INDEX, OP_CREATE_VIEW, OP_DROP_VIEW, OP_SET, OP_CREATE_TRIGGER, OP_DROP_TRIGGER}
+)
+"""Operations that subscribers are not told."""
 
 
 class ColumnShape(msgspec.Struct, frozen=True, array_like=True):

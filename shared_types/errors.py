@@ -120,9 +120,15 @@ class Unsupported(SqlError):
 
 
 class ConstraintViolation(DosqlError):
-    """NOT NULL, UNIQUE or PRIMARY KEY does not hold. The statement left no trace."""
+    """A constraint does not hold, or a trigger said so. The statement left no trace, but under OR FAIL.
+
+    Attributes:
+        resolution: What becomes of the statement: ``FAIL`` keeps what it did before, ``ROLLBACK`` ends the
+            transaction; otherwise it is undone.
+    """
 
     default_code = "CONSTRAINT_VIOLATION"
+    resolution: str = ""
 
 
 class TransactionError(DosqlError):

@@ -51,6 +51,7 @@ _ICEBERG: dict[str, PrimitiveType] = {
     "BOOLEAN": BooleanType(),
     "DATE": DateType(),
     "TIMESTAMP": TimestampType(),
+    "NUMERIC": StringType(),
     "ANY": StringType(),
 }
 _STORED = {
@@ -90,7 +91,7 @@ def changelog_schema(shape: TableShape) -> Schema:
 
 def arrow_array(sql_type: str, values: Sequence[Any]) -> pa.Array:
     """Returns stored values of a column as an Arrow array."""
-    if sql_type == "ANY":
+    if sql_type in ("ANY", "NUMERIC"):
         return pa.array([None if v is None else _text(v) for v in values], pa.string())
     stored, shown = _STORED[sql_type]
     array = pa.array(values, stored)

@@ -14,14 +14,10 @@ from dosql.storage import Snapshot, Store
 from dosql.wal import WalReader
 from dosql.wal.records import COMMIT, decode_record
 from shared_types.changes import (
-    OP_CREATE_INDEX,
     OP_CREATE_TABLE,
-    OP_CREATE_VIEW,
-    OP_DROP_INDEX,
     OP_DROP_TABLE,
-    OP_DROP_VIEW,
-    OP_SET,
     OPERATIONS,
+    UNSEEN,
     piece_of,
     rows_in,
 )
@@ -179,7 +175,7 @@ class ChangeStream:
     def _admit(self, op: list[Any], out: list[Event]) -> bool:
         """Whether an operation is sent; its table's shape goes before it."""
         kind = op[0]
-        if kind in (OP_CREATE_INDEX, OP_DROP_INDEX, OP_CREATE_VIEW, OP_DROP_VIEW, OP_SET):
+        if kind in UNSEEN:
             return False
         if kind == OP_CREATE_TABLE:
             table = msgspec.convert(op[1], Table)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from dosql.config import StoreSettings
+from dosql.engine.related import Related
 from dosql.engine.session import Session
-from dosql.engine.statement import Statement, table_checks
-from dosql.executor.constraints import RowChecks
+from dosql.engine.statement import Statement
 from dosql.fsx import FileSystem, LocalFileSystem, MemoryFileSystem
 from dosql.fsx.objects import ObjectFileSystem
 from dosql.fsx.tiered import BlockCache, TieredFileSystem
-from dosql.schema import Schema, Table
+from dosql.schema import Schema
 from dosql.storage import Snapshot, Store, Workspace
 from dosql.storage.ownership import Ownership
 
@@ -29,7 +29,7 @@ class Database:
         self.store = store
         self.statements: dict[str, Statement] = {}
         self.scanning: set[str] = set()
-        self._checks: dict[int, tuple[Schema, RowChecks | None]] = {}
+        self._related = Related(Schema())
 
     @classmethod
     def open(
@@ -62,7 +62,8 @@ class Database:
             SqlError: The statement is wrong.
         """
         views = [view]
-        statement = Statement(sql, view.schema, lambda table_id: views[0].trees[table_id].count)
+        related = self.related(view.schema)
+        statement = Statement(sql, view.schema, lambda table_id: views[0].trees[table_id].count, related)
         views.clear()  # what was compiled may keep the function, and must not keep the snapshot with it
         cache = self.statements
         if len(cache) >= STATEMENTS_MAX:
@@ -74,12 +75,12 @@ class Database:
             self.scanning.add(sql)
         return statement
 
-    def checks(self, schema: Schema, table: Table) -> RowChecks | None:
-        """Returns the CHECK constraints of a table, compiled once for a schema."""
-        found = self._checks.get(table.id)
-        if found is None or found[0] is not schema:
-            found = self._checks[table.id] = (schema, table_checks(schema, table))
-        return found[1]
+    def related(self, schema: Schema) -> Related:
+        """Returns what belongs to the tables of a schema, compiled once as long as it is the newest."""
+        found = self._related
+        if found.schema is not schema:
+            found = self._related = Related(schema)
+        return found
 
     def close(self) -> None:
         """Writes a checkpoint and gives the folder back."""

@@ -19,7 +19,7 @@ from dosql.engine.waiting import Steps, statement
 from dosql.errors import ConstraintViolation, DosqlError, RequestError
 from dosql.executor.definitions import create_table
 from dosql.plan.logical import CreateTableStatement
-from dosql.schema import Column, Table
+from dosql.schema import Column, Index, Table
 from dosql.storage import Workspace
 from dosql.types.sqltypes import SqlType
 from shared_types import messages as m
@@ -99,7 +99,8 @@ def _table(workspace: Workspace) -> Table:
             Column("at_us", SqlType.INTEGER, "INTEGER", nullable=False),
         )
         sql = f"CREATE TABLE {TABLE} (key TEXT PRIMARY KEY, request BLOB NOT NULL, answer BLOB, at_us INTEGER NOT NULL)"
-        create_table(workspace, CreateTableStatement(TABLE, columns, -1, (0,), [(0,)], False, sql))
+        unique = Index(0, "", 0, (0,), unique=True, implied=True)
+        create_table(workspace, CreateTableStatement(TABLE, columns, -1, (0,), [unique], False, sql))
         table = workspace.schema.table(TABLE)
         assert table is not None
     return table

@@ -66,6 +66,13 @@ def _foreign_keys(session: Session, value: str | None) -> Rows:
     return []
 
 
+def _recursive_triggers(session: Session, value: str | None) -> Rows:
+    if value is None:
+        return [(int(session.recursive_triggers),)]
+    session.recursive_triggers = _truth(value)
+    return []
+
+
 def _query_only(session: Session, value: str | None) -> Rows:
     if value is None:
         return [(int(session.query_only),)]
@@ -197,6 +204,7 @@ def _database_list(session: Session, value: str | None) -> Rows:
 _HANDLERS: dict[str, Callable[[Session, str | None], Rows]] = {
     "foreign_keys": _foreign_keys,
     "query_only": _query_only,
+    "recursive_triggers": _recursive_triggers,
     "busy_timeout": _busy_timeout,
     **{name: _stored(name) for name in _STORED},
     "table_info": _table_info,

@@ -11,38 +11,41 @@ leaves no trace; whoever can wait does (:mod:`dosql.engine.waiting`), and calls 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from dosql.config import StoreSettings
+from dosql.engine.applying import apply_rows, rows_to_change
 from dosql.engine.pragmas import run_pragma
 from dosql.engine.result import ChangeResult, Result
 from dosql.engine.statement import RECURSION, Statement
 from dosql.engine.transactions import Transactions
 from dosql.errors import (
+    ConstraintViolation,
     DosqlError,
     InternalError,
     LockNotAvailable,
     RequestError,
     ResourceExhausted,
+    SqlSyntaxError,
     StorageError,
     TransactionError,
     TypeMismatch,
 )
-from dosql.executor.changes import Change, Inserter, delete_rows
+from dosql.executor.changes import Change
 from dosql.executor.definitions import create_index, create_table
 from dosql.executor.foreign_keys import enforce, test_deferred, test_drop
+from dosql.executor.inserting import Inserter
 from dosql.functions.last_change import current
+from dosql.functions.raising import RaiseIgnore
 from dosql.plan import logical as l
 from dosql.storage import Snapshot, Workspace
 from dosql.transaction import LockWait
 from dosql.types.numbers import INT_MAX, INT_MIN
 from dosql.types.storing import plain
 
-if TYPE_CHECKING:
-    pass
-
 HEAVY_ROWS = 20_000  # about 2 ms
+
+T = TypeVar("T")
 
 Params = Sequence[Any] | Mapping[str, Any]
 
@@ -54,6 +57,7 @@ class Session(Transactions):
         """Returns another session of the same client: what its PRAGMAs have set holds there too."""
         other = self._database.session()
         other.foreign_keys, other.query_only = self.foreign_keys, self.query_only
+        other.recursive_triggers = self.recursive_triggers
         other.lock_timeout_s, other.last_change = self.lock_timeout_s, self.last_change
         return other
 
@@ -247,7 +251,7 @@ class Session(Transactions):
         if statement.asks_last:
             current.change = self.last_change
         match body:
-            case l.InsertStatement() | l.UpdateStatement() | l.DeleteStatement():
+            case l.InsertStatement() | l.UpdateStatement() | l.DeleteStatement() | l.ViewChangeStatement():
                 return self._write(statement, lambda w: self._change(statement, w, values), values)
             case l.QueryStatement() if body.locks is None:
                 view = self._workspace or self._store.head  # the schema it was compiled for
@@ -303,8 +307,8 @@ class Session(Transactions):
             if not body.if_not_exists:
                 create_table(workspace, body)
         elif isinstance(body, l.CreateIndexStatement):
-            if body.table is not None:
-                create_index(workspace, body)
+            if body.index is not None:
+                create_index(workspace, body.index)
         elif isinstance(body, l.DropTableStatement):
             if body.table is not None:
                 if self.foreign_keys:
@@ -316,8 +320,14 @@ class Session(Transactions):
         elif isinstance(body, l.CreateViewStatement):
             if body.view is not None:
                 workspace.create_view(body.view)
-        elif isinstance(body, l.DropViewStatement) and body.name is not None:
-            workspace.drop_view(body.name)
+        elif isinstance(body, l.DropViewStatement):
+            if body.name is not None:
+                workspace.drop_view(body.name)
+        elif isinstance(body, l.CreateTriggerStatement):
+            if body.trigger is not None:
+                workspace.create_trigger(body.trigger)
+        elif isinstance(body, l.DropTriggerStatement) and body.name is not None:
+            workspace.drop_trigger(body.name)
         return Change()
 
     def _create_as(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
@@ -336,30 +346,18 @@ class Session(Transactions):
         return Change()
 
     def _change(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
-        body = statement.body
-        keep = statement.returning is not None
-        rows: list[tuple[Any, ...]] = [()]
-        places = statement.simple_values
-        if places is not None:  # VALUES (?, ?, ...): the parameters are the row
-            rows = [tuple([values[i] for i in places])]
-        elif statement.query is not None:
-            rows = self._run(statement, workspace, values)
-        if isinstance(body, l.UpdateStatement) and body.joined:  # a row that several rows of FROM fit is changed once
-            rows = list({row[0]: row for row in reversed(rows)}.values())
-        if self._each_statement and statement.inserter is None:
+        workspace.recursive_triggers = self.recursive_triggers
+        rows = self._guarded(statement, lambda: rows_to_change(statement, workspace, values))
+        if self._each_statement and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement):
             rows = self._still(rows, 0)
         self._check_size(len(rows))
-        # A single row is checked before it is touched; several need a way back.
-        mark = workspace.mark() if len(rows) > 1 and self._workspace is not None else None
+        # A single row is checked before it is touched; several, and triggers, need a way back.
+        again = len(rows) > 1 or statement.triggers is not None
+        mark = workspace.mark() if again and self._workspace is not None else None
         try:
-            if statement.inserter is not None:
-                return statement.inserter.insert(workspace, rows, values, keep_rows=keep)
-            if statement.updater is not None:
-                return statement.updater.update(workspace, rows, keep_rows=keep)
-            assert isinstance(body, l.DeleteStatement)
-            return delete_rows(workspace, body.table, rows, keep_rows=keep)
-        except DosqlError:
-            if mark is not None:
+            return self._guarded(statement, lambda: apply_rows(statement, workspace, rows, values))
+        except DosqlError as e:
+            if mark is not None and not _keeps(e):
                 workspace.rewind(mark)
             raise
 
@@ -378,22 +376,31 @@ class Session(Transactions):
         if self._workspace is not None:
 
             def undone(workspace: Workspace) -> Change:
-                again = many or store.tiered or referential  # it may have to run again, or be taken back
+                again = (
+                    many or store.tiered or referential or statement.triggers is not None
+                )  # it may have to run again, or be taken back
                 mark = workspace.mark() if again else None
                 start = len(workspace.ops)
                 try:
                     change = work(workspace)
                     if referential:
-                        enforce(workspace, start, partial(self._database.checks, workspace.schema))
+                        enforce(workspace, start, self._database.related(workspace.schema))
                     return change
                 except DosqlError as e:
-                    if mark is not None:
+                    if _keeps(e):
+                        pass
+                    elif mark is not None:
                         workspace.rewind(mark)
                     elif isinstance(e, StorageError):  # a page could not be read, perhaps between table and index
                         self.abort("the storage failed in one of its statements")
                     raise
 
-            change = self.inside(undone)
+            try:
+                change = self.inside(undone)
+            except ConstraintViolation as e:
+                if e.resolution == "ROLLBACK":
+                    self.rollback()
+                raise
             store.calm()
             workspace = self._workspace
             assert workspace is not None
@@ -404,12 +411,20 @@ class Session(Transactions):
             workspace = store.single(self._owner)
             if workspace.claims is not None:
                 workspace.claims.begin()
-            change = work(workspace)
+            failed: DosqlError | None = None
+            try:
+                change = work(workspace)
+            except ConstraintViolation as e:
+                if not _keeps(e):
+                    raise
+                change, failed = Change(), e  # OR FAIL: what was done before it stays
             store.calm()
             if referential:
-                enforce(workspace, 0, partial(self._database.checks, workspace.schema))
+                enforce(workspace, 0, self._database.related(workspace.schema))
                 test_deferred(workspace)
             lsn = store.commit(workspace)
+            if failed is not None:
+                raise failed
         except LockWait:
             raise  # what it has waited for so far stays its own
         except BaseException:
@@ -487,11 +502,19 @@ class Session(Transactions):
     @staticmethod
     def _run(statement: Statement, view: Snapshot | Workspace, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Runs the query of a statement."""
-        assert statement.query is not None
+        query = statement.query
+        assert query is not None
+        return Session._guarded(statement, lambda: query.run(view, values))
+
+    @staticmethod
+    def _guarded(statement: Statement, work: Callable[[], T]) -> T:
+        """Does a part of a statement; a mistake of the engine becomes an error with a code."""
         try:
-            return statement.query.run(view, values)
+            return work()
         except (DosqlError, MemoryError):
             raise
+        except RaiseIgnore:
+            raise SqlSyntaxError("RAISE(IGNORE) may only be used within a trigger") from None
         except Exception as e:
             raise _internal(statement, e) from e
 
@@ -506,7 +529,9 @@ class Session(Transactions):
         unflushed: bool,
     ) -> Result:
         rows: list[tuple[Any, ...]] = []
-        if isinstance(statement.body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement):
+        if isinstance(
+            statement.body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement | l.ViewChangeStatement
+        ):
             self.last_change.note(change.count, change.last_key)
         if statement.returning is not None:
             rows = _presented(statement.returning.run(workspace, values, given=change.rows), statement)
@@ -518,6 +543,11 @@ class Session(Transactions):
             last_insert_id=change.last_key,
             unflushed=unflushed,
         )
+
+
+def _keeps(error: DosqlError) -> bool:
+    """Whether what a statement did before an error stays."""
+    return isinstance(error, ConstraintViolation) and error.resolution == "FAIL"
 
 
 def _presented(rows: list[tuple[Any, ...]], statement: Statement) -> list[tuple[Any, ...]]:

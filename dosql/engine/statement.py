@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dosql.engine.computed import bound_terms
 from dosql.engine.pragmas import columns_of
-from dosql.executor.changes import Inserter, Updater, Upserter
-from dosql.executor.constraints import RowChecks, RowDefaults
+from dosql.engine.related import Related
+from dosql.executor.inserting import Inserter, Upserter
 from dosql.executor.row import CompiledQuery, compile_query
+from dosql.executor.rules import RowDefaults
+from dosql.executor.triggers import EventTriggers
+from dosql.executor.updating import Updater
 from dosql.functions.last_change import NAMES as LAST_CHANGE
 from dosql.parser import parse
 from dosql.plan import logical as l
+from dosql.plan import syntax as s
 from dosql.plan.expr import Param
 from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe
-from dosql.planner import bind, bind_checks, plan_block
+from dosql.planner import bind, plan_block
 from dosql.planner.explain import explain
 from dosql.schema import Schema, Table
 from dosql.types.sqltypes import SqlType
@@ -42,9 +47,11 @@ class Statement:
         asks_last: It asks what the session did last.
         referential: It changes a table that has a foreign key, or that one refers to.
         scans: Ids of tables that the query reads as a whole, one for each time.
+        triggers: Of the table or view that it changes.
     """
 
     __slots__ = (
+        "_related",
         "asks_last",
         "body",
         "columns",
@@ -63,14 +70,25 @@ class Statement:
         "simple_values",
         "source",
         "sql",
+        "triggers",
         "types",
         "updater",
     )
 
-    def __init__(self, sql: str, schema: Schema, count_of: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        sql: str,
+        schema: Schema,
+        count_of: Callable[[int], int],
+        related: Related,
+        *,
+        node: s.Statement | None = None,
+        row: tuple[Table, str] | None = None,
+    ) -> None:
         self.sql = sql
         self.schema = schema
-        bound = bind(schema, sql, parse(sql), parse)
+        self._related = related
+        bound = bind(schema, sql, parse(sql) if node is None else node, parse, row)
         self.body = bound.body
         self.param_keys = bound.param_keys
         self.positional = self.param_keys == list(range(1, len(self.param_keys) + 1))
@@ -81,6 +99,7 @@ class Statement:
         self.updater: Updater | None = None
         self.simple_values: list[int] | None = None
         self.referential = False
+        self.triggers: EventTriggers | None = None
         self.asks_last = any(f"{name}(" in sql.lower().replace(" ", "") for name in LAST_CHANGE)
         self.columns: list[str] = []
         self.types: list[SqlType] = []
@@ -100,25 +119,8 @@ class Statement:
         returning = getattr(body, "returning", None)
         if returning is not None:
             self.returning = self._compiled(returning, count_of)
-        checks: RowChecks | None = None
-        if isinstance(body, l.InsertStatement | l.UpdateStatement):
-            checks = None if body.checks is None else RowChecks(body.table, self._compiled(body.checks, count_of).run)
-        if isinstance(body, l.InsertStatement):
-            self.inserter = Inserter(body.table, body.targets, body.conflict, checks)
-            if body.defaults is not None:
-                run = self._compiled(body.defaults, count_of).run
-                self.inserter.defaults = RowDefaults(body.default_columns, run)
-            for upsert in body.upserts:
-                update = None if upsert.update is None else self._compiled(upsert.update, count_of).run
-                self.inserter.upserts.append(
-                    Upserter(upsert.columns, Updater(body.table, upsert.targets, checks), update)
-                )
-            self.simple_values = _simple_values(body.query)
-        elif isinstance(body, l.UpdateStatement):
-            self.updater = Updater(body.table, body.targets, checks, body.conflict)
-        if isinstance(body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement):
-            table = body.table
-            self.referential = bool(table.foreign_keys) or table.name.lower() in self.schema.referencing
+        if isinstance(body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement | l.ViewChangeStatement):
+            self._compile_change(body, count_of)
         if isinstance(self.body, l.ExplainStatement):
             return
         if isinstance(body, l.PragmaStatement):
@@ -132,6 +134,44 @@ class Statement:
             assert self.query is not None
             self.run = self.query.run
 
+    def _compile_change(
+        self,
+        body: l.InsertStatement | l.UpdateStatement | l.DeleteStatement | l.ViewChangeStatement,
+        count_of: Callable[[int], int],
+    ) -> None:
+        related, table = self._related, body.table
+        schema = self.schema
+        if isinstance(body, l.ViewChangeStatement):
+            self.triggers = related.triggers(table.name, body.event, table)
+            self.referential = bool(schema.referencing)
+            return
+        event = type(body).__name__.removesuffix("Statement").upper()
+        self.triggers = related.triggers(table.name, event)
+        deletes = related.triggers(table.name, "DELETE")
+        key_conflicts = {i.id: i.conflict for i in schema.indexes_of(table.id) if i.conflict}
+        if table.key_conflict:
+            key_conflicts[0] = table.key_conflict
+        if isinstance(body, l.InsertStatement):
+            inserter = self.inserter = Inserter(table, body.targets, body.conflict, related.rules(table))
+            inserter.triggers, inserter.deletes, inserter.key_conflicts = self.triggers, deletes, key_conflicts
+            if body.defaults is not None:
+                run = self._compiled(body.defaults, count_of).run
+                inserter.defaults = RowDefaults(body.default_columns, run)
+            for upsert in body.upserts:
+                update = None if upsert.update is None else self._compiled(upsert.update, count_of).run
+                updater = Updater(table, upsert.targets, related.rules(table))
+                updates = related.triggers(table.name, "UPDATE")
+                updater.triggers = updates and updates.of_columns(frozenset(upsert.targets))
+                inserter.upserts.append(Upserter(upsert.keys, updater, update))
+            self.simple_values = _simple_values(body.query)
+        elif isinstance(body, l.UpdateStatement):
+            updater = self.updater = Updater(table, body.targets, related.rules(table), body.conflict)
+            self.triggers = self.triggers and self.triggers.of_columns(frozenset(body.targets))
+            updater.triggers, updater.deletes, updater.key_conflicts = self.triggers, deletes, key_conflicts
+        self.referential = bool(table.foreign_keys) or table.name.lower() in schema.referencing
+        if schema.triggers and schema.referencing:  # what they change may refer, or be referred to
+            self.referential = True
+
     def _compiled(self, query: l.Query, count_of: Callable[[int], int]) -> CompiledQuery:
         def plan(block: l.Block) -> BlockPlan:
             if len(block.steps) > 1:
@@ -139,7 +179,7 @@ class Statement:
                     if isinstance(step.source, l.TableSource):
                         table_id = step.source.table.id
                         self.counts[table_id] = count_of(table_id)
-            return plan_block(block, self.schema, count_of)
+            return plan_block(block, self.schema, count_of, bound_terms)
 
         compiled = compile_query(query, plan, self.sql)
         if compiled.recursive:
@@ -173,14 +213,6 @@ class Statement:
         if isinstance(inner, l.QueryStatement):
             return lines
         return [f"{head} {inner.table.name}", *("  " + line for line in lines)]  # type: ignore[union-attr]
-
-
-def table_checks(schema: Schema, table: Table) -> RowChecks | None:
-    """Returns the CHECK constraints of a table, compiled."""
-    block = bind_checks(schema, table, parse)
-    if block is None:
-        return None
-    return RowChecks(table, compile_query(block, lambda b: plan_block(b, schema, lambda _: 0), table.name).run)
 
 
 def _simple_values(query: l.Query | None) -> list[int] | None:

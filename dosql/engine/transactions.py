@@ -71,6 +71,7 @@ class Transactions:
             must not answer before they are.
         last_change: What its statements did last.
         foreign_keys, query_only: The pragmas: foreign keys are enforced; nothing can be changed.
+        recursive_triggers: The pragma: a trigger may fire itself.
         lock_timeout_s: How long its statements wait for a lock; 0 is for ever.
         began_at, used_at: For whoever watches over silent clients, in seconds of ``time.monotonic``.
     """
@@ -91,6 +92,7 @@ class Transactions:
         self.last_change = LastChange()
         self.foreign_keys = True
         self.query_only = False
+        self.recursive_triggers = False
         self.lock_timeout_s = database.store.settings.lock_timeout_s
         self.began_at = 0.0
         self.used_at = 0.0

@@ -1,41 +1,24 @@
-"""CREATE and DROP on a workspace."""
+"""CREATE on a workspace."""
 
 from __future__ import annotations
 
-from dosql.plan.logical import CreateIndexStatement, CreateTableStatement
-from dosql.schema import Index, Table
+import msgspec
+
+from dosql.plan.logical import CreateTableStatement
+from dosql.schema import Index
 from dosql.storage import Workspace
 
 
 def create_table(workspace: Workspace, statement: CreateTableStatement) -> None:
     """Creates a table, and the indexes that its constraints imply."""
     first = workspace.schema.next_id
-    table = Table(
-        first,
-        statement.name,
-        statement.columns,
-        statement.key_column,
-        statement.primary_key,
-        statement.sql,
-        statement.checks,
-        statement.foreign_keys,
-    )
+    table = statement.table(first)
     workspace.create_table(table)
-    for i, columns in enumerate(statement.uniques, 1):
+    for i, index in enumerate(statement.uniques, 1):
         name = f"sqlite_autoindex_{statement.name}_{i}"
-        workspace.create_index(Index(first + i, name, table.id, columns, unique=True, implied=True))
+        workspace.create_index(msgspec.structs.replace(index, id=first + i, name=name, table_id=table.id))
 
 
-def create_index(workspace: Workspace, statement: CreateIndexStatement) -> None:
+def create_index(workspace: Workspace, index: Index) -> None:
     """Creates an index and fills it."""
-    assert statement.table is not None
-    workspace.create_index(
-        Index(
-            workspace.schema.next_id,
-            statement.name,
-            statement.table.id,
-            statement.columns,
-            statement.unique,
-            descending=statement.descending,
-        )
-    )
+    workspace.create_index(msgspec.structs.replace(index, id=workspace.schema.next_id))

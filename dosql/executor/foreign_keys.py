@@ -11,23 +11,35 @@ is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from dosql.btree import leaves, spans
 from dosql.errors import ConstraintViolation, SchemaError, TypeMismatch
-from dosql.executor.changes import null_violation
-from dosql.executor.constraints import RowChecks
+from dosql.executor.changes import delete_rows
+from dosql.executor.rules import RowRules
+from dosql.executor.triggers import EventTriggers
+from dosql.executor.updating import Updater
 from dosql.functions.scalar import current_date, current_timestamp
+from dosql.index import term_encoder
 from dosql.schema import ForeignKey, Index, Schema, Table
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.claims import StaleRow
 from dosql.storage.reads import images
-from dosql.types.keys import after_prefix, decode_row_key, key_encoder
-from dosql.types.storing import storer
+from dosql.types.keys import after_prefix, decode_row_key
 from shared_types.changes import OF_ROWS
 
 ROUNDS_MAX = 1_000_000
+
+
+class Related(Protocol):
+    """Knows what belongs to tables."""
+
+    def rules(self, table: Table) -> RowRules | None:
+        """Returns CHECK constraints and generated columns."""
+
+    def triggers(self, name: str, event: str) -> EventTriggers | None:
+        """Returns the triggers of a table for an event."""
 
 
 class Due(NamedTuple):
@@ -46,13 +58,13 @@ class Due(NamedTuple):
     values: tuple[Any, ...] | None
 
 
-def enforce(workspace: Workspace, start: int, checks_of: Callable[[Table], RowChecks | None]) -> None:
+def enforce(workspace: Workspace, start: int, related: Related) -> None:
     """Does what foreign keys ask after a statement.
 
     Args:
         workspace: Holds what the statement did.
         start: Length of the write set before it.
-        checks_of: Gives the CHECK constraints of a table, for rows that actions change.
+        related: Knows the rules and triggers of tables, for rows that actions change.
 
     Raises:
         ConstraintViolation: A row has no parent, or a parent that is gone has children.
@@ -61,7 +73,6 @@ def enforce(workspace: Workspace, start: int, checks_of: Callable[[Table], RowCh
     due: list[Due] = []
     at = start
     ops = workspace.ops
-    given = len(ops)
     while at < len(ops):
         op = ops[at]
         at += 1
@@ -85,12 +96,7 @@ def enforce(workspace: Workspace, start: int, checks_of: Callable[[Table], RowCh
             if before is not None:
                 now = (key, after) if moved_to is None else (moved_to[2], moved_to[4])
                 for child, reference in children:
-                    _parent_changed(workspace, table, child, reference, (key, before), now, due)
-    for op in ops[given:]:
-        changed = [(key, after) for key, _, after in images(op) if after is not None]
-        checks = checks_of(workspace.schema.by_id[op[1]]) if changed else None
-        if checks is not None:
-            checks.verify(workspace, changed)
+                    _parent_changed(workspace, table, child, reference, (key, before), now, due, related)
     for one in due:
         if one.reference.deferred:
             workspace.deferred.append(one)
@@ -151,6 +157,7 @@ def _parent_changed(
     was: tuple[int, Sequence[Any]],
     now: tuple[int, Sequence[Any] | None],
     due: list[Due],
+    related: Related,
 ) -> None:
     """Does the action of a foreign key whose parent's row was changed or removed."""
     after = now[1]
@@ -172,33 +179,21 @@ def _parent_changed(
         found or (child.id == parent.id and _goes_later(workspace, child, reference, was, old))
     ):
         raise _violation(child, reference)
-    writer = workspace.writer(child)
-    for child_key, stored in found:
-        if action == "CASCADE" and new is None:
-            writer.delete(child_key, stored)
-            continue
-        values: Sequence[Any] = new or ()
-        if action == "SET NULL":
-            values = [None] * len(reference.columns)
-        elif action == "SET DEFAULT":
-            values = [_default(child, c) for c in reference.columns]
-        changed, new_key = list(stored), child_key
-        for position, value in zip(reference.columns, values, strict=True):
-            column = child.columns[position]
-            if value is None and (not column.nullable or position == child.key_column):
-                raise null_violation(child, column.name)
-            if position == child.key_column:
-                new_key = value
-            else:
-                changed[child.slots[position]] = None if value is None else storer(column.type)(value)
-        if action == "SET DEFAULT":  # which may be what it was
-            due.append(Due(child.id, reference, new_key, None))
-        if new_key == child_key:
-            writer.update(child_key, stored, tuple(changed))
-        else:
-            workspace.moved.add(len(workspace.ops))
-            writer.delete(child_key, stored)
-            writer.insert(new_key, tuple(changed))
+    if action == "CASCADE" and new is None:
+        deletes = related.triggers(child.name, "DELETE")
+        delete_rows(workspace, child, [(child_key,) for child_key, _ in found], deletes, keep_rows=False)
+        return
+    values: Sequence[Any] = new or ()
+    if action == "SET NULL":
+        values = [None] * len(reference.columns)
+    elif action == "SET DEFAULT":
+        values = [_default(child, c) for c in reference.columns]
+        due.extend(Due(child.id, reference, child_key, None) for child_key, _ in found)  # it may be what it was
+    updater = Updater(child, reference.columns, related.rules(child))
+    updates = related.triggers(child.name, "UPDATE")
+    updater.triggers = updates and updates.of_columns(frozenset(reference.columns))
+    for child_key, _ in found:
+        updater.update(workspace, [(child_key, *values)], keep_rows=False)
 
 
 def _goes_later(
@@ -313,7 +308,7 @@ def _key_of(schema: Schema, parent: Table, child: Table, reference: ForeignKey) 
         if columns == (parent.key_column,):
             return None, columns
         for index in schema.indexes_of(parent.id):
-            if index.unique and set(index.columns) == set(columns):
+            if index.unique and not index.where and set(index.columns) == set(columns):
                 return index, columns
     raise SchemaError(
         f'foreign key mismatch - "{child.name}" referencing "{reference.parent}"',
@@ -325,7 +320,7 @@ def _key_of(schema: Schema, parent: Table, child: Table, reference: ForeignKey) 
 def _converted(table: Table, columns: Sequence[int], values: Sequence[Any]) -> tuple[Any, ...] | None:
     """Returns values as these columns store them; None if they cannot."""
     try:
-        return tuple([storer(table.columns[c].type)(value) for c, value in zip(columns, values, strict=True)])
+        return tuple([table.columns[c].store(value) for c, value in zip(columns, values, strict=True)])
     except TypeMismatch:
         return None
 
@@ -333,7 +328,8 @@ def _converted(table: Table, columns: Sequence[int], values: Sequence[Any]) -> t
 def _prefix(table: Table, index: Index, columns: Sequence[int], values: Sequence[Any]) -> bytes:
     """Returns the encoded values of an index whose first columns are ``columns``, in any order."""
     by_column = dict(zip(columns, values, strict=True))
-    return b"".join([key_encoder(table.columns[c].type)(by_column[c]) for c in index.columns[: len(columns)]])
+    places = range(len(columns))
+    return b"".join([term_encoder(table, index, i)(by_column[index.columns[i]]) for i in places])
 
 
 def _there(
@@ -361,7 +357,7 @@ def _children(
     root = view.trees[child.id].root
     width = len(reference.columns)
     for index in view.schema.indexes_of(child.id):
-        if set(index.columns[:width]) == set(reference.columns):
+        if not index.where and set(index.columns[:width]) == set(reference.columns):
             low = _prefix(child, index, reference.columns, wanted)
             if view.reads is not None:
                 view.reads.range(index.id, low, after_prefix(low))

@@ -10,6 +10,7 @@ from typing import Any
 from dosql.functions import json_text as j
 from dosql.functions import last_change as c
 from dosql.functions import moments as t
+from dosql.functions import raising as r
 from dosql.functions import scalar as f
 from dosql.functions.formatting import format_text
 from dosql.types.sqltypes import SqlType
@@ -94,6 +95,7 @@ SCALARS: dict[str, ScalarFunction] = {
     "format": ScalarFunction(format_text, _TEXT, (1, -1), nullable=True),
     "glob": ScalarFunction(lambda pattern, value: _bit(f.glob(value, pattern)), _INTEGER, (2, 2)),
     "like": ScalarFunction(lambda pattern, value, *escape: _bit(f.like(value, pattern, *escape)), _INTEGER, (2, 3)),
+    "regexp": ScalarFunction(lambda pattern, value: _bit(f.regexp(value, pattern)), _INTEGER, (2, 2)),
     "unhex": ScalarFunction(f.unhex, SqlType.BLOB, (1, 2), nullable=True),
     "soundex": ScalarFunction(f.soundex, _TEXT, (1, 1), total=True),
     "likelihood": ScalarFunction(lambda value, chance: value, None, (2, 2)),
@@ -116,6 +118,10 @@ SCALARS: dict[str, ScalarFunction] = {
     **{
         name + j.MARKED: ScalarFunction(call, _ANY, arity, nullable=True) for name, (call, arity) in j.GIVE_JSON.items()
     },
+    "raise_ignore": ScalarFunction(r.raise_ignore, _ANY, (0, 0), nullable=True, stable=False),
+    "raise_abort": ScalarFunction(r.raise_abort, _ANY, (1, 1), nullable=True, stable=False),
+    "raise_fail": ScalarFunction(r.raise_fail, _ANY, (1, 1), nullable=True, stable=False),
+    "raise_rollback": ScalarFunction(r.raise_rollback, _ANY, (1, 1), nullable=True, stable=False),
     "zeroblob": ScalarFunction(f.zeroblob, SqlType.BLOB, (1, 1), total=True),
     "concat": ScalarFunction(f.concat_all, _TEXT, (1, -1), total=True),
     "concat_ws": ScalarFunction(f.concat_ws, _TEXT, (2, -1), nullable=True),

@@ -63,6 +63,21 @@ def summand(value: Any) -> Any:
 _WHOLE = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 
 
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as e:
+        raise TypeMismatch(f"the regular expression cannot be read: {e}") from None
+
+
+def regexp(value: Any, pattern: Any) -> bool | None:
+    """``value REGEXP pattern``: whether a part of the value fits a regular expression of Python's :mod:`re`."""
+    if value is None or pattern is None:
+        return None
+    return _compiled(text(pattern)).search(text(value)) is not None
+
+
 def truth(value: Any) -> bool | None:
     """Returns a value as a condition sees it."""
     if value is None:

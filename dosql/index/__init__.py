@@ -5,6 +5,6 @@ entries of one value are neighbours, in order of the row key. NULLs are entries 
 index does not compare them.
 """
 
-from dosql.index.entries import EntryMaker, entry_maker
+from dosql.index.entries import EntryMaker, compute_with, entry_maker, term_encoder
 
-__all__ = ["EntryMaker", "entry_maker"]
+__all__ = ["EntryMaker", "compute_with", "entry_maker", "term_encoder"]

@@ -8,7 +8,7 @@ from functools import lru_cache
 from sqlglot.errors import ParseError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from dosql.errors import Position, ResourceExhausted, SqlSyntaxError, Unsupported
+from dosql.errors import Position, ResourceExhausted, SqlSyntaxError
 from dosql.parser.definitions import DEFINITION_VERBS, parse_definition
 from dosql.parser.tokens import DIALECT, mend, tokenize
 from dosql.parser.translate import translate
@@ -43,7 +43,7 @@ def parse(sql: str) -> Statement:
     tokens = tokenize(sql)
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens.pop()
-    for token in tokens:
+    for token in () if _begins_trigger(tokens) else tokens:
         if token.token_type is TokenType.SEMICOLON:
             raise SqlSyntaxError(
                 "only one statement can be run at a time",
@@ -62,7 +62,7 @@ def parse(sql: str) -> Statement:
 def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
     verb = tokens[0].text.upper()
     if verb in DEFINITION_VERBS:
-        definition = parse_definition(sql, tokens)
+        definition = parse_definition(sql, tokens, lambda part: _parse_tokens(sql, part))
         if isinstance(definition, CreateView | CreateTableAs):
             query = parse(" " * definition.starts + sql[definition.starts :])
             if not isinstance(query, Query):
@@ -81,6 +81,8 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
             position=Position.at(sql, tokens[0].start),
         )
     tokens = _without_hints(tokens)
+    if verb == "REPLACE":  # sqlglot gives up on some
+        tokens = [*_like(tokens[0], "INSERT OR REPLACE"), *tokens[1:]]
     upserts: list[Upsert] = []
     conflict: str | None = None
     given, tokens = tokens, mend(sql, tokens)
@@ -88,8 +90,8 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
         tokens, upserts = split_upsert(sql, tokens)
     elif verb == "UPDATE" and len(tokens) > 2 and tokens[1].token_type is TokenType.OR:
         conflict = tokens[2].text.upper()
-        if conflict not in ("ABORT", "IGNORE", "REPLACE"):
-            raise Unsupported(f"UPDATE OR {conflict} is not supported yet", position=Position.at(sql, tokens[2].start))
+        if conflict not in ("ABORT", "IGNORE", "REPLACE", "FAIL", "ROLLBACK"):
+            raise SqlSyntaxError(f"there is no UPDATE OR {conflict}", position=Position.at(sql, tokens[2].start))
         tokens = [tokens[0], *tokens[3:]]
     try:
         found = DIALECT.parser().parse(tokens, sql)
@@ -102,9 +104,16 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
         if not isinstance(statement, Insert):
             raise SqlSyntaxError("ON CONFLICT is for INSERT", position=Position.at(sql, upserts[0].at))
         statement.upserts = upserts
-    if isinstance(statement, Update) and conflict != "ABORT":
+    if isinstance(statement, Update):
         statement.conflict = conflict
     return statement
+
+
+def _like(token: Token, words: str) -> list[Token]:
+    """Returns the tokens of ``words`` at the place of another."""
+    return [
+        Token(made.token_type, made.text, token.line, token.col, token.start, token.end) for made in tokenize(words)
+    ]
 
 
 def _without_hints(tokens: list[Token]) -> list[Token]:
@@ -121,6 +130,14 @@ def _without_hints(tokens: list[Token]) -> list[Token]:
     return out
 
 
+def _begins_trigger(tokens: list[Token]) -> bool:
+    """Whether the text is, or begins with, CREATE TRIGGER, which has semicolons inside."""
+    words = [t.text.upper() for t in tokens[:3]]
+    return words[:1] == ["CREATE"] and (
+        "TRIGGER" in words[1:2] or words[1:] in (["TEMP", "TRIGGER"], ["TEMPORARY", "TRIGGER"])
+    )
+
+
 def split(script: str) -> list[str]:
     """Returns the statements of a script, without their semicolons.
 
@@ -130,8 +147,13 @@ def split(script: str) -> list[str]:
     out: list[str] = []
     start: int | None = None
     end = 0
+    part: list[Token] = []
     for token in tokenize(script):
+        part.append(token)
         if token.token_type is TokenType.SEMICOLON:
+            if _begins_trigger(part) and [t.text.upper() for t in part[-3:-1]] != [";", "END"]:
+                continue
+            part = []
             if start is not None:
                 out.append(script[start:end])
             start = None

@@ -63,6 +63,8 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
     Raises:
         SqlSyntaxError: A parameter number is out of range.
     """
+    if any(token.text.upper() == "CAST" for token in tokens):
+        tokens = _whole_types(tokens)
     out: list[Token] = []
     highest = 0
     i = 0
@@ -113,6 +115,36 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
         else:
             out.append(token)
         i += 1
+    return out
+
+
+def _whole_types(tokens: list[Token]) -> list[Token]:
+    """Returns the tokens with the type of each CAST as one: sqlglot would put its own name in its place."""
+    out: list[Token] = []
+    casts: list[int] = []
+    depth = 0
+    i = 0
+    while i < len(tokens):
+        token = tokens[i]
+        kind = token.token_type
+        if kind is TokenType.L_PAREN:
+            depth += 1
+            if out and out[-1].text.upper() == "CAST" and out[-1].token_type is not TokenType.IDENTIFIER:
+                casts.append(depth)
+        elif kind is TokenType.R_PAREN:
+            if casts and casts[-1] == depth:
+                casts.pop()
+            depth -= 1
+        out.append(token)
+        i += 1
+        if kind is TokenType.ALIAS and casts and casts[-1] == depth:
+            start, inner = i, 0
+            while i < len(tokens) and (inner or tokens[i].token_type is not TokenType.R_PAREN):
+                inner += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(tokens[i].token_type, 0)
+                i += 1
+            if i > start:
+                words = " ".join(t.text for t in tokens[start:i])
+                out.append(_like(tokens[start], TokenType.VAR, MARK + words))
     return out
 
 

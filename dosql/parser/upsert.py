@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlglot.errors import ParseError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from dosql.errors import Position, SqlSyntaxError, Unsupported
+from dosql.errors import Position, SqlSyntaxError
 from dosql.parser.tokens import DIALECT, tokenize, unmarked
 from dosql.parser.translate import translate, translate_expression
 from dosql.plan import syntax as s
@@ -60,7 +60,10 @@ class _Clause:
         if _is(self._tokens, self._at, "("):
             out.columns = self._columns()
             if _is(self._tokens, self._at, "WHERE"):
-                raise Unsupported("ON CONFLICT (...) WHERE is not supported yet", position=self._position())
+                start = self._at = self._at + 1
+                while self._at < len(self._tokens) and not _is(self._tokens, self._at, "DO"):
+                    self._at += 1
+                out.target_where = translate_expression(self._sql, self._parsed(self._tokens[start : self._at]))
         if _is(self._tokens, self._at, "DO", "NOTHING"):
             self._at += 2
         elif _is(self._tokens, self._at, "DO", "UPDATE", "SET"):
@@ -75,9 +78,9 @@ class _Clause:
             raise self._error("expected ON CONFLICT, RETURNING or the end of the statement")
         return out
 
-    def _columns(self) -> list[str]:
+    def _columns(self) -> list[s.KeyTerm]:
         self._at += 1
-        out = []
+        out: list[s.KeyTerm] = []
         while True:
             part = []
             depth = 0
@@ -90,10 +93,15 @@ class _Clause:
                 raise self._error("expected a column")
             if part[-1].text.upper() in ("ASC", "DESC"):
                 part.pop()
+            collation = ""
+            if len(part) > 2 and part[-2].text.upper() == "COLLATE":
+                collation = part.pop().text
+                part.pop()
             term = translate_expression(self._sql, self._parsed(part))
-            if not isinstance(term, s.Name) or term.table is not None:
-                raise Unsupported("an expression in ON CONFLICT is not supported yet", position=self._position())
-            out.append(term.column)
+            if isinstance(term, s.Name) and term.table is None:
+                out.append(s.KeyTerm(term.column, collation=collation))
+            else:
+                out.append(s.KeyTerm("", self._sql[part[0].start : part[-1].end + 1], collation))
             self._at += 1
             if self._tokens[self._at - 1].text == ")":
                 return out

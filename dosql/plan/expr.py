@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dosql.types.sqltypes import SqlType
+from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
 
 if TYPE_CHECKING:
     from dosql.plan.logical import Query
@@ -43,23 +43,28 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Col:
-    """Column ``index`` of row source ``source``; ``ROW_KEY`` is the key of a table's row."""
+    """Column ``index`` of row source ``source``; ``ROW_KEY`` is the key of a table's row.
+
+    ``collation`` is the one it was declared with, None where it is no column with a text, empty for BINARY.
+    """
 
     source: int
     index: int
     type: SqlType
     nullable: bool
     name: str
+    collation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """An operator, by its SQL spelling."""
+    """An operator, by its SQL spelling. Comparisons, COLLATE and FOLD have a collation; empty is BINARY."""
 
     op: str
     args: tuple[Expr, ...]
     type: SqlType
     nullable: bool
+    collation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ class InItems:
     items: tuple[Expr, ...]
     nullable: bool
     type: SqlType = SqlType.INTEGER
+    collation: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +122,8 @@ class Subquery:
     value: Expr | None
     type: SqlType
     nullable: bool
+    column: int = 0
+    collation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,8 @@ class Aggregate:
     filter: Expr | None
     type: SqlType
     nullable: bool
+    collation: str = ""
+    order: tuple[tuple[Expr, bool, bool | None], ...] = ()
 
 
 Expr: TypeAlias = "Const | Param | Col | Op | Func | CaseWhen | CastTo | InItems | Subquery"
@@ -196,3 +206,42 @@ def conjuncts(expr: Expr | None) -> list[Expr]:
     if isinstance(expr, Op) and expr.op == "AND":
         return [c for a in expr.args for c in conjuncts(a)]
     return [expr]
+
+
+def hashable(a: Expr, b: Expr) -> bool:
+    """Whether Python's equality of the stored values is SQL's for these types."""
+    if a.type in NUMERIC_TYPES and b.type in NUMERIC_TYPES:
+        return True
+    return a.type is b.type and a.type is not SqlType.ANY
+
+
+_NO_TEXT = NUMERIC_TYPES | TEMPORAL_TYPES
+
+
+def explicit_collation(expr: Expr) -> str | None:
+    """Returns what a COLLATE in an expression says, None without one."""
+    if isinstance(expr, Op) and expr.op == "COLLATE":
+        return expr.collation
+    for child in children(expr):
+        found = explicit_collation(child)
+        if found is not None:
+            return found
+    return None
+
+
+def _implicit(expr: Expr) -> str | None:
+    while isinstance(expr, CastTo):
+        expr = expr.value
+    return expr.collation if isinstance(expr, Col) else None
+
+
+def collation_of(*exprs: Expr) -> str:
+    """Returns the collation for comparing expressions, the left one before the others; empty is BINARY."""
+    if any(e.type in _NO_TEXT for e in exprs):
+        return ""
+    for find in (explicit_collation, _implicit):
+        for expr in exprs:
+            found = find(expr)
+            if found is not None:
+                return found
+    return ""

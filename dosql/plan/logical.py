@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from dosql.plan.expr import Aggregate, Expr
-from dosql.schema import Check, Column, ForeignKey, Index, Table, View
+from dosql.schema import Check, Column, ForeignKey, Index, Schema, Table, Trigger, View
 from dosql.types.sqltypes import SqlType
 
 
@@ -25,11 +25,12 @@ class TableSource:
 
 @dataclass(slots=True)
 class QuerySource:
-    """Rows of a subquery in FROM."""
+    """Rows of a subquery in FROM. ``sees_outer``: it is part of its SELECT, and sees the columns around that."""
 
     number: int
     alias: str
     query: Query
+    sees_outer: bool = False
 
 
 @dataclass(slots=True)
@@ -69,6 +70,7 @@ class SortKey:
     output: int
     descending: bool
     nulls_first: bool | None
+    collation: str = ""
 
 
 @dataclass(slots=True)
@@ -190,7 +192,21 @@ class RecursiveRows(_AllShown):
     offset: Expr | None = None
 
 
-Query: TypeAlias = "Block | ValuesRows | CompoundRows | RecursiveRows | WindowRows"
+@dataclass(slots=True)
+class FullJoinRows(_AllShown):
+    """FULL JOIN. ``on`` names the sides' columns by ``numbers``; the outputs are those of both sides."""
+
+    left: Block
+    right: Block
+    numbers: tuple[int, int]
+    on: list[Expr]
+    outputs: list[Output]
+    order_by: list[SortKey] = field(default_factory=list)
+    limit: Expr | None = None
+    offset: Expr | None = None
+
+
+Query: TypeAlias = "Block | ValuesRows | CompoundRows | RecursiveRows | WindowRows | FullJoinRows"
 
 
 @dataclass(slots=True)
@@ -216,9 +232,12 @@ class QueryStatement:
 
 @dataclass(slots=True)
 class Upsert:
-    """ON CONFLICT. ``columns`` of the key it is for, None is any. ``update`` gives row key and new values."""
+    """ON CONFLICT. ``keys``: ids of the UNIQUE indexes it is for, 0 for the row key; None is any.
 
-    columns: frozenset[int] | None
+    ``update`` gives row key and new values.
+    """
+
+    keys: frozenset[int] | None
     targets: list[int]
     update: Block | None
 
@@ -266,17 +285,36 @@ class DeleteStatement:
 
 @dataclass(slots=True)
 class CreateTableStatement:
-    """Ids are given when it runs."""
+    """Ids are given when it runs; those of ``uniques``, the indexes of its constraints, are 0 until then."""
 
     name: str
     columns: tuple[Column, ...]
     key_column: int
     primary_key: tuple[int, ...]
-    uniques: list[tuple[int, ...]]
+    uniques: list[Index]
     if_not_exists: bool
     sql: str
     checks: tuple[Check, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
+    autoincrement: bool = False
+    without_rowid: bool = False
+    key_conflict: str = ""
+
+    def table(self, table_id: int) -> Table:
+        """Returns the descriptor."""
+        return Table(
+            table_id,
+            self.name,
+            self.columns,
+            self.key_column,
+            self.primary_key,
+            self.sql,
+            self.checks,
+            self.foreign_keys,
+            self.autoincrement,
+            self.without_rowid,
+            self.key_conflict,
+        )
 
 
 @dataclass(slots=True)
@@ -289,13 +327,9 @@ class CreateTableAsStatement:
 
 @dataclass(slots=True)
 class CreateIndexStatement:
-    """CREATE INDEX; ``table`` None where IF NOT EXISTS found one."""
+    """CREATE INDEX; None where IF NOT EXISTS found one. The id is given when it runs."""
 
-    name: str
-    table: Table | None
-    columns: tuple[int, ...]
-    unique: bool
-    descending: tuple[int, ...] = ()
+    index: Index | None
 
 
 @dataclass(slots=True)
@@ -324,6 +358,67 @@ class DropViewStatement:
     """DROP VIEW; None where IF EXISTS found none."""
 
     name: str | None
+
+
+@dataclass(slots=True)
+class CreateTriggerStatement:
+    """CREATE TRIGGER; None where IF NOT EXISTS found one."""
+
+    trigger: Trigger | None
+
+
+@dataclass(slots=True)
+class DropTriggerStatement:
+    """DROP TRIGGER; None where IF EXISTS found none."""
+
+    name: str | None
+
+
+@dataclass(slots=True)
+class ViewChangeStatement:
+    """INSERT, UPDATE or DELETE of a view, by its INSTEAD OF triggers.
+
+    Attributes:
+        table: Has the view's columns.
+        query: Gives the values of ``targets`` for INSERT (None: one row of NULLs), else the view's columns and
+            then those values.
+    """
+
+    event: str
+    table: Table
+    targets: list[int]
+    query: Query | None
+
+
+@dataclass(slots=True)
+class AlterTableStatement:
+    """ALTER TABLE: the table as it is, and as it will be.
+
+    Attributes:
+        sources: For each new column the position of the old one, -1 for a new one.
+        schema: The whole schema as it will be: names in views, triggers and indexes are changed too.
+    """
+
+    before: Table
+    after: Table
+    sources: list[int]
+    schema: Schema
+
+
+@dataclass(slots=True)
+class MaintainStatement:
+    """ANALYZE, REINDEX or VACUUM. ``indexes`` are those of REINDEX."""
+
+    verb: str
+    indexes: list[Index]
+
+
+@dataclass(slots=True)
+class AttachStatement:
+    """ATTACH and DETACH; ``query`` gives the file."""
+
+    name: str
+    query: Block | None
 
 
 @dataclass(slots=True)
@@ -362,7 +457,8 @@ Bound: TypeAlias = (
     "QueryStatement | InsertStatement | UpdateStatement | DeleteStatement | CreateTableStatement"
     " | CreateIndexStatement | DropTableStatement | DropIndexStatement | CreateViewStatement | DropViewStatement"
     " | TransactionStatement | CheckpointStatement"
-    " | ExplainStatement | PragmaStatement | CreateTableAsStatement"
+    " | ExplainStatement | PragmaStatement | CreateTableAsStatement | CreateTriggerStatement | DropTriggerStatement"
+    " | ViewChangeStatement | AlterTableStatement | MaintainStatement | AttachStatement"
 )
 
 

@@ -22,6 +22,7 @@ class Name:
     column: str
     at: int = 0
     quoted: bool = False
+    db: str = ""
 
 
 @dataclass(slots=True)
@@ -29,6 +30,23 @@ class Star:
     """``*`` or ``table.*``."""
 
     table: str | None = None
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Collate:
+    """``value COLLATE name``."""
+
+    value: Expr
+    name: str
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Row:
+    """A row value, ``(a, b)``."""
+
+    items: list[Expr]
     at: int = 0
 
 
@@ -59,6 +77,7 @@ class Call:
     star: bool = False
     filter: Expr | None = None
     at: int = 0
+    order: list[OrderItem] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -124,10 +143,12 @@ class InQuery:
 
 @dataclass(slots=True)
 class Scalar:
-    """A subquery used as a value."""
+    """A subquery used as a value: that of column ``column`` of ``width``."""
 
     query: Query
     at: int = 0
+    column: int = 0
+    width: int = 1
 
 
 @dataclass(slots=True)
@@ -140,14 +161,27 @@ class Exists:
 
 Expr: TypeAlias = (
     "Literal | Name | Star | Parameter | Operator | Call | Window | Case | Cast | InList | InQuery | Scalar | Exists"
+    " | Collate | Row"
 )
 
 
 @dataclass(slots=True)
 class TableRef:
-    """A table in FROM."""
+    """A table in FROM. ``index`` is one that must be there: INDEXED BY."""
 
     name: str
+    alias: str | None = None
+    at: int = 0
+    db: str = ""
+    index: str = ""
+
+
+@dataclass(slots=True)
+class TableFunction:
+    """A table-valued function in FROM."""
+
+    name: str
+    args: list[Expr]
     alias: str | None = None
     at: int = 0
 
@@ -175,7 +209,7 @@ class Join:
     at: int = 0
 
 
-FromItem: TypeAlias = "TableRef | Derived | Join"
+FromItem: TypeAlias = "TableRef | TableFunction | Derived | Join"
 
 
 @dataclass(slots=True)
@@ -245,15 +279,16 @@ class Query:
 class Upsert:
     """ON CONFLICT (columns) DO UPDATE SET ... WHERE ...; without assignments, DO NOTHING. No columns: any conflict."""
 
-    columns: list[str]
+    columns: list[KeyTerm]
     assignments: list[tuple[str, Expr, int]] = field(default_factory=list)
     where: Expr | None = None
     at: int = 0
+    target_where: Expr | None = None
 
 
 @dataclass(slots=True)
 class Insert:
-    """``conflict`` is None, IGNORE or REPLACE; ``source`` None is DEFAULT VALUES."""
+    """``conflict`` is None or IGNORE, REPLACE, ABORT, FAIL, ROLLBACK; ``source`` None is DEFAULT VALUES."""
 
     table: str
     columns: list[str]
@@ -263,11 +298,12 @@ class Insert:
     at: int = 0
     upserts: list[Upsert] = field(default_factory=list)
     alias: str | None = None
+    db: str = ""
 
 
 @dataclass(slots=True)
 class Update:
-    """UPDATE."""
+    """UPDATE. ``limited`` has its WITH, ORDER BY and LIMIT."""
 
     table: str
     alias: str | None
@@ -277,22 +313,29 @@ class Update:
     returning: list[tuple[Expr, str | None]] = field(default_factory=list)
     at: int = 0
     conflict: str | None = None
+    limited: Query | None = None
+    db: str = ""
 
 
 @dataclass(slots=True)
 class Delete:
-    """DELETE."""
+    """DELETE. ``limited`` has its WITH, ORDER BY and LIMIT."""
 
     table: str
     alias: str | None
     where: Expr | None
     returning: list[tuple[Expr, str | None]] = field(default_factory=list)
     at: int = 0
+    limited: Query | None = None
+    db: str = ""
 
 
 @dataclass(slots=True)
 class ColumnSpec:
-    """A column of CREATE TABLE. ``default_sql`` is the text of a default in parentheses."""
+    """A column of CREATE TABLE. ``default_sql`` is the text of a default in parentheses.
+
+    ``generated`` is the text of a generated column's expression.
+    """
 
     name: str
     declared: str
@@ -302,6 +345,33 @@ class ColumnSpec:
     default: Expr | None = None
     default_sql: str = ""
     at: int = 0
+    descending: bool = False
+    autoincrement: bool = False
+    collation: str = ""
+    generated: str = ""
+    stored: bool = False
+    null_conflict: str = ""
+    key_conflict: str = ""
+    unique_conflict: str = ""
+
+
+@dataclass(slots=True)
+class KeyTerm:
+    """A column of a key or an index, or the text of an expression."""
+
+    column: str
+    sql: str = ""
+    collation: str = ""
+    descending: bool = False
+    at: int = 0
+
+
+@dataclass(slots=True)
+class KeySpec:
+    """PRIMARY KEY or UNIQUE of a table, with what its ON CONFLICT says."""
+
+    terms: list[KeyTerm]
+    conflict: str = ""
 
 
 @dataclass(slots=True)
@@ -333,11 +403,13 @@ class CreateTable:
 
     name: str
     columns: list[ColumnSpec]
-    primary_key: list[str]
-    uniques: list[list[str]]
+    primary_key: KeySpec | None
+    uniques: list[KeySpec]
     if_not_exists: bool
     sql: str
     at: int = 0
+    db: str = ""
+    without_rowid: bool = False
     checks: list[CheckSpec] = field(default_factory=list)
     references: list[ReferenceSpec] = field(default_factory=list)
 
@@ -351,19 +423,87 @@ class CreateTableAs:
     if_not_exists: bool
     at: int = 0
     query: Query | None = None
+    db: str = ""
 
 
 @dataclass(slots=True)
 class CreateIndex:
-    """CREATE INDEX."""
+    """CREATE INDEX. ``where`` is the text of a partial index's condition."""
 
     name: str
     table: str
-    columns: list[str]
+    terms: list[KeyTerm]
     unique: bool
     if_not_exists: bool
     at: int = 0
-    descending: list[int] = field(default_factory=list)
+    where: str = ""
+    db: str = ""
+
+
+@dataclass(slots=True)
+class CreateTrigger:
+    """CREATE TRIGGER.
+
+    Attributes:
+        timing: BEFORE, AFTER or INSTEAD OF.
+        event: INSERT, UPDATE or DELETE.
+        columns: Those of UPDATE OF.
+        when: The condition, and its text.
+        steps: The statements between BEGIN and END.
+    """
+
+    name: str
+    table: str
+    timing: str
+    event: str
+    columns: list[str]
+    when: Expr | None
+    steps: list[Statement]
+    if_not_exists: bool
+    sql: str = ""
+    at: int = 0
+    db: str = ""
+
+
+@dataclass(slots=True)
+class AlterTable:
+    """ALTER TABLE. ``action`` is RENAME, RENAME COLUMN, ADD, DROP or TYPE."""
+
+    action: str
+    table: str
+    column: str = ""
+    name: str = ""
+    added: CreateTable | None = None
+    text: str = ""
+    at: int = 0
+    db: str = ""
+
+
+@dataclass(slots=True)
+class Truncate:
+    """TRUNCATE TABLE."""
+
+    table: str
+    at: int = 0
+    db: str = ""
+
+
+@dataclass(slots=True)
+class Maintain:
+    """ANALYZE, REINDEX or VACUUM, of all or of what is named."""
+
+    verb: str
+    name: str = ""
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Attach:
+    """ATTACH file AS name; without a file, DETACH name."""
+
+    name: str
+    file: Expr | None = None
+    at: int = 0
 
 
 @dataclass(slots=True)
@@ -377,16 +517,18 @@ class CreateView:
     at: int = 0
     query: Query | None = None
     sql: str = ""
+    db: str = ""
 
 
 @dataclass(slots=True)
 class Drop:
-    """DROP; ``kind`` is TABLE, INDEX or VIEW."""
+    """DROP; ``kind`` is TABLE, INDEX, VIEW or TRIGGER."""
 
     kind: str
     name: str
     if_exists: bool
     at: int = 0
+    db: str = ""
 
 
 @dataclass(slots=True)
@@ -409,6 +551,7 @@ class Pragma:
 
     name: str
     value: str | None = None
+    db: str = ""
 
 
 @dataclass(slots=True)
@@ -426,5 +569,5 @@ class Explain:
 
 Statement: TypeAlias = (
     "Query | Insert | Update | Delete | CreateTable | CreateIndex | CreateView | Drop | Transaction | Checkpoint"
-    " | Explain | Pragma | CreateTableAs"
+    " | Explain | Pragma | CreateTableAs | CreateTrigger | AlterTable | Truncate | Maintain | Attach"
 )

@@ -10,7 +10,7 @@ Modules:
     explain: plans as text.
 """
 
-from dosql.planner.binder import BoundStatement, bind, bind_checks
+from dosql.planner.binder import BoundStatement, bind, bind_index, bind_rules, bind_terms, bind_view_table
 from dosql.planner.optimizer import plan_block
 
-__all__ = ["BoundStatement", "bind", "bind_checks", "plan_block"]
+__all__ = ["BoundStatement", "bind", "bind_index", "bind_rules", "bind_terms", "bind_view_table", "plan_block"]

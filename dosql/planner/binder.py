@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dosql.errors import Position, SchemaError, SqlError, SqlSyntaxError, Unsupported
 from dosql.plan import logical as l
@@ -14,20 +15,33 @@ from dosql.plan.expr import (
     Col,
     Const,
     Expr,
+    Op,
     Param,
+    collation_of,
     conjuncts,
     transform,
     walk,
 )
 from dosql.planner.binder_changes import bind_delete, bind_insert, bind_update
-from dosql.planner.binder_expr import AGGREGATED, ExpressionBinder, comparison
+from dosql.planner.binder_expr import AGGREGATED, ExpressionBinder
+from dosql.planner.comparing import folded
 from dosql.planner.constraints import checks_block, validate
-from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop, table_of
+from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop, collation_named, table_of
+from dosql.planner.generated import generated_block
+from dosql.planner.index_terms import IndexTerms, index_terms, terms_block, validate_index
+from dosql.planner.joins import bind_join
 from dosql.planner.locking import lock_rows
 from dosql.planner.recursion import Working, bind_recursive, parts_of
 from dosql.planner.scope import Relation, Scope, nearest, table_relation
+from dosql.planner.triggers import (
+    bind_create_trigger,
+    bind_view_change,
+    parameter_names,
+    row_scope,
+    view_table,
+)
 from dosql.planner.windows import Windows, split
-from dosql.schema import Schema, Table, View
+from dosql.schema import Index, Schema, Table, View
 from dosql.types.sqltypes import SqlType
 
 SOURCES_MAX = 64
@@ -47,7 +61,13 @@ class BoundStatement:
     param_keys: list[int | str]
 
 
-def bind(schema: Schema, sql: str, statement: s.Statement, parse: Callable[[str], s.Statement]) -> BoundStatement:
+def bind(
+    schema: Schema,
+    sql: str,
+    statement: s.Statement,
+    parse: Callable[[str], s.Statement],
+    row: tuple[Table, str] | None = None,
+) -> BoundStatement:
     """Binds a statement against a schema.
 
     Args:
@@ -55,21 +75,50 @@ def bind(schema: Schema, sql: str, statement: s.Statement, parse: Callable[[str]
         sql: The text, for positions in messages.
         statement: Parsed.
         parse: For the texts of views.
+        row: Of a statement in a trigger: the table, and the event. Its parameters are the values of OLD and NEW.
 
     Raises:
         SqlError: A name does not exist, is ambiguous, or something stands where it cannot.
     """
     binder = Binder(schema, sql, parse)
-    return BoundStatement(binder.statement(statement), binder.param_keys)
+    if row is not None:
+        binder.row = row_scope(*row)
+        binder.param_keys = parameter_names(row[0])
+    bound = binder.statement(statement)
+    if row is not None and len(binder.param_keys) > 2 * len(row[0].columns) + 2:
+        raise SqlSyntaxError("trigger cannot use variables")
+    return BoundStatement(bound, binder.param_keys)
 
 
-def bind_checks(schema: Schema, table: Table, parse: Callable[[str], s.Statement]) -> l.Block | None:
-    """Returns the block of a table's CHECK constraints, None without any."""
-    return checks_block(Binder(schema, "", parse), table)
+def bind_rules(
+    schema: Schema, table: Table, parse: Callable[[str], s.Statement]
+) -> tuple[l.Block | None, l.Block | None]:
+    """Returns the blocks of a table's CHECK constraints and of its generated columns, None without any."""
+    binder = Binder(schema, "", parse)
+    return checks_block(binder, table), generated_block(binder, table)
+
+
+def bind_terms(table: Table, index: Index, parse: Callable[[str], s.Statement]) -> l.Block:
+    """Returns the block of an index's terms."""
+    return terms_block(Binder(Schema(tables=(table,)), "", parse), table, index)
+
+
+def bind_index(table: Table, index: Index, parse: Callable[[str], s.Statement]) -> IndexTerms:
+    """Returns an index's terms."""
+    return index_terms(Binder(Schema(tables=(table,)), "", parse), table, index)
+
+
+def bind_view_table(schema: Schema, view: View, parse: Callable[[str], s.Statement]) -> Table:
+    """Returns a table with the columns of a view."""
+    return view_table(Binder(schema, "", parse), view)
 
 
 class Binder:
-    """State of binding one statement: source numbers and parameters."""
+    """State of binding one statement: source numbers and parameters.
+
+    Attributes:
+        row: OLD and NEW, in a trigger.
+    """
 
     def __init__(self, schema: Schema, sql: str, parse: Callable[[str], s.Statement]) -> None:
         self._parse = parse
@@ -79,6 +128,7 @@ class Binder:
         self.param_keys: list[int | str] = []
         self._next_source = 0
         self._ctes: list[dict[str, tuple[list[str], s.Query] | Working]] = []
+        self.row: Scope | None = None
 
     # --- statements ------------------------------------------------------------------------
 
@@ -87,12 +137,8 @@ class Binder:
         match node:
             case s.Query():
                 return self._query_statement(node)
-            case s.Insert():
-                return bind_insert(self, node)
-            case s.Update():
-                return bind_update(self, node)
-            case s.Delete():
-                return bind_delete(self, node)
+            case s.Insert() | s.Update() | s.Delete():
+                return self._change(node)
             case s.CreateTable():
                 created = bind_create_table(self.schema, self.sql, node)
                 validate(self, created)
@@ -103,9 +149,13 @@ class Binder:
                 create = bind_create_table(self.schema, self.sql, table_of(node, query))
                 return l.CreateTableAsStatement(create, query)
             case s.CreateIndex():
-                return bind_create_index(self.schema, self.sql, node)
+                index = bind_create_index(self.schema, self.sql, node)
+                validate_index(self, index)
+                return index
             case s.CreateView():
                 return self._create_view(node)
+            case s.CreateTrigger():
+                return bind_create_trigger(self, node)
             case s.Drop():
                 return bind_drop(self.schema, self.sql, node)
             case s.Transaction():
@@ -116,6 +166,20 @@ class Binder:
                 return l.CheckpointStatement()
             case s.Explain():
                 return l.ExplainStatement(self.statement(node.statement), node.code)
+            case _:
+                raise Unsupported(f"{type(node).__name__} is not supported yet")
+
+    def _change(self, node: s.Insert | s.Update | s.Delete) -> l.Bound:
+        view = self.schema.view(node.table)
+        if view is not None and not node.returning:
+            return bind_view_change(self, view, node)
+        if isinstance(node, s.Insert):
+            return bind_insert(self, node)
+        return bind_update(self, node) if isinstance(node, s.Update) else bind_delete(self, node)
+
+    def root(self) -> Scope:
+        """Returns a scope with nothing around it but, in a trigger, OLD and NEW."""
+        return Scope(self.row)
 
     def parameter(self, node: s.Parameter) -> Param:
         """Returns the parameter's place; the same key has one place."""
@@ -174,7 +238,7 @@ class Binder:
             raise SqlSyntaxError(f"duplicate WITH table name: {double}")
         self._ctes.append({name.lower(): (columns, query) for name, columns, query in node.ctes})
         try:
-            scope = outer or Scope(None)
+            scope = outer or self.root()
             if isinstance(node.body, s.Select):
                 return self._select(node.body, node, scope)
             bound = self._body(node.body, scope)
@@ -266,7 +330,11 @@ class Binder:
         for relation in scope.relations:
             if item.table is None or relation.alias.lower() == item.table.lower():
                 hidden = relation.hidden if item.table is None else ()
-                out += [l.Output(c, c.name) for c in relation.columns if c.name.lower() not in hidden]
+                out += [
+                    l.Output(c if item.table else relation.shown(c), c.name)
+                    for c in relation.columns
+                    if c.name.lower() not in hidden
+                ]
         if not out:
             if item.table is not None:
                 raise SchemaError(f"no such table: {item.table}", position=Position.at(self.sql, item.at))
@@ -315,7 +383,20 @@ class Binder:
                 place = block.outputs.index(self._position(number, block))
             else:
                 place = self._order_output(item.value, node, block, expressions)
-            block.order_by.append(l.SortKey(place, item.descending, item.nulls_first))
+            key = l.SortKey(
+                place, item.descending, item.nulls_first, self._sorting(item.value, block.outputs[place].expr)
+            )
+            block.order_by.append(key)
+
+    def _sorting(self, value: s.Expr, expr: Expr) -> str:
+        """Returns the collation of a term of ORDER BY."""
+        if isinstance(value, s.Collate):
+            return self.collation(value.name, value.at)
+        return collation_of(expr)
+
+    def collation(self, name: str, at: int = 0) -> str:
+        """Returns a collation as plans name it: empty is BINARY."""
+        return collation_named(name, Position.at(self.sql, at) if at else None)
 
     def _order_output(self, value: s.Expr, node: s.Select, block: l.Block, expressions: ExpressionBinder) -> int:
         """Returns the place of the output that an ORDER BY term sorts by; a hidden one is made if needed."""
@@ -336,14 +417,17 @@ class Binder:
         """Binds ORDER BY of what is no single SELECT."""
         names = [o.name.lower() for o in bound.outputs]
         for item in query.order_by:
-            value = item.value
+            value = item.value.value if isinstance(item.value, s.Collate) else item.value
             if isinstance(value, s.Literal) and isinstance(value.value, int) and 1 <= value.value <= len(names):
                 place = value.value - 1
             elif isinstance(value, s.Name) and value.column.lower() in names:
                 place = names.index(value.column.lower())
+            elif (found := _same_item(query.body, value)) is not None:
+                place = found
             else:
                 raise SqlSyntaxError("an ORDER BY term of a compound SELECT must be a result column")
-            bound.order_by.append(l.SortKey(place, item.descending, item.nulls_first))
+            collation = self._sorting(item.value, bound.outputs[place].expr)
+            bound.order_by.append(l.SortKey(place, item.descending, item.nulls_first, collation))
 
     def _regroup(self, block: l.Block, pending: list[Aggregate]) -> None:
         """Makes outputs and HAVING read the groups: their keys, the aggregates, and bare columns."""
@@ -351,19 +435,25 @@ class Binder:
         group = block.group_source
 
         def rule(expr: Expr) -> Expr | None:
-            if expr in keys:
+            if expr in keys and not collation_of(expr):
                 i = keys.index(expr)
                 name = expr.name if isinstance(expr, Col) else "key"
                 return Col(group, i, expr.type, expr.nullable, name)
+            if expr in keys:  # equal texts may differ; that of some row is shown
+                return _bare(expr)
             if isinstance(expr, Col):
                 if expr.source == group:
                     return Col(group, len(keys) + expr.index - AGGREGATED, expr.type, expr.nullable, expr.name)
                 if expr.source in own:  # a column that is neither grouped nor aggregated: of some row
-                    bare = Aggregate("bare", (expr,), False, None, expr.type, True)
-                    if bare not in pending:
-                        pending.append(bare)
-                    return Col(group, len(keys) + pending.index(bare), expr.type, True, expr.name)
+                    return _bare(expr)
             return None
+
+        def _bare(expr: Expr) -> Col:
+            bare = Aggregate("bare", (expr,), False, None, expr.type, True)
+            if bare not in pending:
+                pending.append(bare)
+            name = expr.name if isinstance(expr, Col) else "key"
+            return Col(group, len(keys) + pending.index(bare), expr.type, True, name, collation_of(expr))
 
         own = {step.source.number for step in block.steps}
         for output in block.outputs:
@@ -371,60 +461,21 @@ class Binder:
         if block.having is not None:
             block.having = transform(block.having, rule)
         block.aggregates = pending
+        block.group_by = [folded(key, collation_of(key)) for key in keys]
 
     # --- FROM ------------------------------------------------------------------------------
 
     def from_item(self, item: s.FromItem, scope: Scope, block: l.Block) -> None:
         """Adds what FROM names to a block."""
         if isinstance(item, s.Join):
-            self._join(item, scope, block)
+            bind_join(self, item, scope, block)
         else:
-            block.steps.append(l.JoinStep(self._source(item, scope)))
+            block.steps.append(l.JoinStep(self.source(item, scope)))
         if len(block.steps) > SOURCES_MAX:
             raise Unsupported(f"a join of more than {SOURCES_MAX} tables")
 
-    def _join(self, join: s.Join, scope: Scope, block: l.Block) -> None:
-        if join.kind == "FULL":
-            raise Unsupported("FULL JOIN is not supported yet", position=Position.at(self.sql, join.at))
-        left, right = join.left, join.right
-        if isinstance(right, s.Join):
-            raise Unsupported("a join on the right side of a join is not supported yet")
-        if join.kind == "RIGHT":
-            if isinstance(left, s.Join):
-                raise Unsupported("RIGHT JOIN after another join is not supported yet", hint="Write it as LEFT JOIN")
-            left, right = right, left
-        self.from_item(left, scope, block)
-        before = list(scope.relations)
-        step = l.JoinStep(self._source(right, scope), left=join.kind in ("LEFT", "RIGHT"))
-        if join.kind == "RIGHT":  # the columns of * keep the order of the text
-            scope.relations.reverse()
-        relation = next(r for r in scope.relations if r.number == step.source.number)
-        if step.left:  # where nothing matches, its columns are NULL, whatever the table says
-            relation.columns = [replace(c, nullable=True) for c in relation.columns]
-            relation.key = None if relation.key is None else replace(relation.key, nullable=True)
-        names = join.using
-        if join.natural and (names or join.on is not None):
-            raise SqlSyntaxError("a NATURAL join may not have an ON or USING clause")
-        if join.natural:
-            known = {c.name.lower() for r in before for c in r.columns}
-            names = [c.name for c in relation.columns if c.name.lower() in known]
-        for name in names:
-            mine = [c for c in relation.columns if c.name.lower() == name.lower()]
-            theirs = [
-                c for r in before for c in r.columns if c.name.lower() == name.lower() and name.lower() not in r.hidden
-            ]
-            if not mine or not theirs:
-                raise SchemaError(f"cannot join using column {name}: it is not in both tables", code="COLUMN_NOT_FOUND")
-            step.on.append(comparison("=", theirs[0], mine[0]))
-            relation.hidden.add(name.lower())
-        if join.on is not None:
-            step.on += conjuncts(ExpressionBinder(self, scope, "ON").bind(join.on))
-        if not step.left:
-            block.where += step.on
-            step.on = []
-        block.steps.append(step)
-
-    def _source(self, item: s.FromItem, scope: Scope) -> l.Source:
+    def source(self, item: s.FromItem, scope: Scope) -> l.Source:
+        """Binds what is no join in FROM, and adds its name to a scope."""
         number = self.new_source()
         if isinstance(item, s.TableRef):
             for depth in range(len(self._ctes) - 1, -1, -1):
@@ -440,7 +491,7 @@ class Binder:
             scope.add(table_relation(number, item.alias or table.name, table), self.sql, item.at)
             return l.TableSource(number, item.alias or table.name, table)
         assert isinstance(item, s.Derived)
-        query = self.query(item.query, Scope(None))
+        query = self.query(item.query, self.root())
         return self._derived(query, item.alias or f"subquery-{number}", item.columns, number, scope, item.at)
 
     def _view(self, item: s.TableRef, view: View, number: int, scope: Scope) -> l.Source:
@@ -492,7 +543,7 @@ class Binder:
         parts = parts_of(item.name.lower(), node)
         try:
             if parts is None:
-                query = self.query(node, Scope(None))
+                query = self.query(node, self.root())
             else:
                 query = bind_recursive(self, item.name.lower(), columns, node, parts, visible)
         finally:
@@ -507,7 +558,7 @@ class Binder:
                 raise SqlSyntaxError(f"{alias} has {len(names)} columns but {len(columns)} names")
             names = columns
         cols = [
-            Col(number, i, output.expr.type, output.expr.nullable, name)
+            Col(number, i, output.expr.type, output.expr.nullable, name, collation_of(output.expr) or None)
             for i, (name, output) in enumerate(zip(names, query.outputs, strict=False))
         ]
         scope.add(Relation(number, alias, cols, None), self.sql, at)
@@ -529,7 +580,31 @@ def _any_of(values: list[Expr]) -> Expr:
     """Returns an expression that has the type and nullability common to all."""
     types = {v.type for v in values if not (isinstance(v, Const) and v.value is None)}
     common = types.pop() if len(types) == 1 else SqlType.ANY
-    return CastTo(values[0], common, any(v.nullable for v in values))
+    made: Expr = CastTo(values[0], common, any(v.nullable for v in values))
+    collation = next((c for v in values if (c := collation_of(v))), "")
+    return Op("COLLATE", (made,), common, made.nullable, collation) if collation else made
+
+
+def _same_item(body: s.Body, value: s.Expr) -> int | None:
+    """Returns the place of the result column that is written like a term of ORDER BY."""
+    while isinstance(body, s.Compound):
+        found = _same_item(body.right, value)
+        if found is not None:
+            return found
+        body = body.left
+    if isinstance(body, s.Select):
+        wanted = _bare_text(value)
+        for place, (item, alias) in enumerate(body.items):
+            if _bare_text(item) == wanted or (
+                isinstance(value, s.Name) and (alias or "").lower() == value.column.lower()
+            ):
+                return place
+    return None
+
+
+def _bare_text(node: s.Expr) -> str:
+    """Returns an expression without positions, for comparing."""
+    return re.sub(r"\bat=\d+", "", repr(node)).lower()
 
 
 def _written(node: s.Expr) -> str:

@@ -9,7 +9,14 @@ from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import conjuncts
 from dosql.planner.binder_expr import ExpressionBinder
-from dosql.planner.constraints import bind_assignments, bind_upsert, checks_block, column_of, defaults_block
+from dosql.planner.constraints import (
+    bind_assignments,
+    bind_upsert,
+    check_written,
+    checks_block,
+    column_of,
+    defaults_block,
+)
 from dosql.planner.scope import Scope, key_column, table_relation
 from dosql.schema import Table
 
@@ -20,7 +27,9 @@ if TYPE_CHECKING:
 def bind_insert(binder: Binder, node: s.Insert) -> l.InsertStatement:
     """Binds INSERT."""
     table = _written(binder, node.table, node.at)
-    targets = [column_of(binder, table, c, node.at) for c in node.columns] or list(range(len(table.columns)))
+    everything = [i for i, c in enumerate(table.columns) if not c.generated]
+    targets = [column_of(binder, table, c, node.at) for c in node.columns] or everything
+    check_written(binder, table, targets)
     if len(set(targets)) != len(targets):
         raise SqlSyntaxError("a column is named twice", position=Position.at(binder.sql, node.at))
     query = None
@@ -62,7 +71,7 @@ def _target_block(
     binder: Binder, table: Table, alias: str | None, where: s.Expr | None, source: s.FromItem | None = None
 ) -> tuple[l.Block, Scope]:
     number = binder.new_source()
-    scope = Scope(None)
+    scope = binder.root()
     scope.add(table_relation(number, alias or table.name, table), binder.sql, 0)
     step = l.JoinStep(l.TableSource(number, alias or table.name, table))
     block = l.Block([step], [], [l.Output(key_column(number), "rowid")], 1)

@@ -22,8 +22,10 @@ from dosql.plan.expr import (
     InItems,
     Op,
     Subquery,
+    collation_of,
 )
 from dosql.plan.logical import output_types
+from dosql.planner.comparing import comparison, row_comparison, uncollated
 from dosql.planner.scope import Scope, nearest
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType, declared_type
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from dosql.planner.binder import Binder
 
 _COMPARISONS = {"=", "<>", "<", "<=", ">", ">="}
-_LOGIC = {"AND", "OR", "NOT", "LIKE", "GLOB", "IS", "IS NOT"}
+_LOGIC = {"AND", "OR", "NOT", "LIKE", "GLOB", "REGEXP"}
 _INTEGER_OPS = {"&", "|", "<<", ">>", "~", "%"}
 _DEPTH_MAX = 400
 AGGREGATED = 100_000
@@ -108,20 +110,23 @@ class ExpressionBinder:
             case s.Cast():
                 return self._cast(node)
             case s.InList():
-                value = self.bind(node.value)
-                items = tuple(self.bind(i) for i in node.items)
-                return InItems(value, items, value.nullable or any(i.nullable for i in items))
+                return self._in_list(node)
             case s.InQuery():
+                return self._in_query(node)
+            case s.Collate():
                 value = self.bind(node.value)
-                query, outer = self._binder.subquery(node.query, self._scope)
-                if query.visible != 1:
-                    raise SqlSyntaxError("the subquery of IN must give one column", position=self._at(node))
-                return Subquery("in", query, outer, outer, value, SqlType.INTEGER, True)
+                name = self._binder.collation(node.name, node.at)
+                return Op("COLLATE", (value,), value.type, value.nullable, name)
+            case s.Row():
+                raise SqlSyntaxError("row value misused", position=self._at(node))
             case s.Scalar():
                 query, outer = self._binder.subquery(node.query, self._scope)
-                if query.visible != 1:
-                    raise SqlSyntaxError("a subquery used as a value must give one column", position=self._at(node))
-                return Subquery("scalar", query, outer, outer, None, output_types(query)[0], True)
+                if query.visible != node.width:
+                    many = f"{node.width} columns assigned {query.visible} values"
+                    one = "a subquery used as a value must give one column"
+                    raise SqlSyntaxError(one if node.width == 1 else many, position=self._at(node))
+                kind = output_types(query)[node.column]
+                return Subquery("scalar", query, outer, outer, None, kind, True, node.column)
             case s.Exists():
                 query, outer = self._binder.subquery(node.query, self._scope)
                 return Subquery("exists", query, outer, outer, None, SqlType.INTEGER, False)
@@ -129,7 +134,7 @@ class ExpressionBinder:
                 raise SqlSyntaxError("* cannot stand here", position=self._at(node))
 
     def _name(self, node: s.Name) -> Expr:
-        found = self._scope.resolve(node.table, node.column)
+        found = self._scope.resolve(node.table, node.column, node.db)
         if not found:
             if node.quoted:  # SQLite: a quoted name that is none is a string
                 return constant(node.column)
@@ -143,10 +148,57 @@ class ExpressionBinder:
             )
         return found[0]
 
+    def _row(self, node: s.Expr) -> list[Expr] | None:
+        """Returns the parts of a row value: one in parentheses, or a subquery of several columns."""
+        if isinstance(node, s.Row):
+            return [self.bind(item) for item in node.items]
+        if isinstance(node, s.Scalar) and node.width == 1:
+            query, _ = self._binder.subquery(node.query, self._scope)
+            if query.visible > 1:
+                width = query.visible
+                return [self.bind(s.Scalar(node.query, node.at, i, width)) for i in range(width)]
+        return None
+
+    def _in_list(self, node: s.InList) -> Expr:
+        if isinstance(node.value, s.Row):
+            left = self._row(node.value) or []
+            found = [row_comparison("=", left, self._row(item) or []) for item in node.items]
+            return Op("OR", (*found, constant(0)), SqlType.INTEGER, True)
+        value = self.bind(node.value)
+        items = tuple(uncollated(self.bind(i)) for i in node.items)
+        nullable = value.nullable or any(i.nullable for i in items)
+        return InItems(uncollated(value), items, nullable, collation=collation_of(value))
+
+    def _in_query(self, node: s.InQuery) -> Expr:
+        parts = self._row(node.value) if isinstance(node.value, s.Row | s.Scalar) else None
+        value = self.bind(node.value) if parts is None else None
+        query, outer = self._binder.subquery(node.query, self._scope)
+        if query.visible != len(parts or [value]):
+            raise SqlSyntaxError(
+                f"the subquery of IN gives {query.visible} columns - expected {len(parts or [value])}",
+                position=self._at(node),
+            )
+        if parts is not None:
+            row = Op("ROW", tuple(uncollated(p) for p in parts), SqlType.ANY, True)
+            return Subquery("in", query, outer, outer, row, SqlType.INTEGER, True)
+        assert value is not None
+        inner = query.outputs[0].expr
+        collation = collation_of(value) if value.type is not SqlType.ANY or inner.type is not SqlType.ANY else ""
+        collation = collation_of(value) if inner.type in (SqlType.TEXT, SqlType.ANY) else collation
+        return Subquery("in", query, outer, outer, uncollated(value), SqlType.INTEGER, True, collation=collation)
+
     def _operator(self, node: s.Operator) -> Expr:
         op = node.op
         if op in ("AND", "OR"):
             return self._chain(node)
+        if any(isinstance(a, s.Row) for a in node.args):
+            rows = [self._row(a) or [self.bind(a)] for a in node.args]
+            if op == "BETWEEN":
+                parts = (row_comparison(">=", rows[0], rows[1]), row_comparison("<=", rows[0], rows[2]))
+                return Op("AND", parts, SqlType.INTEGER, True)
+            if len(rows) != 2:
+                raise SqlSyntaxError("row value misused", position=self._at(node))
+            return row_comparison(op, rows[0], rows[1])
         args = tuple(self.bind(a) for a in node.args)
         nullable = any(a.nullable for a in args)
         if op == "BETWEEN":
@@ -155,8 +207,14 @@ class ExpressionBinder:
             return Op("AND", parts, SqlType.INTEGER, nullable)
         if op in _COMPARISONS:
             return comparison(op, *args)
+        if op in ("IS", "IS NOT"):
+            made = comparison(op, *args)
+            return Op(op, made.args, SqlType.INTEGER, False, made.collation)
+        if op == "MATCH":
+            raise SqlSyntaxError("unable to use function MATCH in the requested context", position=self._at(node))
         if op in _LOGIC:
-            return Op(op, args, SqlType.INTEGER, nullable and not op.startswith("IS"))
+            return Op(op, tuple(uncollated(a) for a in args), SqlType.INTEGER, nullable)
+        args = tuple(uncollated(a) for a in args) if op in ("NEG",) else args
         if op == "NEG" and isinstance(args[0], Const) and isinstance(args[0].value, int | float):
             return constant(-args[0].value)
         if op == "||":
@@ -189,14 +247,23 @@ class ExpressionBinder:
     def _cast(self, node: s.Cast) -> Expr:
         value = self.bind(node.value)
         target = declared_type(node.type_name)
-        if target is None and node.type_name.upper().startswith(("NUMERIC", "DECIMAL")):
-            return Op("NUMERIC", (value,), SqlType.ANY, value.nullable)
         if target is None:
             raise Unsupported(f"type {node.type_name} is not supported yet", position=self._at(node))
         return CastTo(value, target, value.nullable)
 
+    def _raise(self, node: s.Call) -> Expr:
+        """Binds RAISE(IGNORE) and RAISE(ABORT | FAIL | ROLLBACK, message)."""
+        if self._binder.row is None:
+            raise SqlSyntaxError("RAISE() may only be used within a trigger-program", position=self._at(node))
+        kind = node.args[0].column.lower() if node.args and isinstance(node.args[0], s.Name) else ""
+        if kind not in ("ignore", "abort", "fail", "rollback") or len(node.args) != (1 if kind == "ignore" else 2):
+            raise SqlSyntaxError("expected RAISE(IGNORE) or RAISE(ABORT, message)", position=self._at(node))
+        return Func(f"raise_{kind}", tuple(self.bind(a) for a in node.args[1:]), SqlType.ANY, True)
+
     def _call(self, node: s.Call) -> Expr:
         name = node.name
+        if name == "raise":
+            return self._raise(node)
         if name in AGGREGATES and (node.star or len(node.args) <= AGGREGATES[name][1]):
             return self._aggregate(node)
         if node.star or node.distinct or node.filter is not None:
@@ -213,7 +280,7 @@ class ExpressionBinder:
             values = [args[1], otherwise]
             return CaseWhen(((args[0], args[1]),), otherwise, common_type(values), any(v.nullable for v in values))
         function = SCALARS.get(name)
-        if function is None or name.endswith(MARKED):
+        if function is None or name.endswith(MARKED) or name.startswith("raise_"):
             raise SchemaError(
                 f"no such function: {name}",
                 code="FUNCTION_NOT_FOUND",
@@ -296,7 +363,11 @@ class ExpressionBinder:
 
 def _known() -> list[str]:
     """Returns the functions that a user may mean."""
-    return [name for name in (*SCALARS, *AGGREGATES) if not name.endswith(MARKED) and not name.startswith("json_arrow")]
+    return [
+        name
+        for name in (*SCALARS, *AGGREGATES)
+        if not name.endswith(MARKED) and not name.startswith(("json_arrow", "raise_"))
+    ]
 
 
 def constant(value: object) -> Const:
@@ -310,11 +381,6 @@ def constant(value: object) -> Const:
     if isinstance(value, float):
         return Const(value, SqlType.REAL)
     return Const(value, SqlType.TEXT if isinstance(value, str) else SqlType.BLOB)
-
-
-def comparison(op: str, a: Expr, b: Expr) -> Op:
-    """Returns ``a op b``."""
-    return Op(op, (a, b), SqlType.INTEGER, a.nullable or b.nullable)
 
 
 def as_text(expr: Expr) -> Expr:

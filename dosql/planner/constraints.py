@@ -14,6 +14,9 @@ from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import NULL, ROW_KEY, CaseWhen, Col, Const, Expr, Func, Op, Subquery, conjuncts, walk
 from dosql.planner.binder_expr import ExpressionBinder
+from dosql.planner.comparing import uncollated
+from dosql.planner.generated import generated_block
+from dosql.planner.index_terms import alike, implied, index_terms
 from dosql.planner.scope import Relation, Scope, key_column, nearest, table_relation
 from dosql.schema import Table
 from dosql.types.sqltypes import SqlType
@@ -55,19 +58,9 @@ def bind_upsert(binder: Binder, table: Table, alias: str | None, node: s.Upsert)
     Raises:
         SqlError: Its columns are no key; a name does not exist.
     """
-    columns: frozenset[int] | None = None
-    if node.columns:
-        columns = frozenset(column_of(binder, table, name, node.at) for name in node.columns)
-        keys = [frozenset(i.columns) for i in binder.schema.indexes_of(table.id) if i.unique]
-        keys.append(frozenset({table.key_column if table.key_column >= 0 else ROW_KEY}))
-        if columns not in keys:
-            raise SchemaError(
-                "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint",
-                code="CONSTRAINT_NOT_FOUND",
-                position=Position.at(binder.sql, node.at),
-            )
+    keys = _conflict_keys(binder, table, node) if node.columns else None
     if not node.assignments:
-        return l.Upsert(columns, [], None)
+        return l.Upsert(keys, [], None)
     both = with_excluded(table)
     block, scope = _over(binder, both, table, alias)
     number = scope.relations[0].number
@@ -82,7 +75,37 @@ def bind_upsert(binder: Binder, table: Table, alias: str | None, node: s.Upsert)
     if node.where is not None:
         block.where = conjuncts(ExpressionBinder(binder, scope, "WHERE").bind(node.where))
     block.visible = len(block.outputs)
-    return l.Upsert(columns, targets, block)
+    return l.Upsert(keys, targets, block)
+
+
+def _conflict_keys(binder: Binder, table: Table, node: s.Upsert) -> frozenset[int]:
+    """Returns the ids of the UNIQUE indexes that ON CONFLICT names, 0 for the row key."""
+    _, scope = _over(binder, table)
+    number = scope.relations[0].number
+    given: list[Expr] = []
+    for term in node.columns:
+        if term.column:
+            position = column_of(binder, table, term.column, node.at)
+            given.append(scope.relations[0].columns[position] if position >= 0 else key_column(number))
+        else:
+            given.append(uncollated(_bound(binder, term.sql, scope, "ON CONFLICT")))
+    where = ExpressionBinder(binder, scope, "WHERE").bind(node.target_where) if node.target_where else None
+    found: set[int] = set()
+    if len(given) == 1 and isinstance(given[0], Col) and given[0].index == ROW_KEY:
+        found.add(0)
+    for index in binder.schema.indexes_of(table.id):
+        if not index.unique or len(set(index.columns)) != len(given):
+            continue
+        terms, conditions = index_terms(binder, table, index).over(number)
+        if all(any(alike(t, g) for g in given) for t in terms) and implied(conditions, conjuncts(where)):
+            found.add(index.id)
+    if not found:
+        raise SchemaError(
+            "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint",
+            code="CONSTRAINT_NOT_FOUND",
+            position=Position.at(binder.sql, node.at),
+        )
+    return frozenset(found)
 
 
 def with_excluded(table: Table) -> Table:
@@ -97,9 +120,8 @@ def validate(binder: Binder, statement: l.CreateTableStatement) -> None:
     Raises:
         SqlError: A name does not exist, or something stands where it cannot.
     """
-    table = Table(
-        0, statement.name, statement.columns, statement.key_column, statement.primary_key, "", tuple(statement.checks)
-    )
+    table = statement.table(0)
+    generated_block(binder, table)
     block = checks_block(binder, table)
     with_default = [i for i, c in enumerate(table.columns) if c.default_sql]
     defaults = defaults_block(binder, table, with_default)
@@ -141,6 +163,8 @@ def bind_assignments(
     expressions = ExpressionBinder(binder, scope, "SET")
     for name, value, at in given:
         position = column_of(binder, table, name, at)
+        if position >= 0 and table.columns[position].generated:
+            raise SqlSyntaxError(f'cannot UPDATE generated column "{table.columns[position].name}"')
         output = l.Output(expressions.bind(value), name)
         if position in targets:  # SQLite: the last one counts
             block.outputs[targets.index(position) + 1] = output
@@ -148,6 +172,13 @@ def bind_assignments(
             targets.append(position)
             block.outputs.append(output)
     return targets
+
+
+def check_written(binder: Binder, table: Table, targets: list[int]) -> None:
+    """Raises if a generated column is among those that a statement gives values."""
+    for target in targets:
+        if target >= 0 and table.columns[target].generated:
+            raise SqlSyntaxError(f'cannot INSERT into generated column "{table.columns[target].name}"')
 
 
 def column_of(binder: Binder, table: Table, name: str, at: int = 0) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dosql.errors import Position, RequestError, SchemaError, SqlSyntaxError, TypeMismatch, Unsupported
@@ -11,13 +12,15 @@ from dosql.plan.logical import (
     CreateTableStatement,
     DropIndexStatement,
     DropTableStatement,
+    DropTriggerStatement,
     DropViewStatement,
     Query,
 )
 from dosql.planner.scope import nearest
-from dosql.schema import Check, Column, ForeignKey, Schema, Table
+from dosql.schema import Check, Column, ForeignKey, Index, Schema, Table
+from dosql.types.collations import COLLATIONS
+from dosql.types.domains import column_storer
 from dosql.types.sqltypes import SqlType, declared_type
-from dosql.types.storing import storer
 
 COLUMNS_MAX = 2000
 
@@ -43,23 +46,95 @@ def bind_create_table(schema: Schema, sql: str, node: s.CreateTable) -> CreateTa
     if len(set(names)) != len(names):
         double = next(n for n in names if names.count(n) > 1)
         raise SchemaError(f"duplicate column name: {double}", code="ALREADY_EXISTS", position=at)
-    keys = [list(node.primary_key)] if node.primary_key else []
-    keys += [[c.name] for c in node.columns if c.primary_key]
-    if len(keys) > 1:
-        raise SqlSyntaxError(f"table {node.name} has more than one primary key", position=at)
-    primary = tuple(_position(names, k, node.name) for k in keys[0]) if keys else ()
+    primary, primary_collations, conflict = _primary(names, node, at)
+    if node.without_rowid and not primary:
+        raise SqlSyntaxError(f"PRIMARY KEY missing on table {node.name}", position=at)
     key_column = -1
-    if len(primary) == 1 and node.columns[primary[0]].declared.upper() == "INTEGER":
-        key_column = primary[0]
+    if len(primary) == 1 and not node.without_rowid:
+        spec = node.columns[primary[0]]
+        if spec.declared.upper() == "INTEGER" and not (spec.primary_key and spec.descending):
+            key_column = primary[0]
+    if any(spec.autoincrement for spec in node.columns) and (
+        key_column < 0 or not node.columns[key_column].autoincrement
+    ):
+        raise SqlSyntaxError("AUTOINCREMENT is only allowed on an INTEGER PRIMARY KEY", position=at)
     columns = tuple(_column(sql, spec, i in primary, i == key_column) for i, spec in enumerate(node.columns))
-    uniques = [tuple(_position(names, c, node.name) for c in unique) for unique in node.uniques]
-    uniques += [(i,) for i, spec in enumerate(node.columns) if spec.unique and i != key_column]
+    if all(c.generated for c in columns):
+        raise SqlSyntaxError("must have at least one non-generated column", position=at)
+    if any(columns[i].generated for i in primary):
+        raise SqlSyntaxError("generated columns cannot be part of the PRIMARY KEY", position=at)
+    uniques: list[Index] = []
     if primary and key_column < 0:
-        uniques.insert(0, primary)
+        uniques.append(_unique_index(columns, primary, primary_collations, conflict))
+    for key in node.uniques:
+        places = tuple(_position(names, term.column, node.name) for term in key.terms)
+        if places != (key_column,):
+            uniques.append(_unique_index(columns, places, [t.collation for t in key.terms], key.conflict))
+    for i, spec in enumerate(node.columns):
+        if spec.unique and i != key_column:
+            uniques.append(_unique_index(columns, (i,), [""], spec.unique_conflict))
+    unique = list({(i.columns, i.collations): i for i in uniques}.values())
     checks = tuple(Check(check.sql, check.name) for check in node.checks)
     references = tuple(_reference(names, spec, node.name, sql) for spec in node.references)
-    unique = list(dict.fromkeys(uniques))
-    return CreateTableStatement(node.name, columns, key_column, primary, unique, exists, node.sql, checks, references)
+    return CreateTableStatement(
+        node.name,
+        columns,
+        key_column,
+        primary,
+        unique,
+        exists,
+        node.sql,
+        checks,
+        references,
+        key_column >= 0 and node.columns[key_column].autoincrement,
+        node.without_rowid,
+        conflict if key_column >= 0 else "",
+    )
+
+
+def _primary(names: list[str], node: s.CreateTable, at: Position) -> tuple[tuple[int, ...], list[str], str]:
+    """Returns the places of the PRIMARY KEY's columns, their collations, and what its ON CONFLICT says."""
+    if node.primary_key is not None:
+        terms = node.primary_key.terms
+        places = tuple(dict.fromkeys(_position(names, term.column, node.name) for term in terms))
+        return places, [t.collation for t in terms], node.primary_key.conflict
+    for i, spec in enumerate(node.columns):
+        if spec.primary_key:
+            return (i,), [""], spec.key_conflict
+    return (), [], ""
+
+
+def _unique_index(columns: Sequence[Column], places: tuple[int, ...], given: list[str], conflict: str) -> Index:
+    collations = index_collations(columns, places, given)
+    return Index(0, "", 0, places, unique=True, implied=True, collations=collations, conflict=conflict)
+
+
+def index_collations(columns: Sequence[Column], places: Sequence[int], given: Sequence[str]) -> tuple[str, ...]:
+    """Returns the collations of an index's terms: those given, else the columns'. Empty where all are BINARY."""
+    out = []
+    for place, name in zip(places, given, strict=False):
+        collation = collation_named(name) if name else columns[place].collation if place >= 0 else ""
+        if place >= 0 and columns[place].type not in (SqlType.TEXT, SqlType.ANY):
+            collation = ""
+        out.append(collation)
+    return tuple(out) if any(out) else ()
+
+
+def collation_named(name: str, at: Position | None = None) -> str:
+    """Returns a collation as descriptors and plans name it: empty is BINARY.
+
+    Raises:
+        SchemaError: There is none of that name.
+    """
+    upper = name.upper()
+    if upper != "BINARY" and upper not in COLLATIONS:
+        raise SchemaError(
+            f"no such collation sequence: {name}",
+            code="COLLATION_NOT_FOUND",
+            hint=nearest(name, ["BINARY", *COLLATIONS]),
+            position=at,
+        )
+    return "" if upper == "BINARY" else upper
 
 
 def table_of(node: s.CreateTableAs, query: Query) -> s.CreateTable:
@@ -76,7 +151,7 @@ def table_of(node: s.CreateTableAs, query: Query) -> s.CreateTable:
         declared = {SqlType.ANY: "", SqlType.INTEGER: "INT"}.get(kind, kind.value)
         columns.append(s.ColumnSpec(name, declared, at=node.at))
     body = ",".join(f'"{c.name.replace(chr(34), chr(34) * 2)}" {c.declared}'.strip() for c in columns)
-    return s.CreateTable(node.name, columns, [], [], node.if_not_exists, f"CREATE TABLE {node.name}({body})", node.at)
+    return s.CreateTable(node.name, columns, None, [], node.if_not_exists, f"CREATE TABLE {node.name}({body})", node.at)
 
 
 def _reference(names: list[str], spec: s.ReferenceSpec, table: str, sql: str) -> ForeignKey:
@@ -105,12 +180,27 @@ def _column(sql: str, spec: s.ColumnSpec, in_key: bool, is_row_key: bool) -> Col
     if kind is None:
         raise Unsupported(
             f"type {spec.declared} of column {spec.name} is not supported yet",
-            hint="Types: INTEGER, REAL, TEXT, BLOB, BOOLEAN, DATE, TIMESTAMP, ANY",
+            hint="Types: INTEGER, REAL, TEXT, BLOB, BOOLEAN, DATE, TIMESTAMP, TIME, NUMERIC, JSON, UUID, ANY",
             position=at,
         )
     default, default_now = _default(spec, kind, at)
     nullable = not (spec.not_null or in_key or is_row_key)
-    return Column(spec.name, kind, spec.declared, nullable, default, default_now, spec.default_sql)
+    if spec.generated and spec.default is not None:
+        raise SqlSyntaxError(f"generated column {spec.name} cannot have a default", position=at)
+    collation = collation_named(spec.collation, at) if spec.collation else ""
+    return Column(
+        spec.name,
+        kind,
+        spec.declared,
+        nullable,
+        default,
+        default_now,
+        spec.default_sql,
+        collation,
+        spec.generated,
+        spec.stored,
+        spec.null_conflict,
+    )
 
 
 def _default(spec: s.ColumnSpec, kind: SqlType, at: Position) -> tuple[Any, str]:
@@ -131,7 +221,7 @@ def _default(spec: s.ColumnSpec, kind: SqlType, at: Position) -> tuple[Any, str]
     if node.value is None:
         return None, ""
     try:
-        return storer(kind)(node.value), ""
+        return column_storer(kind, spec.declared)(node.value), ""
     except TypeMismatch as e:
         raise TypeMismatch(f"default of column {spec.name}: {e.message}", position=at) from None
 
@@ -147,23 +237,54 @@ def bind_create_index(schema: Schema, sql: str, node: s.CreateIndex) -> CreateIn
         raise SchemaError(f"there is already a view named {node.name}", code="ALREADY_EXISTS", position=at)
     if node.name.lower() in schema.index_by_name or node.name.lower() in schema.by_name:
         if node.if_not_exists:
-            return CreateIndexStatement(node.name, None, (), node.unique)
+            return CreateIndexStatement(None)
         raise SchemaError(f"index {node.name} already exists", code="ALREADY_EXISTS", position=at)
+    if schema.view(node.table) is not None:
+        raise SchemaError("views may not be indexed", position=at)
     table = _table(schema, node.table, at)
-    if table.system:
+    if table.system or node.name.lower().startswith("sqlite_"):
         raise RequestError(f"table {table.name} may not be indexed", code="FORBIDDEN", position=at)
     names = [c.name.lower() for c in table.columns]
-    columns = tuple(_position(names, c, table.name) for c in node.columns)
-    return CreateIndexStatement(node.name, table, columns, node.unique, tuple(node.descending))
+    columns: list[int] = []
+    expressions: list[str] = []
+    for term in node.terms:
+        if term.column:
+            columns.append(_position(names, term.column, table.name))
+        else:
+            columns.append(-2 - len(expressions))
+            expressions.append(term.sql)
+    collations = index_collations(table.columns, columns, [t.collation for t in node.terms])
+    descending = tuple(i for i, t in enumerate(node.terms) if t.descending)
+    return CreateIndexStatement(
+        Index(
+            0,
+            node.name,
+            table.id,
+            tuple(columns),
+            node.unique,
+            descending=descending,
+            collations=collations,
+            expressions=tuple(expressions),
+            where=node.where,
+        )
+    )
 
 
-def bind_drop(schema: Schema, sql: str, node: s.Drop) -> DropTableStatement | DropIndexStatement | DropViewStatement:
+def bind_drop(
+    schema: Schema, sql: str, node: s.Drop
+) -> DropTableStatement | DropIndexStatement | DropViewStatement | DropTriggerStatement:
     """Binds DROP.
 
     Raises:
         SchemaError: There is nothing of that name.
     """
     at = Position.at(sql, node.at)
+    if node.kind == "TRIGGER":
+        trigger = schema.trigger(node.name)
+        if trigger is None and not node.if_exists:
+            hint = nearest(node.name, (t.name for t in schema.triggers))
+            raise SchemaError(f"no such trigger: {node.name}", code="TRIGGER_NOT_FOUND", hint=hint, position=at)
+        return DropTriggerStatement(None if trigger is None else trigger.name)
     view = schema.view(node.name)
     if node.kind == "VIEW":
         if view is None and schema.table(node.name) is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dosql.plan.expr import ROW_KEY, Col, Const, Expr, InItems, Op, Param, sources_of
+from dosql.plan.expr import ROW_KEY, Col, Const, Expr, InItems, Op, Param, hashable, sources_of
 from dosql.plan.logical import Block, JoinStep, TableSource
 from dosql.plan.physical import (
     BlockPlan,
@@ -24,7 +24,9 @@ from dosql.plan.physical import (
     Step,
 )
 from dosql.planner import cost
-from dosql.schema import Index, Schema
+from dosql.planner.comparing import folded
+from dosql.planner.index_terms import IndexTerms, alike, implied
+from dosql.schema import Index, Schema, Table
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
 
 DP_SOURCES_MAX = 8
@@ -48,20 +50,25 @@ class Access:
     setup: float = 0.0
 
 
-def plan_block(block: Block, schema: Schema, count_of: Callable[[int], int]) -> BlockPlan:
+TermsOf = Callable[[Table, Index], IndexTerms]
+
+
+def plan_block(block: Block, schema: Schema, count_of: Callable[[int], int], terms_of: TermsOf) -> BlockPlan:
     """Chooses paths and order for a block.
 
     Args:
         block: Bound; it is not changed.
         schema: For the indexes.
         count_of: Number of rows of a table, by its id.
+        terms_of: Gives the terms of an index on expressions, or of a partial one.
     """
-    return _BlockPlanner(block, schema, count_of).plan()
+    return _BlockPlanner(block, schema, count_of, terms_of).plan()
 
 
 class _BlockPlanner:
-    def __init__(self, block: Block, schema: Schema, count_of: Callable[[int], int]) -> None:
+    def __init__(self, block: Block, schema: Schema, count_of: Callable[[int], int], terms_of: TermsOf) -> None:
         self._block = block
+        self._terms_of = terms_of
         self._schema = schema
         self._count_of = count_of
         self._own = frozenset(step.source.number for step in block.steps)
@@ -177,12 +184,15 @@ class _BlockPlanner:
         else:
             options.append(Access(Gathered(), [], kept, kept * cost.GATHERED_ROW, scan_cost + kept * 0.1))
         equalities = self._equalities(number, placed, usable)
-        probes = [(c, a, b) for c, a, b in equalities if self._needs(b) and _hashable(a, b)]
+        probes = [(c, a, b) for c, a, b in equalities if self._needs(b) and hashable(a, b)]
         if probes:
             matches = max(kept / max(table_rows, 1) * cost.equal_rows(table_rows), 0.5)
             if isinstance(source, TableSource) and any(self._unique(source, a) for _, a, _ in probes):
                 matches = min(1.0, kept / table_rows)
-            path: Path = HashProbe(tuple(a for _, a, _ in probes), tuple(b for _, _, b in probes))
+            path: Path = HashProbe(
+                tuple(folded(a, _collation(c)) for c, a, _ in probes),
+                tuple(folded(b, _collation(c)) for c, _, b in probes),
+            )
             build = scan_cost + kept * cost.HASH_BUILD_ROW
             options.append(Access(path, [c for c, _, _ in probes], matches, cost.HASH_PROBE + matches * 0.05, build))
         if isinstance(source, TableSource):
@@ -207,7 +217,7 @@ class _BlockPlanner:
         if mine.index == ROW_KEY:
             return True
         indexes = self._schema.indexes_of(source.table.id)
-        return any(i.unique and i.columns == (mine.index,) for i in indexes)
+        return any(i.unique and i.columns == (mine.index,) and not i.where for i in indexes)
 
     def _keyed(
         self,
@@ -239,9 +249,15 @@ class _BlockPlanner:
         return options
 
     def _bounds(
-        self, number: int, column: int, placed: frozenset[int], usable: list[Expr]
+        self, term: Expr, placed: frozenset[int], usable: list[Expr], collation: str = ""
     ) -> tuple[list[Expr], tuple[Expr, bool] | None, tuple[Expr, bool] | None]:
-        """Returns conditions and bounds ``(value, inclusive)`` that limit a column from below and above."""
+        """Returns conditions and bounds ``(value, inclusive)`` that limit a term from below and above."""
+
+        def is_term(expr: Expr) -> bool:
+            if isinstance(term, Col):
+                return isinstance(expr, Col) and expr.source == term.source and expr.index == term.index
+            return alike(expr, term)
+
         low: tuple[Expr, bool] | None = None
         high: tuple[Expr, bool] | None = None
         used: list[Expr] = []
@@ -250,11 +266,13 @@ class _BlockPlanner:
             for part in parts:
                 if not isinstance(part, Op) or part.op not in ("<", "<=", ">", ">="):
                     continue
+                if not _same_collation(part, collation):
+                    continue
                 a, b = part.args
                 op = part.op
-                if not (isinstance(a, Col) and a.source == number and a.index == column):
+                if not is_term(a):
                     a, b, op = b, a, _FLIPPED[op]
-                if not (isinstance(a, Col) and a.source == number and a.index == column):
+                if not is_term(a):
                     continue
                 if not self._needs(b) <= placed or not _indexable(a, b):
                     continue
@@ -267,7 +285,8 @@ class _BlockPlanner:
         return used, low, high
 
     def _key_ranges(self, number: int, placed: frozenset[int], usable: list[Expr], table_rows: float) -> list[Access]:
-        used, low, high = self._bounds(number, ROW_KEY, placed, usable)
+        key = Col(number, ROW_KEY, SqlType.INTEGER, False, "")
+        used, low, high = self._bounds(key, placed, usable)
         if low is None and high is None:
             return []
         part = 0.3 if low is None or high is None else 0.05
@@ -285,15 +304,22 @@ class _BlockPlanner:
         table_rows: float,
     ) -> Access | None:
         number, table = source.number, source.table
+        terms: list[Expr] = []
+        if index.computed:
+            terms, where = self._terms_of(table, index).over(number)
+            if where and not implied(where, usable):
+                return None
         equal: list[Expr] = []
         used: list[Expr] = []
-        for position in index.columns:
+        for place, position in enumerate(index.columns):
             column = ROW_KEY if position == table.key_column else position
             found = next(
                 (
                     (c, theirs)
                     for c, mine, theirs in equalities
-                    if isinstance(mine, Col) and mine.index == column and _indexable(mine, theirs)
+                    if (alike(mine, terms[place]) if position < -1 else isinstance(mine, Col) and mine.index == column)
+                    and _indexable(mine, theirs)
+                    and _same_collation(c, index.collation(place))
                 ),
                 None,
             )
@@ -305,7 +331,9 @@ class _BlockPlanner:
         low = high = None
         if rest:
             column = ROW_KEY if rest[0] == table.key_column else rest[0]
-            _, low, high = self._bounds(number, column, placed, usable)  # tested again on the row
+            term = terms[len(equal)] if column < -1 else Col(number, column, SqlType.ANY, True, "")
+            collation = index.collation(len(equal))
+            _, low, high = self._bounds(term, placed, usable, collation)  # tested again on the row
         if not equal and low is None and high is None:
             return None
         rows = table_rows
@@ -326,9 +354,24 @@ class _BlockPlanner:
         return Access(path, used, rows, cost.INDEX_PROBE + rows * cost.INDEX_ROW)
 
 
-def _indexable(mine: Col, theirs: Expr) -> bool:
+def _collation(condition: Expr) -> str:
+    return condition.collation if isinstance(condition, Op) else ""
+
+
+def _same_collation(condition: Expr, collation: str) -> bool:
+    """Whether an index under a collation finds what a condition wants."""
+    if isinstance(condition, Op) and any(a.type in NUMERIC_TYPES or a.type in TEMPORAL_TYPES for a in condition.args):
+        return not collation
+    return _collation(condition) == collation
+
+
+def _indexable(mine: Expr, theirs: Expr) -> bool:
     """Whether comparing by the index's key order is what SQL's comparison does for these types."""
     free = isinstance(theirs, Const | Param)
+    if not isinstance(mine, Col):  # no affinity: only like with like
+        return theirs.type is mine.type is SqlType.TEXT or (
+            free and not (isinstance(theirs, Param) and theirs.type is not SqlType.ANY)
+        )
     if mine.type in NUMERIC_TYPES:
         return theirs.type in NUMERIC_TYPES or free
     if mine.type in TEMPORAL_TYPES:
@@ -336,10 +379,3 @@ def _indexable(mine: Col, theirs: Expr) -> bool:
     if mine.type is SqlType.ANY:
         return free
     return theirs.type is mine.type or (free and mine.type is SqlType.TEXT)
-
-
-def _hashable(a: Expr, b: Expr) -> bool:
-    """Whether Python's equality of the stored values is SQL's for these types."""
-    if a.type in NUMERIC_TYPES and b.type in NUMERIC_TYPES:
-        return True
-    return a.type is b.type and a.type is not SqlType.ANY

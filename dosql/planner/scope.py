@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dosql.errors import Position, SchemaError
-from dosql.plan.expr import ROW_KEY, Col
+from dosql.plan.expr import ROW_KEY, Col, Expr, Param, walk
 from dosql.schema import Table
 from dosql.types.sqltypes import SqlType
 
@@ -16,13 +16,27 @@ _ROW_KEY_NAMES = ("rowid", "oid", "_rowid_")
 
 @dataclass(slots=True)
 class Relation:
-    """A row source by the name it has in the statement."""
+    """A row source by the name it has in the statement.
+
+    Attributes:
+        hidden: Columns that only the qualified name finds: those that USING took into another's.
+        merged: What a column stands for without qualification, after a RIGHT or FULL JOIN with USING.
+        db: Name of its database.
+        params: Of OLD and NEW: what their columns stand for. They have no other columns.
+    """
 
     number: int
     alias: str
     columns: list[Col]
     key: Col | None
     hidden: set[str] = field(default_factory=set)
+    merged: dict[str, Expr] = field(default_factory=dict)
+    db: str = ""
+    params: dict[str, Param] | None = None
+
+    def shown(self, column: Col) -> Expr:
+        """Returns what ``*`` shows of a column."""
+        return self.merged.get(column.name.lower(), column)
 
 
 @dataclass(slots=True)
@@ -44,31 +58,39 @@ class Scope:
             )
         self.relations.append(relation)
 
-    def find(self, table: str | None, column: str) -> list[Col]:
+    def find(self, table: str | None, column: str, db: str = "") -> list[Expr]:
         """Returns the columns of this scope that a name can mean."""
         name = column.lower()
-        found: list[Col] = []
+        found: list[Expr] = []
         for relation in self.relations:
             if table is not None and relation.alias.lower() != table.lower():
                 continue
-            hits = [c for c in relation.columns if c.name.lower() == name]
+            if db and relation.db != db:
+                continue
+            if relation.params is not None:
+                if table is not None and name in relation.params:
+                    found.append(relation.params[name])
+                continue
+            hits: list[Expr] = list([c for c in relation.columns if c.name.lower() == name][:1])
             if table is None and name in relation.hidden:
                 hits = []
+            elif table is None and name in relation.merged:
+                hits = [relation.merged[name]]
             if not hits and name in _ROW_KEY_NAMES and relation.key is not None:
                 hits = [relation.key]
             found += hits
         return found
 
-    def resolve(self, table: str | None, column: str) -> list[Col]:
+    def resolve(self, table: str | None, column: str, db: str = "") -> list[Expr]:
         """As :meth:`find`, then in the scopes around; what is found there is noted as an outer use."""
         scope: Scope | None = self
         passed: list[Scope] = []
         while scope is not None:
-            found = scope.find(table, column)
+            found = scope.find(table, column, db)
             if found:
+                used = [part for part in walk(found[0]) if isinstance(part, Col)]
                 for inner in passed:
-                    if found[0] not in inner.outer_uses:
-                        inner.outer_uses.append(found[0])
+                    inner.outer_uses += [part for part in used if part not in inner.outer_uses]
                 return found
             passed.append(scope)
             scope = scope.parent
@@ -100,7 +122,7 @@ def key_column(number: int) -> Col:
 def table_relation(number: int, alias: str, table: Table) -> Relation:
     """Returns a table as a relation; its INTEGER PRIMARY KEY is the row key."""
     columns = [
-        Col(number, ROW_KEY if i == table.key_column else i, c.type, c.nullable, c.name)
+        Col(number, ROW_KEY if i == table.key_column else i, c.type, c.nullable, c.name, c.collation)
         for i, c in enumerate(table.columns)
     ]
-    return Relation(number, alias, columns, key_column(number))
+    return Relation(number, alias, columns, None if table.without_rowid else key_column(number), db=table.db)

@@ -184,7 +184,7 @@ def split(binder: Binder, block: l.Block, windows: Windows, count: int) -> l.Blo
     results = [l.Output(Col(-1, i, SqlType.ANY, True, call.name), call.name) for i, call in enumerate(windows.calls)]
     rows = l.WindowRows(below, windows.calls, [*below.outputs, *results])
     above = [l.Output(transform(o.expr, rule), o.name) for o in outputs]
-    out = l.Block([l.JoinStep(l.QuerySource(number, "windows", rows))], [], above, block.visible)
+    out = l.Block([l.JoinStep(l.QuerySource(number, "windows", rows, sees_outer=True))], [], above, block.visible)
     out.group_source = binder.new_source()
     out.distinct, out.order_by, out.limit, out.offset = block.distinct, block.order_by, block.limit, block.offset
     return out

@@ -3,7 +3,7 @@
 A schema is part of each snapshot, so DDL is as transactional as anything else.
 """
 
-from dosql.schema.descriptors import Check, Column, ForeignKey, Index, Table, View
+from dosql.schema.descriptors import Check, Column, ForeignKey, Index, Table, Trigger, View
 from dosql.schema.schema import Schema
 
-__all__ = ["Check", "Column", "ForeignKey", "Index", "Schema", "Table", "View"]
+__all__ = ["Check", "Column", "ForeignKey", "Index", "Schema", "Table", "Trigger", "View"]

@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 
+from dosql.types.domains import column_storer
 from dosql.types.sqltypes import SqlType, column_kind
+from dosql.types.storing import Storer
 from shared_types.changes import ColumnShape, TableShape
 
 
-class Column(msgspec.Struct, frozen=True):
+class Column(msgspec.Struct, frozen=True, dict=True):
     """A column.
 
     Attributes:
@@ -22,6 +24,10 @@ class Column(msgspec.Struct, frozen=True):
         default: Stored value used where INSERT gives none.
         default_now: ``date`` or ``timestamp`` for CURRENT_DATE and CURRENT_TIMESTAMP.
         default_sql: Text of a default that is an expression, in parentheses.
+        collation: Of a text, in upper case; empty is BINARY.
+        generated: Text of the expression of a generated column, without parentheses.
+        stored: Whether it was declared STORED; VIRTUAL ones are stored as well.
+        null_conflict: What ON CONFLICT of NOT NULL says.
     """
 
     name: str
@@ -31,6 +37,15 @@ class Column(msgspec.Struct, frozen=True):
     default: Any = None
     default_now: str = ""
     default_sql: str = ""
+    collation: str = ""
+    generated: str = ""
+    stored: bool = False
+    null_conflict: str = ""
+
+    @cached_property
+    def store(self) -> Storer:
+        """Takes a value (not None) to its stored form, or raises TypeMismatch."""
+        return column_storer(self.type, self.declared)
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -63,8 +78,14 @@ class ForeignKey(msgspec.Struct, frozen=True):
 class Index(msgspec.Struct, frozen=True):
     """A secondary index. ``implied`` ones come from PRIMARY KEY and UNIQUE and go with the table only.
 
-    ``descending`` are places in ``columns`` that were declared DESC. All columns are stored ascending: that an
-    index is read backwards changes no answer.
+    Attributes:
+        columns: Positions of its columns; ``-2 - n`` stands for ``expressions[n]``.
+        descending: Places in ``columns`` that were declared DESC. All columns are stored ascending: that an index is
+            read backwards changes no answer.
+        collations: For each place the collation in upper case, empty for BINARY; nothing at all where all are that.
+        expressions: Texts of the terms that are no columns.
+        where: Text of the condition of a partial index.
+        conflict: What ON CONFLICT of its constraint says.
     """
 
     id: int
@@ -74,6 +95,19 @@ class Index(msgspec.Struct, frozen=True):
     unique: bool = False
     implied: bool = False
     descending: tuple[int, ...] = ()
+    collations: tuple[str, ...] = ()
+    expressions: tuple[str, ...] = ()
+    where: str = ""
+    conflict: str = ""
+
+    @property
+    def computed(self) -> bool:
+        """Whether its entries need more than the row's columns: it has expressions, or a condition."""
+        return bool(self.expressions or self.where)
+
+    def collation(self, place: int) -> str:
+        """Returns the collation of the term at a place; empty is BINARY."""
+        return self.collations[place] if self.collations else ""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -90,6 +124,23 @@ class View(msgspec.Struct, frozen=True):
     sql: str
 
 
+class Trigger(msgspec.Struct, frozen=True):
+    """A trigger.
+
+    Attributes:
+        table: Name of its table or view.
+        timing: BEFORE, AFTER or INSTEAD OF.
+        event: INSERT, UPDATE or DELETE.
+        sql: Its whole text.
+    """
+
+    name: str
+    table: str
+    timing: str
+    event: str
+    sql: str
+
+
 class Table(msgspec.Struct, frozen=True, dict=True):
     """A table.
 
@@ -97,6 +148,9 @@ class Table(msgspec.Struct, frozen=True, dict=True):
         id: Id of the table's tree; ids of trees are never reused.
         key_column: Position of the INTEGER PRIMARY KEY, or -1: then rows have a hidden row id.
         primary_key: Positions of the PRIMARY KEY's columns; empty without one.
+        autoincrement: Keys are never given twice.
+        without_rowid: The hidden row id cannot be named.
+        key_conflict: What ON CONFLICT of the INTEGER PRIMARY KEY says.
     """
 
     id: int
@@ -107,11 +161,19 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     sql: str = ""
     checks: tuple[Check, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
+    autoincrement: bool = False
+    without_rowid: bool = False
+    key_conflict: str = ""
+
+    @property
+    def db(self) -> str:
+        """Name of the database that it is in."""
+        return "main"
 
     @property
     def system(self) -> bool:
         """Whether it is the product's own: it can be read, and is in no change stream."""
-        return self.name.lower().startswith("dosql_")
+        return self.name.lower().startswith(("dosql_", "sqlite_"))
 
     @cached_property
     def slots(self) -> tuple[int, ...]:
@@ -123,6 +185,11 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     def stored(self) -> tuple[int, ...]:
         """Positions of the columns that leaves store, in their order."""
         return tuple(i for i in range(len(self.columns)) if i != self.key_column)
+
+    @cached_property
+    def generated(self) -> tuple[int, ...]:
+        """Positions of the generated columns."""
+        return tuple(i for i, c in enumerate(self.columns) if c.generated)
 
     @cached_property
     def kinds(self) -> str:

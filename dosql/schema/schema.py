@@ -6,7 +6,7 @@ from functools import cached_property
 
 import msgspec
 
-from dosql.schema.descriptors import ForeignKey, Index, Table, View
+from dosql.schema.descriptors import ForeignKey, Index, Table, Trigger, View
 
 
 class Schema(msgspec.Struct, frozen=True, dict=True):
@@ -24,6 +24,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
     dropped: tuple[Table, ...] = ()
     views: tuple[View, ...] = ()
     settings: dict[str, int] = {}
+    triggers: tuple[Trigger, ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, Table]:
@@ -72,13 +73,39 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
     def _view_by_name(self) -> dict[str, View]:
         return {v.name.lower(): v for v in self.views}
 
+    def trigger(self, name: str) -> Trigger | None:
+        """Returns the trigger of that name, or None."""
+        return next((t for t in self.triggers if t.name.lower() == name.lower()), None)
+
+    @cached_property
+    def _triggers_by_table(self) -> dict[str, tuple[Trigger, ...]]:
+        out: dict[str, list[Trigger]] = {}
+        for trigger in self.triggers:
+            out.setdefault(trigger.table.lower(), []).append(trigger)
+        return {k: tuple(v) for k, v in out.items()}
+
+    def triggers_of(self, name: str) -> tuple[Trigger, ...]:
+        """Returns the triggers of a table or a view, in the order they were made."""
+        return self._triggers_by_table.get(name.lower(), ())
+
+    def with_trigger(self, trigger: Trigger) -> Schema:
+        """Returns the schema with one more trigger."""
+        return self._next(triggers=(*self.triggers, trigger))
+
+    def without_trigger(self, name: str) -> Schema:
+        """Returns the schema without the trigger."""
+        return self._next(triggers=tuple(t for t in self.triggers if t.name != name))
+
     def with_view(self, view: View) -> Schema:
         """Returns the schema with one more view."""
         return self._next(views=(*self.views, view))
 
     def without_view(self, name: str) -> Schema:
         """Returns the schema without the view."""
-        return self._next(views=tuple(v for v in self.views if v.name != name))
+        return self._next(
+            views=tuple(v for v in self.views if v.name != name),
+            triggers=tuple(t for t in self.triggers if t.table != name),
+        )
 
     def with_table(self, table: Table) -> Schema:
         """Returns the schema with one more table."""
@@ -90,6 +117,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
             tables=tuple(t for t in self.tables if t.id != table_id),
             indexes=tuple(i for i in self.indexes if i.table_id != table_id),
             dropped=(*self.dropped, self.by_id[table_id]),
+            triggers=tuple(t for t in self.triggers if t.table != self.by_id[table_id].name),
         )
 
     def with_index(self, index: Index) -> Schema:
@@ -117,6 +145,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
         views: tuple[View, ...] | None = None,
         next_id: int | None = None,
         settings: dict[str, int] | None = None,
+        triggers: tuple[Trigger, ...] | None = None,
     ) -> Schema:
         return Schema(
             version=self.version + 1,
@@ -126,4 +155,5 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
             dropped=self.dropped if dropped is None else dropped,
             views=self.views if views is None else views,
             settings=self.settings if settings is None else settings,
+            triggers=self.triggers if triggers is None else triggers,
         )

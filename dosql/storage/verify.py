@@ -196,24 +196,27 @@ class Verifier:
 
     def _compare(self, table: Table, index: Index, rows: Any, entries: Any) -> None:
         maker = entry_maker(table, index)
-        done = missing = 0
+        done = missing = left_out = 0
         for leaf in leaves(rows.root):
             columns = leaf.cols
             for at, key in enumerate(leaf.keys):
                 stored = [column[at] for column in columns]
-                if get(entries.root, maker.prefix(stored, key) + encode_row_key(key)) is None:
+                prefix = maker.prefix(stored, key)
+                if prefix is None:
+                    left_out += 1
+                elif get(entries.root, prefix + encode_row_key(key)) is None:
                     missing += 1
                     self.report.problem(f"index {index.name} has no entry for row {key} of table {table.name}")
             done += len(leaf.keys)
             self._progress(f"index {index.name}", done, rows.count)
-        if entries.count + missing == rows.count:
+        if entries.count + missing + left_out == rows.count:
             return
         for leaf in leaves(entries.root):
             for entry in leaf.keys:
                 key = decode_row_key(entry)
                 found = get(rows.root, key)
                 stored = [] if found is None else [column[found[1]] for column in found[0].cols]
-                if found is None or maker.prefix(stored, key) + encode_row_key(key) != entry:
+                if found is None or (maker.prefix(stored, key) or b"") + encode_row_key(key) != entry:
                     self.report.problem(f"index {index.name} has an entry for row {key} that table {table.name} lacks")
 
     # --- log -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import msgspec
 from dosql.btree import Owner, Tree, TreeEditor, empty_tree, leaves, spans
 from dosql.errors import ConstraintViolation, ResourceExhausted
 from dosql.index import EntryMaker, entry_maker
-from dosql.schema import Index, Schema, Table, View
+from dosql.schema import Index, Schema, Table, Trigger, View
 from dosql.storage.claims import Claims
 from dosql.storage.reads import ReadSet
 from dosql.storage.snapshot import Epoch, Snapshot
@@ -19,11 +19,13 @@ from dosql.types.numbers import INT_MAX
 from shared_types.changes import (
     OP_CREATE_INDEX,
     OP_CREATE_TABLE,
+    OP_CREATE_TRIGGER,
     OP_CREATE_VIEW,
     OP_DELETE,
     OP_DELETE_MANY,
     OP_DROP_INDEX,
     OP_DROP_TABLE,
+    OP_DROP_TRIGGER,
     OP_DROP_VIEW,
     OP_INSERT,
     OP_INSERT_MANY,
@@ -62,6 +64,8 @@ class Workspace:
         moved: Places in ``ops`` of a DELETE and the INSERT behind it that are one row getting another key.
         deferred: What must be tested at COMMIT, for those who test it.
         head: Gives the newest commit.
+        firing: Names of the triggers that run now, outermost first.
+        recursive_triggers: Whether a trigger may fire itself.
     """
 
     __slots__ = (
@@ -73,10 +77,12 @@ class Workspace:
         "claims",
         "deferred",
         "dirty_bytes",
+        "firing",
         "head",
         "moved",
         "ops",
         "reads",
+        "recursive_triggers",
         "schema",
         "trees",
     )
@@ -91,6 +97,8 @@ class Workspace:
         self.claims: Claims | None = None
         self.deferred: list[Any] = []
         self.moved: set[int] = set()
+        self.firing: list[str] = []
+        self.recursive_triggers = False
         self.head: Callable[[], Snapshot] = lambda: base
         self._owner = Owner()
         self._editors: dict[int, TreeEditor] = {}
@@ -115,6 +123,14 @@ class Workspace:
         if editor is None:
             editor = self._editors[tree_id] = self.trees[tree_id] = TreeEditor(self.trees[tree_id], self._owner)
         return editor
+
+    def find_first(self, table: Table, slot: int, value: Any) -> tuple[Any, ...] | None:
+        """Returns key and stored columns of the first row with a value; for tables that are small."""
+        for leaf in leaves(self.trees[table.id].root):
+            for key, *stored in zip(leaf.keys, *leaf.cols, strict=True):
+                if stored[slot] == value:
+                    return (key, *stored)
+        return None
 
     def is_free(self, table_id: int, key: int, shared: int) -> bool:
         """Whether a row could be locked now: SKIP LOCKED."""
@@ -169,6 +185,16 @@ class Workspace:
         """Removes a view."""
         self.schema = self.schema.without_view(name)
         self.ops.append((OP_DROP_VIEW, name))
+
+    def create_trigger(self, trigger: Trigger) -> None:
+        """Adds a trigger."""
+        self.schema = self.schema.with_trigger(trigger)
+        self.ops.append((OP_CREATE_TRIGGER, msgspec.to_builtins(trigger)))
+
+    def drop_trigger(self, name: str) -> None:
+        """Removes a trigger."""
+        self.schema = self.schema.without_trigger(name)
+        self.ops.append((OP_DROP_TRIGGER, name))
 
     def set(self, name: str, value: int) -> None:
         """Sets a number that is stored with the schema."""
@@ -225,6 +251,10 @@ class Workspace:
                 self.drop_view(op[1])
             elif kind == OP_SET:
                 self.set(op[1], op[2])
+            elif kind == OP_CREATE_TRIGGER:
+                self.create_trigger(msgspec.convert(op[1], Trigger))
+            elif kind == OP_DROP_TRIGGER:
+                self.drop_trigger(op[1])
             else:
                 writer = self.writer(self.schema.by_id[op[1]])
                 if kind == OP_INSERT:
@@ -254,8 +284,10 @@ class Workspace:
         for leaf in leaves(self.trees[table.id].root):
             for key, stored in _rows(leaf.keys, leaf.cols):
                 prefix = maker.prefix(stored, key)
+                if prefix is None:
+                    continue
                 entries.append(prefix + encode_row_key(key))
-                if maker.definition.unique and not maker.has_null(stored):
+                if maker.definition.unique and not maker.has_null(stored, key):
                     compared.append(prefix)
         if len(set(compared)) < len(compared):
             raise unique_violation(table, maker.definition)
@@ -307,21 +339,22 @@ class TableWriter:
         """Returns the keys of rows that keep a row with this key and these values from being inserted."""
         return {other for _, other in self.conflicts(key, stored)}
 
-    def conflicts(self, key: int, stored: Sequence[Any]) -> list[tuple[tuple[int, ...], int]]:
-        """Returns (columns of the PRIMARY KEY or UNIQUE, key of the row that is in the way) of a row to be inserted."""
-        found: list[tuple[tuple[int, ...], int]] = []
+    def conflicts(self, key: int, stored: Sequence[Any]) -> list[tuple[Index | None, int]]:
+        """Returns what keeps a row from being inserted: (UNIQUE index, or None for the row key; the other's key)."""
+        found: list[tuple[Index | None, int]] = []
         if self._editor.get(key) is not None:
-            found.append(((self._table.key_column,), key))
+            found.append((None, key))
         reads = self._workspace.reads
         if reads is not None:
             reads.key(self._table.id, key)
         for maker, editor in self._indexes:
-            if maker.definition.unique and not maker.has_null(stored):
+            if maker.definition.unique and not maker.has_null(stored, key):
                 prefix = maker.prefix(stored, key)
+                assert prefix is not None
                 if reads is not None:
                     reads.range(maker.definition.id, prefix, after_prefix(prefix))
                 for leaf, start, _ in spans(editor.root, prefix, after_prefix(prefix)):
-                    found.append((maker.definition.columns, decode_row_key(leaf.keys[start])))
+                    found.append((maker.definition, decode_row_key(leaf.keys[start])))
         return found
 
     def insert(self, key: int, stored: Sequence[Any], *, checked: bool = True) -> None:
@@ -330,12 +363,16 @@ class TableWriter:
         Raises:
             ConstraintViolation: The key, or the values of a UNIQUE index, are there already.
         """
-        prefixes = [(maker.prefix(stored, key), maker, editor) for maker, editor in self._indexes]
+        prefixes = [
+            (prefix, maker, editor)
+            for maker, editor in self._indexes
+            if (prefix := maker.prefix(stored, key)) is not None
+        ]
         if self._claims is not None:
             self._claim(key, stored)
         if checked:
             for prefix, maker, editor in prefixes:
-                if maker.definition.unique and not maker.has_null(stored) and _taken(editor, prefix, None):
+                if maker.definition.unique and not maker.has_null(stored, key) and _taken(editor, prefix, None):
                     raise self._refused(maker, prefix)
         if not self._editor.insert(key, stored):
             if self._workspace.reads is not None:
@@ -353,8 +390,10 @@ class TableWriter:
         assert claims is not None
         claims.row(self._table.id, key)
         for maker, _ in self._indexes:
-            if maker.definition.unique and not maker.has_null(stored):
-                claims.entry(maker.definition.id, maker.prefix(stored, key))
+            if maker.definition.unique and not maker.has_null(stored, key):
+                prefix = maker.prefix(stored, key)
+                assert prefix is not None
+                claims.entry(maker.definition.id, prefix)
 
     def _refused(self, maker: EntryMaker, prefix: bytes) -> ConstraintViolation:
         """Returns the error of values that are there already. That they are was read."""
@@ -379,17 +418,17 @@ class TableWriter:
                 old_prefix, new_prefix = maker.prefix(before, key), maker.prefix(after, key)
                 if old_prefix != new_prefix:
                     if claims is not None and maker.definition.unique:
-                        claims.entry(maker.definition.id, old_prefix)
-                        claims.entry(maker.definition.id, new_prefix)
-                    unique = checked and maker.definition.unique and not maker.has_null(after)
-                    if unique and _taken(editor, new_prefix, key):
+                        for entry in (old_prefix, new_prefix):
+                            if entry is not None:
+                                claims.entry(maker.definition.id, entry)
+                    unique = checked and maker.definition.unique and not maker.has_null(after, key)
+                    if unique and new_prefix is not None and _taken(editor, new_prefix, key):
                         raise self._refused(maker, new_prefix)
                     moves.append((editor, old_prefix, new_prefix))
         self._editor.update(key, changes)
         tail = encode_row_key(key)
         for editor, old_prefix, new_prefix in moves:
-            editor.delete(old_prefix + tail)
-            editor.insert(new_prefix + tail, ())
+            _move(editor, old_prefix, new_prefix, tail)
         self._ops.append((OP_UPDATE, self._table.id, key, before, after))
 
     def delete(self, key: int, before: Sequence[Any]) -> None:
@@ -399,7 +438,7 @@ class TableWriter:
         self._editor.delete(key)
         tail = encode_row_key(key)
         for maker, editor in self._indexes:
-            editor.delete(maker.prefix(before, key) + tail)
+            _move(editor, maker.prefix(before, key), None, tail)
         self._ops.append((OP_DELETE, self._table.id, key, before, None))
 
     def insert_many(self, keys: Sequence[int], columns: Sequence[Sequence[Any]], *, checked: bool = True) -> None:
@@ -420,8 +459,14 @@ class TableWriter:
         self._editor.append_many(keys, columns)
         for maker, editor in self._indexes:
             prefix = maker.prefix
-            entries = sorted([prefix(stored, key) + encode_row_key(key) for key, stored in _rows(keys, columns)])
-            if editor.count == 0:
+            entries = sorted(
+                [
+                    entry + encode_row_key(key)
+                    for key, stored in _rows(keys, columns)
+                    if (entry := prefix(stored, key)) is not None
+                ]
+            )
+            if editor.count == 0 and entries:
                 editor.append_many(entries, [])
             else:
                 for entry in entries:
@@ -459,9 +504,7 @@ class TableWriter:
             for (key, old), (_, new) in zip(_rows(keys, columns), new_rows, strict=True):
                 old_prefix, new_prefix = prefix(old, key), prefix(new, key)
                 if old_prefix != new_prefix:
-                    tail = encode_row_key(key)
-                    editor.delete(old_prefix + tail)
-                    editor.insert(new_prefix + tail, ())
+                    _move(editor, old_prefix, new_prefix, encode_row_key(key))
         self._ops.append(op)
 
     def delete_many(self, keys: Sequence[int]) -> None:
@@ -477,13 +520,21 @@ class TableWriter:
         for maker, editor in self._indexes:
             prefix = maker.prefix
             for key, stored in _rows(keys, columns):
-                editor.delete(prefix(stored, key) + encode_row_key(key))
+                _move(editor, prefix(stored, key), None, encode_row_key(key))
         self._ops.append((OP_DELETE_MANY, self._table.id, list(keys), columns))
 
 
 def _rows(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
     rows = zip(*columns, strict=True) if columns else iter([()] * len(keys))
     return zip(keys, rows, strict=True)
+
+
+def _move(editor: TreeEditor, old: bytes | None, new: bytes | None, tail: bytes) -> None:
+    """Puts the new entry of a row into the place of the old one."""
+    if old is not None:
+        editor.delete(old + tail)
+    if new is not None:
+        editor.insert(new + tail, ())
 
 
 def _taken(editor: Tree | TreeEditor, prefix: bytes, but_key: int | None) -> bool:
@@ -504,6 +555,8 @@ def has_entry(index: Any, prefix: bytes) -> bool:
 
 def unique_violation(table: Table, index: Index) -> ConstraintViolation:
     """Returns the error of a UNIQUE index, worded as SQLite's."""
+    if index.expressions:
+        return ConstraintViolation(f"UNIQUE constraint failed: index '{index.name}'")
     names = ", ".join(f"{table.name}.{table.columns[c].name}" for c in index.columns)
     return ConstraintViolation(f"UNIQUE constraint failed: {names}")
 

@@ -82,6 +82,7 @@ _ENCODERS: dict[SqlType, KeyEncoder] = {
     SqlType.REAL: encode_real,
     SqlType.TEXT: encode_text,
     SqlType.BLOB: encode_blob,
+    SqlType.NUMERIC: encode_any,
     SqlType.ANY: encode_any,
 }
 

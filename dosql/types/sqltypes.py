@@ -10,6 +10,8 @@ BLOB                   BLOB      list of bytes
 BOOLEAN, BOOL          BOOLEAN   array('q'), 0 or 1
 DATE                   DATE      array('q'), days since 1970-01-01
 TIMESTAMP, DATETIME    TIMESTAMP array('q'), microseconds since 1970-01-01
+NUMERIC, DECIMAL(p,s)  NUMERIC   list of int and float
+JSON, UUID, TIME       TEXT      list of str, see :mod:`dosql.types.domains`
 ANY, none              ANY       list, whatever was given
 ====================== ========= ==========================================
 
@@ -31,10 +33,11 @@ class SqlType(StrEnum):
     BOOLEAN = "BOOLEAN"
     DATE = "DATE"
     TIMESTAMP = "TIMESTAMP"
+    NUMERIC = "NUMERIC"
     ANY = "ANY"
 
 
-NUMERIC_TYPES = frozenset({SqlType.INTEGER, SqlType.REAL, SqlType.BOOLEAN})
+NUMERIC_TYPES = frozenset({SqlType.INTEGER, SqlType.REAL, SqlType.BOOLEAN, SqlType.NUMERIC})
 TEMPORAL_TYPES = frozenset({SqlType.DATE, SqlType.TIMESTAMP})
 
 _EXACT = {
@@ -43,6 +46,9 @@ _EXACT = {
     "DATE": SqlType.DATE,
     "TIMESTAMP": SqlType.TIMESTAMP,
     "DATETIME": SqlType.TIMESTAMP,
+    "JSON": SqlType.TEXT,
+    "UUID": SqlType.TEXT,
+    "TIME": SqlType.TEXT,
     "ANY": SqlType.ANY,
     "": SqlType.ANY,
 }
@@ -55,6 +61,7 @@ _KINDS = {
     SqlType.REAL: "d",
     SqlType.TEXT: "t",
     SqlType.BLOB: "b",
+    SqlType.NUMERIC: "a",
     SqlType.ANY: "a",
 }
 
@@ -72,7 +79,7 @@ def declared_type(name: str) -> SqlType | None:
         return SqlType.BLOB
     if any(part in upper for part in ("REAL", "FLOA", "DOUB")):
         return SqlType.REAL
-    return None
+    return None if upper.startswith("VECTOR") else SqlType.NUMERIC
 
 
 def column_kind(sql_type: SqlType) -> str:

@@ -20,7 +20,8 @@ from shared_types.values import date_of, datetime_of
 Storer = Callable[[Any], Any]
 
 
-def _refuse(value: Any, sql_type: str) -> TypeMismatch:
+def refuse(value: Any, sql_type: str) -> TypeMismatch:
+    """Returns the error of a value that a column cannot hold."""
     shown = repr(value)
     return TypeMismatch(f"{shown if len(shown) <= 60 else shown[:57] + '...'} does not fit a column of type {sql_type}")
 
@@ -31,14 +32,14 @@ def _integer(value: Any) -> int:
         number = int(number)
     if isinstance(number, int) and INT_MIN <= number <= INT_MAX:
         return int(number)
-    raise _refuse(value, "INTEGER")
+    raise refuse(value, "INTEGER")
 
 
 def _real(value: Any) -> float:
     number = number_in(value) if isinstance(value, str) else value
     if isinstance(number, int | float) and (not isinstance(number, int) or abs(number) <= 2**1000):
         return float(number)
-    raise _refuse(value, "REAL")
+    raise refuse(value, "REAL")
 
 
 def _text(value: Any) -> str:
@@ -54,13 +55,13 @@ def _text(value: Any) -> str:
         return value.isoformat(" ")
     if isinstance(value, date):
         return value.isoformat()
-    raise _refuse(value, "TEXT")
+    raise refuse(value, "TEXT")
 
 
 def _blob(value: Any) -> bytes:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
-    raise _refuse(value, "BLOB")
+    raise refuse(value, "BLOB")
 
 
 def _boolean(value: Any) -> int:
@@ -71,14 +72,23 @@ def _boolean(value: Any) -> int:
         value = number_in(value)
     if isinstance(value, int | float) and value in (0, 1):
         return int(value)
-    raise _refuse(value, "BOOLEAN")
+    raise refuse(value, "BOOLEAN")
+
+
+def _numeric(value: Any) -> int | float:
+    number = number_in(value) if isinstance(value, str) else value
+    if isinstance(number, float) and number.is_integer() and abs(number) < 2**53:
+        number = int(number)
+    if isinstance(number, float) or (isinstance(number, int) and INT_MIN <= number <= INT_MAX):
+        return number + 0
+    raise refuse(value, "NUMERIC")
 
 
 def _any(value: Any) -> Any:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int) and not INT_MIN <= value <= INT_MAX:
-        raise _refuse(value, "ANY")
+        raise refuse(value, "ANY")
     if isinstance(value, int | float | bytes):
         return value
     if isinstance(value, bytearray | memoryview):
@@ -94,6 +104,7 @@ _STORERS: dict[SqlType, Storer] = {
     SqlType.BOOLEAN: _boolean,
     SqlType.DATE: date_stored,
     SqlType.TIMESTAMP: timestamp_stored,
+    SqlType.NUMERIC: _numeric,
     SqlType.ANY: _any,
 }
 

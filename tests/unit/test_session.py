@@ -199,7 +199,7 @@ def test_in_a_table(database: Database, session: Session) -> None:
     run(session, "INSERT INTO keys VALUES (2), (7)")
     assert run(session, "SELECT id FROM t WHERE id IN keys") == [(2,)]
     assert run(session, "SELECT id FROM t WHERE id NOT IN main.keys") == [(1,)]
-    with pytest.raises(DosqlError, match="one column"):
+    with pytest.raises(DosqlError, match="3 columns - expected 1"):
         run(session, "SELECT 1 IN t")
 
 

@@ -8,10 +8,11 @@ from dosql.executor.row.aggregates import AggregateEmitter
 from dosql.executor.row.emitter import Function, Lines, Module
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.paths import PathEmitter, variable
-from dosql.plan.expr import Col, Const, Expr, Subquery, walk
+from dosql.plan.expr import Col, Const, Expr, Op, Subquery, collation_of, hashable, sources_of, walk
 from dosql.plan.logical import (
     Block,
     CompoundRows,
+    FullJoinRows,
     Query,
     QuerySource,
     RecursiveRows,
@@ -61,6 +62,8 @@ class QueryEmitter:
             emitter.recursive(query)
         elif isinstance(query, WindowRows):
             emitter.windows(query)
+        elif isinstance(query, FullJoinRows):
+            emitter.full_join(query)
         else:
             emitter.compound(query)
         function.finish()
@@ -106,6 +109,7 @@ class _BlockEmitter:
             if block.distinct:
                 body.add("seen = set()")
             row = self._row([o.expr for o in block.outputs])
+            seen = self._unique_key([o.expr for o in block.outputs])
 
             lone = _finds_one(plan) and not limited and block.visible == len(block.outputs)
 
@@ -114,16 +118,34 @@ class _BlockEmitter:
                     lines.add(f"return [{row}]")
                 elif block.distinct:
                     lines.add(f"row = {row}")
-                    with lines.block("if row not in seen:"):
-                        lines.add("seen.add(row)")
+                    if seen != "row":
+                        lines.add(f"unique = {seen}")
+                    known = "row" if seen == "row" else "unique"
+                    with lines.block(f"if {known} not in seen:"):
+                        lines.add(f"seen.add({known})")
                         self._append(lines, "row", early)
                 else:
                     self._append(lines, row, early)
 
             self._loops(body, plan, needed, emit)
         if block.grouped and block.distinct:
-            body.add("out = list(dict.fromkeys(out))")
+            body.add(f"out = {self._uniques('out', [o.expr for o in block.outputs])}")
         self._finish(block.order_by, block, limited, [o.expr for o in block.outputs], function)
+
+    def _unique_key(self, exprs: list[Expr]) -> str:
+        """Returns code for what two equal rows have in common, of ``row``."""
+        collations = [collation_of(e) for e in exprs]
+        if not any(collations):
+            return "row"
+        parts = [self._expressions.fold(f"row[{i}]", c) for i, c in enumerate(collations)]
+        return f"({', '.join(parts)},)"
+
+    def _uniques(self, rows: str, exprs: list[Expr]) -> str:
+        """Returns code for rows without those that were there before."""
+        key = self._unique_key(exprs)
+        if key == "row":
+            return f"list(dict.fromkeys({rows}))"
+        return f"uniques({rows}, lambda row: {key})"
 
     def _append(self, lines: Lines, row: str, early: bool) -> None:
         lines.add(f"out.append({row})")
@@ -174,6 +196,7 @@ class _BlockEmitter:
             parts = []
             for key in group:
                 expr, value = exprs[key.output], f"row[{key.output}]"
+                value = self._expressions.fold(value, key.collation)
                 if expr.type not in _SIMPLE:
                     parts.append(f"sort_key({value})")
                 elif expr.nullable or key.nulls_first is not None:
@@ -333,11 +356,12 @@ class _BlockEmitter:
         if query.op == "UNION ALL":
             body.add(f"out = {left} + {right}")
         elif query.op == "UNION":
-            body.add(f"out = list(dict.fromkeys({left} + {right}))")
+            body.add(f"out = {self._uniques(f'{left} + {right}', [o.expr for o in query.outputs])}")
         else:
-            body.add(f"other = set({right})")
-            negated = "not " if query.op == "EXCEPT" else ""
-            body.add(f"out = [row for row in dict.fromkeys({left}) if row {negated}in other]")
+            exprs = [o.expr for o in query.outputs]
+            key, negated = self._unique_key(exprs), "not " if query.op == "EXCEPT" else ""
+            body.add(f"other = {{{key} for row in {right}}}")
+            body.add(f"out = [row for row in {self._uniques(left, exprs)} if {key} {negated}in other]")
         self._finish(query.order_by, query, limited, [o.expr for o in query.outputs], self._function)
 
     def recursive(self, query: RecursiveRows) -> None:
@@ -389,9 +413,50 @@ class _BlockEmitter:
         outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
         self._function.body.add(f"return windowed({self._queries.query(query.query, outer)}({args}), {calls})")
 
+    def full_join(self, query: FullJoinRows) -> None:
+        """Emits FULL JOIN: the rows of the left side with what fits them, then what of the right side fits nothing."""
+        body, module = self._function.body, self._function.module
+        args = ", ".join(["view", "P", *self._outer.values()])
+        outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
+        sides = (query.left, query.right)
+        targets = []
+        for number, side in zip(query.numbers, sides, strict=True):
+            names = [variable(number, i) for i in range(len(side.outputs))]
+            self._variables.update({(number, i): name for i, name in enumerate(names)})
+            targets.append(f"({', '.join(names)},)")
+        body.add(f"right = list(enumerate({self._queries.query(query.right, outer)}({args})))")
+        keys, rest = full_join_keys(query)
+        found = "right"
+        if keys:
+            table = module.fresh("h")
+            body.add(f"{table} = {{}}")
+            with body.block(f"for j, {targets[1]} in right:"):
+                key = ", ".join(self._expressions.value(b) for _, b in keys)
+                body.add(f"{table}.setdefault(({key},), []).append((j, {targets[1]}))")
+            nulls = [f"{self._expressions.value(a)} is not None" for a, _ in keys if a.nullable]
+            probe = f"{table}.get(({', '.join(self._expressions.value(a) for a, _ in keys)},), ())"
+            found = f"({probe} if {' and '.join(nulls)} else ())" if nulls else probe
+        body.add("fitted = set()")
+        body.add("out = []")
+        with body.block(f"for {targets[0]} in {self._queries.query(query.left, outer)}({args}):"):
+            body.add("some = False")
+            with body.block(f"for j, {targets[1]} in {found}:"):
+
+                def fits(lines: Lines) -> None:
+                    lines.add("some = True")
+                    lines.add("fitted.add(j)")
+                    lines.add(f"out.append({targets[0]} + {targets[1]})")
+
+                self._tested(body, rest, fits)
+            with body.block("if not some:"):
+                body.add(f"out.append({targets[0]} + {(None,) * len(query.right.outputs)!r})")
+            body.add("tick()")
+        body.add(f"missing = {(None,) * len(query.left.outputs)!r}")
+        body.add("return out + [missing + row for j, row in right if j not in fitted]")
+
     def _query_rows(self, source: QuerySource) -> str:
         outer: tuple[Col, ...] = ()
-        if isinstance(source.query, WindowRows):  # it is part of this SELECT, and sees what this sees
+        if source.sees_outer:
             outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
         name = self._queries.query(source.query, outer)
         rows = self._function.module.fresh("d")
@@ -408,19 +473,41 @@ class _BlockEmitter:
         passed = [self._expressions.value(p) for p in expr.passed]
         call = f"{name}({', '.join(['view', 'P', *passed])})"
         if expr.kind == "scalar":
-            return f"scalar({call})" if passed else self._once(f"scalar({call})")
+            code = f"scalar({call}, {expr.column})" if expr.column else f"scalar({call})"
+            return code if passed else self._once(code)
         if expr.kind == "exists":
             return f"bool({call})" if passed else self._once(f"bool({call})")
-        found = f"value_set({call})"
         assert expr.value is not None
-        output = query.outputs[0].expr
-        left = self._expressions.left_of_in(expr.value, output)
+        left = self._expressions.left_of_in(expr.value, [o.expr for o in query.outputs[: query.visible]])
+        if query.visible > 1:
+            return f"in_rows({left}, {call if passed else self._once(call)})"
+        found = f"value_set({call})"
+        if expr.collation:
+            left = self._expressions.fold(left, expr.collation)
+            fold = self._expressions.fold("", expr.collation)[:-2]
+            found = f"value_set([({fold}(row[0]),) for row in {call}])"
         return f"in_query({left}, {found if passed else self._once(found)})"
 
     def _once(self, code: str) -> str:
         name = self._function.module.fresh("u")
         self._function.before.add(f"{name} = {code}")
         return name
+
+
+def full_join_keys(query: FullJoinRows) -> tuple[list[tuple[Expr, Expr]], list[Expr]]:
+    """Returns the pairs of columns that must be equal and can be hashed, and the other conditions."""
+    keys: list[tuple[Expr, Expr]] = []
+    rest: list[Expr] = []
+    for condition in query.on:
+        if isinstance(condition, Op) and condition.op == "=":
+            a, b = condition.args
+            if sources_of(a) == {query.numbers[1]}:
+                a, b = b, a
+            if isinstance(a, Col) and isinstance(b, Col) and (a.source, b.source) == query.numbers and hashable(a, b):
+                keys.append((a, b))
+                continue
+        rest.append(condition)
+    return keys, rest
 
 
 def _parts(steps: list[Step]) -> list[list[Step]]:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dosql.executor.row.emitter import Function
 from dosql.functions import SCALARS
 from dosql.plan.expr import CaseWhen, CastTo, Col, Const, Expr, Func, InItems, Op, Param, Subquery
+from dosql.types.collations import COLLATIONS
 from dosql.types.compare import ABOVE, number_operand, text_operand
 from dosql.types.numbers import INT_MAX, INT_MIN
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
@@ -36,7 +37,6 @@ _HELPERS = {
     "~": "bit_not",
     "<<": "shift_left",
     ">>": "shift_right",
-    "NUMERIC": "cast_numeric",
 }
 _CASTS = {
     SqlType.INTEGER: "cast_integer",
@@ -44,10 +44,11 @@ _CASTS = {
     SqlType.TEXT: "_text",
     SqlType.BLOB: "cast_blob",
     SqlType.BOOLEAN: "cast_boolean",
+    SqlType.NUMERIC: "cast_numeric",
     SqlType.DATE: "as_date",
     SqlType.TIMESTAMP: "as_timestamp",
 }
-_CONDITIONS = {*_PYTHON, "AND", "OR", "NOT", "IS", "IS NOT", "LIKE", "GLOB"}
+_CONDITIONS = {*_PYTHON, "AND", "OR", "NOT", "IS", "IS NOT", "LIKE", "GLOB", "REGEXP"}
 
 
 def is_condition(expr: Expr) -> bool:
@@ -163,13 +164,23 @@ class ExpressionCompiler:
                 name = self._temporary()
                 code = f"({name} if ({name} := {self.value(arg)}) is not None else {code})"
             return code
+        if op == "COLLATE":
+            return self.value(expr.args[0])
+        if op == "FOLD":
+            return self.fold(self.value(expr.args[0]), expr.collation)
         if op == "UNLOCKED":
             return f"view.is_free({', '.join(self.value(a) for a in expr.args)})"
         return f"{_HELPERS[op]}({', '.join(self.value(a) for a in expr.args)})"
 
+    def fold(self, code: str, collation: str) -> str:
+        """Returns code for what a value counts as under a collation."""
+        if not collation:
+            return code
+        return f"{self._function.module.share('fold', COLLATIONS[collation])}({code})"
+
     def _arithmetic(self, expr: Op) -> str:
         a, b = expr.args
-        numeric = {*NUMERIC_TYPES, *TEMPORAL_TYPES}
+        numeric = {*NUMERIC_TYPES, *TEMPORAL_TYPES} - {SqlType.NUMERIC}
         if a.type not in numeric or b.type not in numeric:
             return f"{_ARITHMETIC[expr.op]}({self.value(a)}, {self.value(b)})"
         name = self._temporary()
@@ -204,7 +215,7 @@ class ExpressionCompiler:
             if expr.op == "NOT":
                 return self._false(expr.args[0])
             if expr.op in _PYTHON:
-                return self._comparison(expr.op, expr.args[0], expr.args[1], "False")
+                return self._comparison(expr, expr.op, "False")
         if is_condition(expr):
             return self.truth(expr)
         if expr.type in NUMERIC_TYPES:
@@ -220,7 +231,7 @@ class ExpressionCompiler:
             if expr.op == "NOT":
                 return self.condition(expr.args[0])
             if expr.op in _PYTHON:
-                return self._comparison(_INVERSE[expr.op], expr.args[0], expr.args[1], "False")
+                return self._comparison(expr, _INVERSE[expr.op], "False")
         return f"({self.truth(expr)} is False)"
 
     def truth(self, expr: Expr) -> str:
@@ -240,7 +251,7 @@ class ExpressionCompiler:
         if op == "NOT":
             return f"not3({self.truth(args[0])})" if args[0].nullable else f"(not {self.truth(args[0])})"
         if op in _PYTHON:
-            return self._comparison(op, args[0], args[1], "None")
+            return self._comparison(expr, op, "None")
         if op in ("IS", "IS NOT"):
             return self._is(expr)
         return f"{op.lower()}({', '.join(self._text(a) for a in args)})"
@@ -257,11 +268,13 @@ class ExpressionCompiler:
             if not a.nullable:
                 return "True" if negated else "False"
             return f"({self.value(a)} is {'not ' if negated else ''}None)"
-        x, y, _ = self.operands(a, b)
+        x, y, _ = self.operands(a, b, expr.collation)
         return f"({'not ' if negated else ''}is_({x}, {y}))"
 
-    def _comparison(self, op: str, a: Expr, b: Expr, on_null: str) -> str:
-        x, y, direct = self.operands(a, b)
+    def _comparison(self, expr: Op, op: str, on_null: str) -> str:
+        """Returns code for a comparison, by ``op`` instead of the expression's own."""
+        a, b = expr.args
+        x, y, direct = self.operands(a, b, expr.collation)
         if not direct:
             return f"{_GENERIC[op]}({x}, {y})"
         return self.guarded([(x, a.nullable), (y, b.nullable)], lambda m, n: f"({m} {_PYTHON[op]} {n})", on_null)
@@ -280,6 +293,8 @@ class ExpressionCompiler:
             codes = [self._temporal(i, value.type) for i in items]
         else:
             codes = [self._text(i) if i.type in TEMPORAL_TYPES else self.value(i) for i in items]
+        if expr.collation:
+            left, codes = self.fold(left, expr.collation), [self.fold(c, expr.collation) for c in codes]
         if all(isinstance(i, Const) and i.value is not None for i in items):
             name = self._function.hoist(f"frozenset(({', '.join(codes)},))", "s")
             return self.guarded([(left, value.nullable)], lambda x: f"({x} in {name})", "None")
@@ -287,8 +302,12 @@ class ExpressionCompiler:
 
     # --- comparison operands ---------------------------------------------------------------
 
-    def operands(self, a: Expr, b: Expr) -> tuple[str, str, bool]:
+    def operands(self, a: Expr, b: Expr, collation: str = "") -> tuple[str, str, bool]:
         """Returns both sides as they are compared, and whether Python's operators compare them rightly."""
+        x, y, plain = self._operands(a, b)
+        return self.fold(x, collation), self.fold(y, collation), plain
+
+    def _operands(self, a: Expr, b: Expr) -> tuple[str, str, bool]:
         if a.type in TEMPORAL_TYPES or b.type in TEMPORAL_TYPES:
             return self._temporal_operands(a, b)
         if _affinity(a) in NUMERIC_TYPES:
@@ -303,8 +322,11 @@ class ExpressionCompiler:
         both_numeric = a.type in NUMERIC_TYPES and b.type in NUMERIC_TYPES
         return self.value(a), self.value(b), same or both_numeric
 
-    def left_of_in(self, value: Expr, output: Expr) -> str:
+    def left_of_in(self, value: Expr, outputs: list[Expr]) -> str:
         """Returns the left side of IN (SELECT ...) as it is compared with the subquery's values."""
+        if isinstance(value, Op) and value.op == "ROW":
+            return f"({', '.join(self.left_of_in(v, [o]) for v, o in zip(value.args, outputs, strict=True))},)"
+        output = outputs[0]
         if output.type in NUMERIC_TYPES and _affinity(output) is not None:
             return self.numeric(value)
         if output.type is SqlType.TEXT and _affinity(output) is not None and _affinity(value) is None:
@@ -358,6 +380,8 @@ class ExpressionCompiler:
 
 def _affinity(expr: Expr) -> SqlType | None:
     """Returns the affinity that a column or a cast brings to a comparison, None for other expressions."""
-    if isinstance(expr, Col | CastTo) and expr.type is not SqlType.ANY:
+    if isinstance(expr, Op) and expr.op in ("COLLATE", "FOLD"):
+        return _affinity(expr.args[0])
+    if isinstance(expr, Col | CastTo | Param) and expr.type is not SqlType.ANY:
         return expr.type
     return None

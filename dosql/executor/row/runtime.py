@@ -14,6 +14,7 @@ from dosql.executor.row.windows import windowed
 from dosql.functions import scalar as f
 from dosql.functions.json_text import array_of, object_of
 from dosql.schema import Index, Table
+from dosql.types.collations import COLLATIONS
 from dosql.types.compare import (
     ABOVE,
     BELOW,
@@ -74,35 +75,40 @@ class IndexBounds:
     def __init__(
         self, table: Table, index: Index, equal: int, low: bool, low_inclusive: bool, high: bool, high_inclusive: bool
     ) -> None:
-        types = [table.columns[c].type for c in index.columns]
-        self._equal = types[:equal]
+        types = [table.columns[c].type if c >= 0 else SqlType.ANY for c in index.columns]
+        folds = [COLLATIONS.get(index.collation(i)) for i in range(len(types))]
+        self._equal = list(zip(types, folds, strict=True))[:equal]
         self._next = types[equal] if low or high else None
+        self._fold = folds[equal] if low or high else None
         self._low, self._low_inclusive = low, low_inclusive
         self._high, self._high_inclusive = high, high_inclusive
 
     def bounds(self, equal: Sequence[Any], low: Any = None, high: Any = None) -> tuple[bytes, bytes | None] | None:
         """Returns ``low <= entry < high``, or None if no entry can match."""
         prefix = b""
-        for sql_type, value in zip(self._equal, equal, strict=True):
+        for (sql_type, fold), value in zip(self._equal, equal, strict=True):
             stored = _exact(sql_type, value)
             if stored is None:
                 return None
-            prefix += key_encoder(sql_type)(stored)
+            prefix += key_encoder(sql_type)(stored if fold is None else fold(stored))
         if self._next is None:
             return prefix, after_prefix(prefix)
         start: bytes = prefix + b"\x02"  # above NULL, which no comparison matches
         stop = after_prefix(prefix) if prefix else None
         if self._low:
-            found = _bound(self._next, low, upper=False)
+            found = _bound(self._next, self._folded(low), upper=False)
             if found is None:
                 return None
             start = max(start, prefix + found)
         if self._high:
-            found = _bound(self._next, high, upper=True)
+            found = _bound(self._next, self._folded(high), upper=True)
             if found is None:
                 return None
             stop = after_prefix(prefix + found) or stop
         return start, stop
+
+    def _folded(self, value: Any) -> Any:
+        return value if self._fold is None else self._fold(text_operand(value) if self._next is SqlType.TEXT else value)
 
 
 def _exact(sql_type: SqlType, value: Any) -> Any:
@@ -116,6 +122,8 @@ def _exact(sql_type: SqlType, value: Any) -> Any:
         if sql_type is SqlType.REAL:
             real = float(number)
             return real if real == number else None
+        if sql_type is SqlType.NUMERIC:
+            return number
         if isinstance(number, float):
             return int(number) if number.is_integer() and INT_MIN <= number <= INT_MAX else None
         return number if INT_MIN <= number <= INT_MAX else None
@@ -141,6 +149,8 @@ def _bound(sql_type: SqlType, value: Any, *, upper: bool) -> bytes | None:
             return b"\xff" if above else b"\x02"
         if sql_type is SqlType.REAL:
             return encode(float(number))
+        if sql_type is SqlType.NUMERIC:
+            return encode(number)
         limit = math.ceil(number) if upper else math.floor(number)
         return encode(max(INT_MIN, min(INT_MAX, limit)))
     if sql_type is SqlType.TEXT:
@@ -169,9 +179,9 @@ def offset_of(value: Any) -> int:
     return 0 if limit == INT_MAX else limit
 
 
-def scalar(rows: list[tuple[Any, ...]]) -> Any:
+def scalar(rows: list[tuple[Any, ...]], column: int = 0) -> Any:
     """A subquery as a value."""
-    return rows[0][0] if rows else None
+    return rows[0][column] if rows else None
 
 
 def value_set(rows: Iterable[tuple[Any, ...]]) -> tuple[set[Any], bool, bool]:
@@ -191,6 +201,24 @@ def in_query(value: Any, found: tuple[set[Any], bool, bool]) -> bool | None:
     if value is None:
         return None
     return True if value in values else None if null else False
+
+
+def in_rows(value: tuple[Any, ...], rows: Iterable[tuple[Any, ...]]) -> bool | None:
+    """``(a, b) IN (SELECT ...)``."""
+    unknown = False
+    for row in rows:
+        if all(a is not None and b is not None and a == b for a, b in zip(value, row, strict=True)):
+            return True
+        unknown = unknown or all(a is None or b is None or a == b for a, b in zip(value, row, strict=True))
+    return None if unknown else False
+
+
+def uniques(rows: Iterable[tuple[Any, ...]], key: Callable[[tuple[Any, ...]], Any]) -> list[tuple[Any, ...]]:
+    """The first row for each key."""
+    out: dict[Any, tuple[Any, ...]] = {}
+    for row in rows:
+        out.setdefault(key(row), row)
+    return list(out.values())
 
 
 def in_items(value: Any, items: Iterable[Any]) -> bool | None:
@@ -311,6 +339,9 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "gt": gt,
     "in_items": in_items,
     "in_query": in_query,
+    "in_rows": in_rows,
+    "uniques": uniques,
+    "regexp": f.regexp,
     "is_": f.is_,
     "joined": joined,
     "key_bounds": key_bounds,

@@ -1,0 +1,73 @@
+"""A data change on a workspace: its query, then what becomes of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dosql.engine.statement import Statement
+from dosql.executor.changes import Change, delete_rows
+from dosql.executor.triggers import EventTriggers
+from dosql.plan import logical as l
+from dosql.storage import Workspace
+
+Rows = list[tuple[Any, ...]]
+
+
+def rows_to_change(statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Rows:
+    """Returns the rows that a change is about, as its query gives them."""
+    places = statement.simple_values
+    if places is not None:  # VALUES (?, ?, ...): the parameters are the row
+        return [tuple([values[i] for i in places])]
+    if statement.query is None:
+        return [()]
+    rows = statement.query.run(workspace, values)
+    body = statement.body
+    if isinstance(body, l.UpdateStatement) and body.joined:  # a row that several rows of FROM fit is changed once
+        rows = list({row[0]: row for row in reversed(rows)}.values())
+    return rows
+
+
+def apply_rows(statement: Statement, workspace: Workspace, rows: Rows, values: tuple[Any, ...]) -> Change:
+    """Does what a change does to rows."""
+    keep = statement.returning is not None
+    body = statement.body
+    if statement.inserter is not None:
+        return statement.inserter.insert(workspace, rows, values, keep_rows=keep)
+    if statement.updater is not None:
+        return statement.updater.update(workspace, rows, keep_rows=keep)
+    if isinstance(body, l.ViewChangeStatement):
+        assert statement.triggers is not None
+        return _change_view(workspace, body, statement.triggers, rows)
+    assert isinstance(body, l.DeleteStatement)
+    return delete_rows(workspace, body.table, rows, statement.triggers, keep_rows=keep)
+
+
+def apply_change(statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
+    """Runs a change."""
+    return apply_rows(statement, workspace, rows_to_change(statement, workspace, values), values)
+
+
+def _change_view(workspace: Workspace, body: l.ViewChangeStatement, triggers: EventTriggers, rows: Rows) -> Change:
+    width = len(body.table.columns)
+    change = Change()
+    for row in rows:
+        old = new = None
+        if body.event == "INSERT":
+            given = [None] * width
+            for target, value in zip(body.targets, row, strict=False):
+                given[target] = value
+            new = (-1, tuple(given))
+        else:
+            old = (-1, row[:width])
+        if body.event == "UPDATE":
+            given = list(row[:width])
+            for target, value in zip(body.targets, row[width:], strict=True):
+                given[target] = value
+            new = (-1, tuple(given))
+        if triggers.run(workspace, triggers.after, old, new):
+            change.count += 1
+    return change
+
+
+Work = Callable[[Workspace], Change]

@@ -1,0 +1,132 @@
+"""What belongs to the tables of a schema: rules for rows and triggers, compiled when they are first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dosql.errors import DosqlError, SqlSyntaxError
+from dosql.executor.row import compile_query
+from dosql.executor.rules import RowRules
+from dosql.executor.triggers import EventTriggers, Step, TriggerProgram
+from dosql.functions.scalar import truth
+from dosql.parser import parse
+from dosql.plan import logical as l
+from dosql.plan import syntax as s
+from dosql.planner import bind_rules, bind_view_table, plan_block
+from dosql.planner.triggers import program_columns, when_query
+from dosql.schema import Schema, Table, Trigger
+
+from dosql.engine.computed import bound_terms  # isort: skip
+
+if TYPE_CHECKING:
+    from dosql.engine.statement import Statement
+    from dosql.storage import Workspace
+
+
+class Related:
+    """What belongs to the tables of one schema.
+
+    Args:
+        schema: The schema.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self._rules: dict[int, RowRules | None] = {}
+        self._triggers: dict[tuple[str, str], EventTriggers | None] = {}
+
+    def rules(self, table: Table) -> RowRules | None:
+        """Returns the CHECK constraints and generated columns of a table, None without any."""
+        if not table.checks and not table.generated:
+            return None
+        if table.id not in self._rules:
+            checks, generated = (
+                None if block is None else self.compiled(block) for block in bind_rules(self.schema, table, parse)
+            )
+            self._rules[table.id] = RowRules(table, checks, generated)
+        return self._rules[table.id]
+
+    def compiled(self, query: l.Query) -> Callable[..., list[tuple[Any, ...]]]:
+        """Returns the function of a query over rows that are handed to it."""
+        return compile_query(query, lambda b: plan_block(b, self.schema, lambda _: 0, bound_terms)).run
+
+    def triggers(self, name: str, event: str, table: Table | None = None) -> EventTriggers | None:
+        """Returns the triggers of a table or a view for an event, None without any."""
+        if not self.schema.triggers:
+            return None
+        at = (name.lower(), event)
+        if at not in self._triggers:
+            self._triggers[at] = self._made(name, event, table)
+        return self._triggers[at]
+
+    def _made(self, name: str, event: str, table: Table | None) -> EventTriggers | None:
+        found = [t for t in self.schema.triggers_of(name) if t.event == event]
+        if not found:
+            return None
+        view = self.schema.view(name)
+        if table is None:
+            table = self.schema.table(name) if view is None else bind_view_table(self.schema, view, parse)
+        assert table is not None
+        out = EventTriggers(table)
+        for trigger in found:
+            before = trigger.timing == "BEFORE"
+            program = self._program(trigger, table)
+            if before:
+                out.before.insert(0, program)  # SQLite runs the newest first
+            else:
+                out.after.insert(0, program)
+        return out
+
+    def _program(self, trigger: Trigger, table: Table) -> TriggerProgram:
+        node = parse(trigger.sql)
+        assert isinstance(node, s.CreateTrigger)
+        steps: list[Step] = []
+
+        def compiled() -> list[Step]:
+            if not steps:
+                steps.extend(self._step(trigger, table, step) for step in node.steps)
+            return steps
+
+        when = None
+        if node.when is not None:
+            condition = self._statement(trigger, table, when_query(node))
+            assert condition.query is not None
+            run = condition.query.run
+
+            def when(workspace: Workspace, values: tuple[Any, ...]) -> bool:
+                return bool(truth(run(workspace, values)[0][0]))
+
+        return TriggerProgram(trigger.name, program_columns(table, node), when, compiled)
+
+    def _statement(self, trigger: Trigger, table: Table, node: s.Statement) -> Statement:
+        from dosql.engine.statement import Statement  # which compiles triggers too
+
+        try:
+            return Statement(trigger.sql, self.schema, lambda _: 0, self, node=node, row=(table, trigger.event))
+        except DosqlError as e:
+            raise SqlSyntaxError(f"trigger {trigger.name}: {e.message}", code=e.code, hint=e.hint) from e
+
+    def _step(self, trigger: Trigger, table: Table, node: s.Statement) -> Step:
+        from dosql.engine.applying import apply_change
+
+        statement = self._statement(trigger, table, node)
+        if isinstance(statement.body, l.QueryStatement):
+            query = statement.query
+            assert query is not None
+
+            def select(workspace: Workspace, values: tuple[Any, ...]) -> None:
+                query.run(workspace, values)
+
+            return select
+        if not isinstance(
+            statement.body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement | l.ViewChangeStatement
+        ):
+            raise SqlSyntaxError(f"trigger {trigger.name}: only SELECT, INSERT, UPDATE and DELETE may stand in it")
+        if statement.returning is not None:
+            raise SqlSyntaxError("cannot use RETURNING in a trigger")
+
+        def change(workspace: Workspace, values: tuple[Any, ...]) -> None:
+            apply_change(statement, workspace, values)
+
+        return change

@@ -1,0 +1,311 @@
+"""INSERT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from dosql.errors import ConstraintViolation
+from dosql.executor.changes import (
+    BULK_ROWS_MIN,
+    Change,
+    default_of,
+    next_key,
+    note_key,
+    null_violation,
+    remove_in_the_way,
+    resolved,
+    row_key,
+    stored_as,
+    stored_column,
+)
+from dosql.executor.rules import RowDefaults, RowRules, stored_value
+from dosql.executor.triggers import EventTriggers
+from dosql.executor.updating import Updater
+from dosql.plan.expr import ROW_KEY
+from dosql.schema import Table
+from dosql.storage import Workspace
+from dosql.storage.workspace import TableWriter, key_violation, unique_violation
+
+
+@dataclass(slots=True)
+class Upserter:
+    """ON CONFLICT.
+
+    Attributes:
+        keys: What it is for: ids of UNIQUE indexes, 0 for the row key; None is any.
+        updater: Sets the new values.
+        update: Gives row key and new values, from the old row with the one that was not inserted behind it;
+            nothing where WHERE does not hold. None: DO NOTHING.
+    """
+
+    keys: frozenset[int] | None
+    updater: Updater
+    update: Callable[..., list[tuple[Any, ...]]] | None
+
+
+class Inserter:
+    """INSERT into one table with given target columns.
+
+    Args:
+        table: The table.
+        targets: Column positions of the values, ROW_KEY for a hidden row id; empty for DEFAULT VALUES.
+        conflict: None, ABORT, IGNORE, REPLACE, FAIL or ROLLBACK.
+        rules: CHECK constraints and generated columns.
+
+    Attributes:
+        defaults: Of columns that are no targets and whose default is an expression.
+        upserts: ON CONFLICT clauses, in order.
+        triggers: Of INSERT.
+        deletes: Triggers of DELETE, for what REPLACE removes.
+        key_conflicts: What constraints themselves say, by id of the UNIQUE index, 0 for the row key.
+    """
+
+    def __init__(self, table: Table, targets: Sequence[int], conflict: str | None, rules: RowRules | None) -> None:
+        self._table = table
+        self._conflict = conflict
+        self._rules = rules
+        self.defaults: RowDefaults | None = None
+        self.upserts: list[Upserter] = []
+        self.triggers: EventTriggers | None = None
+        self.deletes: EventTriggers | None = None
+        self.key_conflicts: dict[int, str] = {}
+        self._completes = rules is not None and rules.completes
+        places = {column: i for i, column in enumerate(targets)}
+        self._key_place = places.get(table.key_column if table.key_column >= 0 else ROW_KEY)
+        self._columns = [(table.columns[c], places.get(c), table.columns[c].store) for c in table.stored]
+        self._null_conflicts = any(c.null_conflict for c in table.columns)
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing happens but that rows go in, or the first bad one ends it all."""
+        special = self._completes or self.triggers is not None or self._null_conflicts or self.key_conflicts
+        return not (special or self._conflict not in (None, "ABORT") or self.upserts or self._table.autoincrement)
+
+    def insert(
+        self, workspace: Workspace, rows: Sequence[Sequence[Any]], params: Sequence[Any] = (), *, keep_rows: bool
+    ) -> Change:
+        """Inserts rows of values for the targets.
+
+        Args:
+            workspace: Where.
+            rows: Values of the targets.
+            params: The statement's parameters, for ON CONFLICT DO UPDATE.
+            keep_rows: Tell the rows, for RETURNING.
+
+        Raises:
+            ConstraintViolation: NOT NULL, CHECK, UNIQUE or PRIMARY KEY fails.
+            TypeMismatch: A value does not fit its column.
+        """
+        writer = workspace.writer(self._table)
+        if len(rows) >= BULK_ROWS_MIN and not keep_rows and self.plain:
+            return self._insert_bulk(workspace, writer, rows)
+        change = Change()
+        given = None if self.defaults is None else iter(self.defaults.values(workspace, len(rows)))
+        plain = self.plain and self._rules is None
+        for values in rows:
+            key, stored = self._row(workspace, writer, values)
+            if given is not None:
+                stored = self._with_defaults(stored, next(given))
+            if plain:
+                self._check_null(stored)
+                writer.insert(key, stored)
+            else:
+                try:
+                    done = self._insert_one(workspace, (key, stored), values, params, change, keep_rows=keep_rows)
+                except ConstraintViolation as e:
+                    raise e if e.resolution else resolved(e, self._conflict) from None
+                if done is None:
+                    continue
+                key, stored = done
+                writer = workspace.writer(self._table)
+            change.count += 1
+            change.last_key = key
+            if keep_rows:
+                change.rows.append((key, stored))
+        return change
+
+    def _insert_one(
+        self,
+        workspace: Workspace,
+        row: tuple[int, tuple[Any, ...]],
+        values: Sequence[Any],
+        params: Sequence[Any],
+        change: Change,
+        *,
+        keep_rows: bool,
+    ) -> tuple[int, tuple[Any, ...]] | None:
+        """Inserts a row with all that belongs to it; returns it, or None where it was left out."""
+        triggers = self.triggers
+        if triggers is not None and triggers.before:
+            if self._completes and self._rules is not None:
+                row = self._rules.complete(workspace, [row])[0]
+            given = self._key_place is not None and values[self._key_place] is not None
+            if not triggers.run(workspace, triggers.before, None, (row[0] if given else -1, row[1])):
+                return None
+            if not given:  # they may have inserted rows of their own
+                row = (next_key(workspace, workspace.writer(self._table), self._table), row[1])
+        writer = workspace.writer(self._table)
+        filled = self._filled(row[1])
+        if filled is None:
+            return None
+        row = (row[0], filled)
+        if self._rules is not None:
+            if self._completes:
+                row = self._rules.complete(workspace, [row])[0]
+                self._check_null(row[1])
+            if self._conflict == "IGNORE" and not self._rules.hold(workspace, row):
+                return None
+            self._rules.verify(workspace, [row])
+        key, stored = row
+        if self.upserts and self._upserted(workspace, writer, key, stored, params, change, keep_rows=keep_rows):
+            return None
+        resolves = self._conflict in ("IGNORE", "REPLACE") or (self.key_conflicts and not self._conflict)
+        if resolves and not self._make_way(workspace, writer, key, stored):
+            return None
+        writer.insert(key, stored)
+        if self._table.autoincrement:
+            note_key(workspace, self._table, key)
+        if triggers is not None:
+            triggers.run(workspace, triggers.after, None, row)
+        return row
+
+    def _row(self, workspace: Workspace, writer: TableWriter, values: Sequence[Any]) -> tuple[int, tuple[Any, ...]]:
+        given = None if self._key_place is None else values[self._key_place]
+        if given is not None:
+            key = row_key(self._table, given)
+        else:
+            key = next_key(workspace, writer, self._table) if self._table.autoincrement else writer.next_key()
+        stored = []
+        for column, place, store in self._columns:
+            if place is None:
+                stored.append(default_of(column))
+                continue
+            value = values[place]
+            stored.append(
+                None if value is None or value != value else stored_as(store, value, self._table, column.name)
+            )
+        return key, tuple(stored)
+
+    def _with_defaults(self, stored: Sequence[Any], values: Sequence[Any]) -> tuple[Any, ...]:
+        """Returns a row with the values of its defaults that are expressions."""
+        assert self.defaults is not None
+        table, out = self._table, list(stored)
+        for position, value in zip(self.defaults.columns, values, strict=True):
+            out[table.slots[position]] = stored_value(table, position, value)
+        return tuple(out)
+
+    def _upserted(
+        self,
+        workspace: Workspace,
+        writer: TableWriter,
+        key: int,
+        stored: tuple[Any, ...],
+        params: Sequence[Any],
+        change: Change,
+        *,
+        keep_rows: bool,
+    ) -> bool:
+        """Does what ON CONFLICT says, if something is in the row's way. Returns whether it did."""
+        conflicts = writer.conflicts(key, stored)
+        for upsert in self.upserts:
+            for index, other in conflicts:
+                if upsert.keys is not None and (0 if index is None else index.id) not in upsert.keys:
+                    continue
+                if upsert.update is None:
+                    return True
+                before = writer.row_at(other)
+                assert before is not None
+                slots = self._table.slots
+                excluded = tuple(key if slot < 0 else stored[slot] for slot in slots)
+                rows = upsert.update(workspace, params, given=[(other, (*before, *excluded))])
+                done = upsert.updater.update(workspace, rows, keep_rows=keep_rows)
+                change.count += done.count
+                change.rows += done.rows
+                return True
+        return False
+
+    def _check_null(self, stored: Sequence[Any]) -> None:
+        for (column, _, _), value in zip(self._columns, stored, strict=True):
+            if value is None and not column.nullable:
+                raise null_violation(self._table, column.name)
+
+    def _filled(self, stored: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Returns a row without a NULL where none may be, None where it is to be left out."""
+        out: list[Any] | None = None
+        for i, (column, _, _) in enumerate(self._columns):
+            if stored[i] is not None or column.nullable or column.generated:
+                continue
+            conflict = self._conflict or column.null_conflict
+            if conflict == "IGNORE":
+                return None
+            value = default_of(column) if conflict == "REPLACE" else None
+            if value is None:
+                raise resolved(null_violation(self._table, column.name), conflict)
+            out = list(stored) if out is None else out
+            out[i] = value
+        return stored if out is None else tuple(out)
+
+    def _make_way(self, workspace: Workspace, writer: TableWriter, key: int, stored: tuple[Any, ...]) -> bool:
+        """IGNORE: whether the row can go in. REPLACE: removes the rows in its way."""
+        replaced: set[int] = set()
+        for index, other in writer.conflicts(key, stored):
+            conflict = self._conflict or self.key_conflicts.get(0 if index is None else index.id)
+            if conflict == "IGNORE":
+                return False
+            if conflict != "REPLACE":
+                error = key_violation(self._table) if index is None else unique_violation(self._table, index)
+                raise resolved(error, conflict)
+            replaced.add(other)
+        for other in sorted(replaced):
+            remove_in_the_way(workspace, self._table, other, self.deletes)
+        return True
+
+    def _insert_bulk(self, workspace: Workspace, writer: TableWriter, rows: Sequence[Sequence[Any]]) -> Change:
+        """Inserts many rows by column; values of one type are checked at the speed of C."""
+        count = len(rows)
+        given = list(zip(*rows, strict=True))
+        columns: list[list[Any]] = []
+        made: dict[str, Sequence[Any]] = {}
+        if self.defaults is not None:
+            names = [self._table.columns[position].name for position in self.defaults.columns]
+            made = dict(zip(names, zip(*self.defaults.values(workspace, count), strict=True), strict=True))
+        for column, place, store in self._columns:
+            if place is None and column.name in made:
+                values = stored_column(column.type, made[column.name], store, self._table, column.name)
+            elif place is None:
+                values = [default_of(column)] * count
+            else:
+                values = stored_column(column.type, given[place], store, self._table, column.name)
+            if not column.nullable and None in values:
+                raise null_violation(self._table, column.name)
+            columns.append(values)
+        keys: Sequence[int]
+        if self._key_place is None:
+            keys = writer.take_keys(count)
+        else:
+            keys = self._given_keys(writer, given[self._key_place])
+        if self._rules is not None:
+            pairs = zip(keys, zip(*columns, strict=True) if columns else [()] * count, strict=True)
+            self._rules.verify(workspace, list(pairs))
+        if self._key_place is not None and any(a >= b for a, b in pairwise(keys)):
+            for key, stored in zip(keys, zip(*columns, strict=True) if columns else [()] * count, strict=True):
+                writer.insert(key, stored)
+            return Change(count, keys[-1])
+        writer.insert_many(keys, columns)
+        return Change(count, keys[-1])
+
+    def _given_keys(self, writer: TableWriter, given: Sequence[Any]) -> list[int]:
+        """Returns the keys; where one is NULL, the next above the highest so far."""
+        if None not in given:
+            return [row_key(self._table, value) for value in given]
+        first = writer.next_key()
+        out: list[int] = []
+        highest = first - 1
+        for value in given:
+            key = highest + 1 if value is None else row_key(self._table, value)
+            highest = max(highest, key)
+            out.append(key)
+        return out

@@ -1,0 +1,210 @@
+"""UPDATE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
+
+from dosql.errors import ConstraintViolation
+from dosql.executor.changes import (
+    BULK_ROWS_MIN,
+    Change,
+    default_of,
+    null_violation,
+    remove_in_the_way,
+    resolved,
+    row_key,
+    stored_as,
+    stored_column,
+)
+from dosql.executor.rules import RowRules
+from dosql.executor.triggers import EventTriggers
+from dosql.plan.expr import ROW_KEY
+from dosql.schema import Table
+from dosql.storage import Workspace
+from dosql.storage.workspace import TableWriter, key_violation, unique_violation
+
+
+class Updater:
+    """UPDATE of one table: rows of (key, new values of ``targets``).
+
+    Args:
+        table: The table.
+        targets: Positions of the columns that are set.
+        rules: CHECK constraints and generated columns.
+        conflict: None, ABORT, IGNORE, REPLACE, FAIL or ROLLBACK.
+
+    Attributes:
+        triggers: Of UPDATE of these columns.
+        deletes: Triggers of DELETE, for what REPLACE removes.
+        key_conflicts: What constraints themselves say, by id of the UNIQUE index, 0 for the row key.
+    """
+
+    def __init__(
+        self, table: Table, targets: Sequence[int], rules: RowRules | None, conflict: str | None = None
+    ) -> None:
+        self._table = table
+        self._rules = rules
+        self._conflict = conflict
+        self.triggers: EventTriggers | None = None
+        self.deletes: EventTriggers | None = None
+        self.key_conflicts: dict[int, str] = {}
+        self._completes = rules is not None and rules.completes
+        self._targets: list[tuple[int, Any, Callable[[Any], Any]]] = []
+        self._key_place: int | None = None
+        for place, position in enumerate(targets, 1):
+            if position in (table.key_column, ROW_KEY):
+                self._key_place = place
+            else:
+                column = table.columns[position]
+                self._targets.append((table.slots[position], (column, place), column.store))
+        self._null_conflicts = any(column.null_conflict for _, (column, _), _ in self._targets)
+
+    @property
+    def _plain(self) -> bool:
+        special = self._completes or self.triggers is not None or self._null_conflicts or self.key_conflicts
+        return not special and self._conflict in (None, "ABORT")
+
+    def update(self, workspace: Workspace, rows: Sequence[Sequence[Any]], *, keep_rows: bool) -> Change:
+        """Applies the new values.
+
+        Raises:
+            ConstraintViolation: NOT NULL, CHECK, UNIQUE or PRIMARY KEY fails.
+            TypeMismatch: A value does not fit its column.
+        """
+        if len(rows) >= BULK_ROWS_MIN and self._key_place is None and not keep_rows and self._plain:
+            return self._update_bulk(workspace, workspace.writer(self._table), rows)
+        change = Change()
+        for row in rows:
+            before = workspace.writer(self._table).row_at(row[0])
+            if before is None:  # OR REPLACE, or a trigger, has removed it
+                continue
+            try:
+                done = self._update_one(workspace, row, before)
+            except ConstraintViolation as e:
+                if self._conflict == "IGNORE" and not e.resolution:
+                    continue
+                raise e if e.resolution else resolved(e, self._conflict) from None
+            if done is None:
+                continue
+            change.count += 1
+            if keep_rows:
+                change.rows.append(done)
+        return change
+
+    def _update_one(
+        self, workspace: Workspace, row: Sequence[Any], before: tuple[Any, ...]
+    ) -> tuple[int, tuple[Any, ...]] | None:
+        """Updates a row with all that belongs to it; returns it, or None where it was left as it is."""
+        key: int = row[0]
+        triggers = self.triggers
+        made = self._after(row, before)
+        if made is None:
+            return None
+        if self._completes and self._rules is not None:
+            made = self._rules.complete(workspace, [made])[0]
+        if triggers is not None and triggers.before:
+            if not triggers.run(workspace, triggers.before, (key, before), made):
+                return None
+            now = workspace.writer(self._table).row_at(key)
+            if now is None:
+                return None
+            if now != before:  # they have changed it; what is set here goes on top
+                again = self._after(row, now)
+                if again is None:
+                    return None
+                before, made = now, again
+                if self._completes and self._rules is not None:
+                    made = self._rules.complete(workspace, [made])[0]
+        self._check_generated(made[1])
+        new_key, after = made
+        if self._rules is not None:
+            self._rules.verify(workspace, [made])
+        writer = workspace.writer(self._table)
+        resolves = self._conflict in ("IGNORE", "REPLACE") or (self.key_conflicts and not self._conflict)
+        if resolves and not self._make_way(workspace, writer, key, new_key, after):
+            return None
+        if new_key == key:
+            writer.update(key, before, after)
+        else:
+            if writer.row_at(new_key) is not None:
+                writer.conflicts(new_key, after)  # which is read
+                raise key_violation(self._table)
+            workspace.moved.add(len(workspace.ops))
+            writer.delete(key, before)
+            writer.insert(new_key, after)
+        if triggers is not None:
+            triggers.run(workspace, triggers.after, (key, before), made)
+        return made
+
+    def _check_generated(self, stored: Sequence[Any]) -> None:
+        table = self._table
+        for position in table.generated:
+            column = table.columns[position]
+            if not column.nullable and stored[table.slots[position]] is None:
+                raise null_violation(table, column.name)
+
+    def _after(self, row: Sequence[Any], before: Sequence[Any]) -> tuple[int, tuple[Any, ...]] | None:
+        """Returns key and stored columns of a row as it will be; None where it is to be left alone."""
+        values = list(before)
+        for slot, (column, place), store in self._targets:
+            value = row[place]
+            if value is None or value != value:
+                if not column.nullable:
+                    conflict = self._conflict or column.null_conflict
+                    if conflict == "IGNORE":
+                        return None
+                    filled = default_of(column) if conflict == "REPLACE" else None
+                    if filled is None:
+                        raise resolved(null_violation(self._table, column.name), conflict)
+                    values[slot] = filled
+                else:
+                    values[slot] = None
+            else:
+                values[slot] = stored_as(store, value, self._table, column.name)
+        key: int = row[0]
+        if self._key_place is not None:
+            if row[self._key_place] is None:
+                raise null_violation(self._table, "rowid")
+            key = row_key(self._table, row[self._key_place])
+        return key, tuple(values)
+
+    def _make_way(
+        self, workspace: Workspace, writer: TableWriter, key: int, new_key: int, after: Sequence[Any]
+    ) -> bool:
+        """IGNORE: whether the row can be changed. REPLACE: removes the rows in its way."""
+        replaced: set[int] = set()
+        for index, other in writer.conflicts(new_key, after):
+            if other == key:
+                continue
+            conflict = self._conflict or self.key_conflicts.get(0 if index is None else index.id)
+            if conflict == "IGNORE":
+                return False
+            if conflict != "REPLACE":
+                error = key_violation(self._table) if index is None else unique_violation(self._table, index)
+                raise resolved(error, conflict)
+            replaced.add(other)
+        for other in sorted(replaced):
+            remove_in_the_way(workspace, self._table, other, self.deletes)
+        return True
+
+    def _update_bulk(self, workspace: Workspace, writer: TableWriter, rows: Sequence[Sequence[Any]]) -> Change:
+        """Updates many rows by column."""
+        given = list(zip(*sorted(rows, key=itemgetter(0)), strict=True))
+        changes: list[tuple[int, list[Any]]] = []
+        for slot, (column, place), store in self._targets:
+            values = stored_column(column.type, given[place], store, self._table, column.name)
+            if not column.nullable and None in values:
+                raise null_violation(self._table, column.name)
+            changes.append((slot, values))
+        if self._rules is not None:
+            afters = []
+            for at, key in enumerate(given[0]):
+                after = list(writer.row_at(key) or ())
+                for slot, values in changes:
+                    after[slot] = values[at]
+                afters.append((key, after))
+            self._rules.verify(workspace, afters)
+        writer.update_many(given[0], changes)
+        return Change(len(rows))

@@ -1,0 +1,30 @@
+"""RAISE(...) of triggers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dosql.errors import ConstraintViolation
+
+
+class RaiseIgnore(Exception):
+    """RAISE(IGNORE): the row that the trigger fires for is left as it is."""
+
+
+def raise_ignore() -> None:
+    """RAISE(IGNORE)."""
+    raise RaiseIgnore
+
+
+def _raising(resolution: str) -> Any:
+    def call(message: Any) -> None:
+        error = ConstraintViolation(str(message))
+        error.resolution = resolution
+        raise error
+
+    return call
+
+
+raise_abort = _raising("ABORT")
+raise_fail = _raising("FAIL")
+raise_rollback = _raising("ROLLBACK")

@@ -1,0 +1,66 @@
+"""Generated columns: their expressions, over rows that are handed to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dosql.errors import SqlError, SqlSyntaxError
+from dosql.functions import SCALARS
+from dosql.plan import logical as l
+from dosql.plan.expr import CastTo, Col, Expr, Func, Subquery, transform, walk
+from dosql.planner.binder_expr import ExpressionBinder
+from dosql.planner.scope import Scope, table_relation
+from dosql.schema import Table
+
+if TYPE_CHECKING:
+    from dosql.planner.binder import Binder
+
+
+def generated_block(binder: Binder, table: Table) -> l.Block | None:
+    """Returns a block that gives the values of a table's generated columns, for each row handed to it.
+
+    One that reads another is computed from what that is computed from.
+
+    Raises:
+        SqlError: An expression reads itself, or cannot be read.
+    """
+    if not table.generated:
+        return None
+    number = binder.new_source()
+    scope = Scope(None)
+    scope.add(table_relation(number, table.name, table), binder.sql, 0)
+    bound = {i: _bound(binder, table, i, scope) for i in table.generated}
+
+    def expanded(position: int, above: tuple[int, ...]) -> Expr:
+        if position in above:
+            raise SqlSyntaxError(f"generated column loop on {table.columns[position].name}")
+
+        def rule(expr: Expr) -> Expr | None:
+            if isinstance(expr, Col) and expr.index in bound:
+                column = table.columns[expr.index]
+                return CastTo(expanded(expr.index, (*above, position)), column.type, True)
+            return None
+
+        return transform(bound[position], rule)
+
+    outputs = [l.Output(expanded(i, ()), table.columns[i].name) for i in table.generated]
+    block = l.Block([l.JoinStep(l.GivenSource(number, table.name, table))], [], outputs, len(outputs))
+    block.group_source = binder.new_source()
+    return block
+
+
+def _bound(binder: Binder, table: Table, position: int, scope: Scope) -> Expr:
+    column = table.columns[position]
+    outer, binder.sql = binder.sql, f"SELECT ({column.generated})"
+    try:
+        bound = ExpressionBinder(binder, scope, "a generated column").bind(binder.parse_expression(binder.sql))
+    except SqlError as e:
+        raise SqlError(f"generated column {column.name}: {e.message}", code=e.code, hint=e.hint) from e
+    finally:
+        binder.sql = outer
+    for part in walk(bound):
+        if isinstance(part, Subquery):
+            raise SqlSyntaxError("subqueries are prohibited in generated columns")
+        if isinstance(part, Func) and not SCALARS[part.name].stable and not part.args:
+            raise SqlSyntaxError(f"non-deterministic functions are prohibited in generated columns: {part.name}()")
+    return bound

@@ -1,0 +1,151 @@
+"""CREATE TRIGGER, the programs of triggers, and changes of views.
+
+Inside a trigger ``NEW.x`` and ``OLD.x`` are parameters: the statements of its body are bound as any other, with two
+more names in sight.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dosql.errors import Position, SchemaError, SqlSyntaxError
+from dosql.plan import logical as l
+from dosql.plan import syntax as s
+from dosql.plan.expr import ROW_KEY, Param
+from dosql.planner.scope import Relation, Scope, nearest
+from dosql.schema import Column, Table, Trigger, View
+from dosql.types.sqltypes import SqlType
+
+if TYPE_CHECKING:
+    from dosql.planner.binder import Binder
+
+_KEY_NAMES = ("rowid", "oid", "_rowid_")
+_QUERY = "SELECT"
+
+
+def row_scope(table: Table, event: str) -> Scope:
+    """Returns the names OLD and NEW, as parameters: the columns of OLD and its key, then those of NEW."""
+    width = len(table.columns) + 1
+    scope = Scope(None)
+    for number, (name, absent) in enumerate((("old", "INSERT"), ("new", "DELETE"))):
+        if event == absent:
+            continue
+        params = {
+            c.name.lower(): Param(number * width + i, c.type, c.nullable or i == table.key_column)
+            for i, c in enumerate(table.columns)
+        }
+        key = Param(number * width + width - 1, SqlType.INTEGER, True)
+        for key_name in _KEY_NAMES:
+            params.setdefault(key_name, key)
+        scope.relations.append(Relation(-1, name, [], None, params=params))
+    return scope
+
+
+def parameter_names(table: Table) -> list[int | str]:
+    """Returns names for the places of the parameters of :func:`row_scope`."""
+    names = [*(c.name for c in table.columns), "rowid"]
+    return [f"{row}.{name}" for row in ("old", "new") for name in names]
+
+
+def view_table(binder: Binder, view: View) -> Table:
+    """Returns a table that has the columns of a view."""
+    scope = Scope(None)
+    binder.source(s.TableRef(view.name), scope)
+    columns = tuple(Column(c.name, c.type, "") for c in scope.relations[0].columns)
+    return Table(-1, view.name, columns)
+
+
+def bind_create_trigger(binder: Binder, node: s.CreateTrigger) -> l.CreateTriggerStatement:
+    """Binds CREATE TRIGGER; its body is bound when it is first needed, as in SQLite.
+
+    Raises:
+        SchemaError: There is one of that name, or its table does not exist.
+    """
+    at = Position.at(binder.sql, node.at)
+    schema = binder.schema
+    if schema.trigger(node.name) is not None:
+        if node.if_not_exists:
+            return l.CreateTriggerStatement(None)
+        raise SchemaError(f"trigger {node.name} already exists", code="ALREADY_EXISTS", position=at)
+    view, table = schema.view(node.table), schema.table(node.table)
+    if view is None and table is None:
+        names = [t.name for t in schema.tables] + [v.name for v in schema.views]
+        raise SchemaError(f"no such table: {node.table}", hint=nearest(node.table, names), position=at)
+    if table is not None and table.system:
+        raise SchemaError("cannot create trigger on system table", position=at)
+    if view is not None and node.timing != "INSTEAD OF":
+        raise SchemaError(f"cannot create {node.timing} trigger on view: {view.name}", position=at)
+    if view is None and node.timing == "INSTEAD OF":
+        raise SchemaError(f"cannot create INSTEAD OF trigger on table: {node.table}", position=at)
+    target = table or view
+    assert target is not None
+    return l.CreateTriggerStatement(Trigger(node.name, target.name, node.timing, node.event, node.sql))
+
+
+def program_columns(table: Table, node: s.CreateTrigger) -> frozenset[int]:
+    """Returns the positions of UPDATE OF."""
+    out = set()
+    for name in node.columns:
+        position = table.positions.get(name.lower())
+        if position is None:
+            raise SchemaError(f"no such column: {name}", code="COLUMN_NOT_FOUND")
+        out.add(position)
+    return frozenset(out)
+
+
+def when_query(node: s.CreateTrigger) -> s.Query:
+    """Returns WHEN as a query of one row, ``SELECT condition``."""
+    assert node.when is not None
+    return s.Query(s.Select([(node.when, None)]))
+
+
+def bind_view_change(binder: Binder, view: View, node: s.Insert | s.Update | s.Delete) -> l.ViewChangeStatement:
+    """Binds a change of a view, which its INSTEAD OF triggers carry out.
+
+    Raises:
+        SchemaError: It has none.
+    """
+    event = type(node).__name__.upper()
+    at = Position.at(binder.sql, node.at)
+    triggers = binder.schema.triggers_of(view.name)
+    if not any(t.event == event for t in triggers):
+        raise SchemaError(f"cannot modify {view.name} because it is a view", position=at)
+    table = view_table(binder, view)
+    names = table.positions
+
+    def position(name: str) -> int:
+        if name.lower() not in names:
+            hint = nearest(name, (c.name for c in table.columns))
+            raise SchemaError(f"no such column: {name}", code="COLUMN_NOT_FOUND", hint=hint, position=at)
+        return names[name.lower()]
+
+    if isinstance(node, s.Insert):
+        targets = [position(name) for name in node.columns] or list(range(len(table.columns)))
+        query = None if node.source is None else binder.query(node.source, None)
+        if query is not None and query.visible != len(targets):
+            raise SqlSyntaxError(
+                f"table {view.name} has {len(targets)} columns but {query.visible} values were supplied", position=at
+            )
+        return l.ViewChangeStatement(event, table, targets, query)
+    given = node.assignments if isinstance(node, s.Update) else []
+    targets = [position(name) for name, _, _ in given]
+    alias = node.alias or view.name
+    items: list[tuple[s.Expr, str | None]] = [(s.Name(alias, c.name), None) for c in table.columns]
+    items += [(value, None) for _, value, _ in given]
+    source: s.FromItem = s.TableRef(view.name, alias)
+    if isinstance(node, s.Update) and node.source is not None:
+        source = s.Join("INNER", source, node.source)
+    query = binder.query(s.Query(s.Select(items, source, node.where)), None)
+    return l.ViewChangeStatement(event, table, targets, query)
+
+
+__all__ = [
+    "ROW_KEY",
+    "bind_create_trigger",
+    "bind_view_change",
+    "parameter_names",
+    "program_columns",
+    "row_scope",
+    "view_table",
+    "when_query",
+]
