@@ -10,8 +10,11 @@ Modules:
     embedded: the asynchronous API of ``dosql.open``.
 """
 
+from dosql.engine import schema_tables as _schema_tables
 from dosql.engine.database import Database
 from dosql.engine.result import Result
 from dosql.engine.session import Session
+
+_schema_tables.register()
 
 __all__ = ["Database", "Result", "Session"]

@@ -5,14 +5,20 @@ Those that have no meaning here give no rows and no error, as in SQLite (https:/
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dosql.errors import RequestError, Unsupported
 from dosql.executor.foreign_keys import violations
+from dosql.executor.row.runtime import cast_integer
 from dosql.functions import AGGREGATES, SCALARS
+from dosql.functions.json_text import MARKED
+from dosql.parser import parse
 from dosql.plan.logical import PragmaStatement
+from dosql.planner import bind_view_table
+from dosql.planner.windows import WINDOW_FUNCTIONS
 from dosql.schema import Table
+from dosql.types.collations import COLLATIONS
 from dosql.types.sqltypes import SqlType
 
 if TYPE_CHECKING:
@@ -27,7 +33,7 @@ _STORED = ("user_version", "application_id")
 
 def columns_of(name: str, value: str | None) -> tuple[list[str], list[SqlType]]:
     """Returns names and types of the columns that a pragma gives; empty for one that only sets something."""
-    found = _COLUMNS.get(name, name if name in _READABLE else "")
+    found = COLUMNS.get(name, name if name in _READABLE else "")
     if value is not None and name not in _WITH_ARGUMENT:
         found = ""
     names = found.split()
@@ -41,7 +47,7 @@ def run_pragma(session: Session, body: PragmaStatement) -> Rows:
         RequestError: The value is none that it can have.
     """
     name, value = body.name, body.value
-    handler = _HANDLERS.get(name)
+    handler = HANDLERS.get(name)
     if handler is not None:
         return handler(session, value)
     if value is None:
@@ -96,7 +102,9 @@ def _stored(name: str) -> Callable[[Session, str | None], Rows]:
         try:
             number = int(value, 0)
         except ValueError:
-            raise RequestError(f"{name} is an integer, not {value!r}") from None
+            number = cast_integer(value) if value[:1].isdigit() or value[:1] in "+-" else -1
+            if number < 0 and value[:1] not in "+-":
+                raise RequestError(f"{name} is an integer, not {value!r}") from None
         session.set_stored(name, number)
         return []
 
@@ -112,7 +120,8 @@ def _tables(session: Session, name: str | None) -> list[Table]:
 
 
 def _table_info(session: Session, name: str | None) -> Rows:
-    return [row[:6] for row in _table_xinfo(session, name)]
+    shown = [row for row in _table_xinfo(session, name) if not row[6]]
+    return [(place, *row[1:6]) for place, row in enumerate(shown)]
 
 
 def _table_xinfo(session: Session, name: str | None) -> Rows:
@@ -125,7 +134,12 @@ def _table_xinfo(session: Session, name: str | None) -> Rows:
                 default = default or repr(column.default)
             key = table.primary_key.index(i) + 1 if i in table.primary_key else 0
             not_null = int(not column.nullable and i not in table.primary_key)
-            out.append((i, column.name, column.declared, not_null, default, key, 0))
+            hidden = 0 if not column.generated else 3 if column.stored else 2
+            out.append((i, column.name, column.declared, not_null, default, key, hidden))
+    for view in session.view.schema.views:
+        if view.name.lower() == (name or "").lower():
+            made = bind_view_table(session.view.schema, view, parse)
+            out += [(i, column.name, column.declared, 0, None, 0, 0) for i, column in enumerate(made.columns)]
     return out
 
 
@@ -140,7 +154,7 @@ def _index_list(session: Session, name: str | None) -> Rows:
     for table in _tables(session, name or ""):
         for index in reversed(session.view.schema.indexes_of(table.id)):
             origin = "c" if not index.implied else ("pk" if index.columns == table.primary_key else "u")
-            out.append((len(out), index.name, int(index.unique), origin, 0))
+            out.append((len(out), index.name, int(index.unique), origin, int(bool(index.where))))
     return out
 
 
@@ -154,9 +168,10 @@ def _index_xinfo(session: Session, name: str | None) -> Rows:
     if index is None:
         return []
     table = schema.by_id[index.table_id]
-    out: Rows = [
-        (i, c, table.columns[c].name, int(i in index.descending), "BINARY", 1) for i, c in enumerate(index.columns)
-    ]
+    out: Rows = []
+    for i, c in enumerate(index.columns):
+        name = table.columns[c].name if c >= 0 else None
+        out.append((i, max(c, -2), name, int(i in index.descending), index.collation(i) or "BINARY", 1))
     return [*out, (len(out), -1, None, 0, "BINARY", 0)]
 
 
@@ -186,7 +201,7 @@ def _integrity_check(session: Session, value: str | None) -> Rows:
     out: Rows = []
     for table in view.schema.tables:
         for index in view.schema.indexes_of(table.id):
-            if view.trees[index.id].count != view.trees[table.id].count:
+            if not index.where and view.trees[index.id].count != view.trees[table.id].count:
                 out.append((f"wrong # of entries in index {index.name}",))
     return out or [("ok",)]
 
@@ -197,11 +212,22 @@ def _synchronous(session: Session, value: str | None) -> Rows:
     return [(_SYNCHRONOUS[session.settings.synchronous],)]
 
 
+def _functions() -> Iterator[tuple[Any, ...]]:
+    for name, function in sorted(SCALARS.items()):
+        if not name.endswith(MARKED) and not name.startswith(("raise_", "json_arrow")):
+            fewest, most = function.arity
+            yield name, 1, "s", "utf8", most if fewest == most else -1, 0
+    for name, (fewest, most) in sorted(AGGREGATES.items()):
+        yield name, 1, "w", "utf8", most if fewest == most else -1, 0
+    for name, (fewest, most) in sorted(WINDOW_FUNCTIONS.items()):
+        yield name, 1, "w", "utf8", most if fewest == most else -1, 0
+
+
 def _database_list(session: Session, value: str | None) -> Rows:
     return [(0, "main", session.folder)]
 
 
-_HANDLERS: dict[str, Callable[[Session, str | None], Rows]] = {
+HANDLERS: dict[str, Callable[[Session, str | None], Rows]] = {
     "foreign_keys": _foreign_keys,
     "query_only": _query_only,
     "recursive_triggers": _recursive_triggers,
@@ -220,11 +246,11 @@ _HANDLERS: dict[str, Callable[[Session, str | None], Rows]] = {
     "synchronous": _synchronous,
     "database_list": _database_list,
     "schema_version": lambda session, value: [(session.view.schema.version,)] if value is None else [],
-    "collation_list": lambda session, value: [(0, "BINARY")],
-    "function_list": lambda session, value: [(name,) for name in sorted({*SCALARS, *AGGREGATES})],
-    "pragma_list": lambda session, value: [(name,) for name in sorted({*_HANDLERS, *_CONSTANTS})],
+    "collation_list": lambda session, value: list(enumerate(["BINARY", *COLLATIONS])),
+    "function_list": lambda session, value: list(_functions()),
+    "pragma_list": lambda session, value: [(name,) for name in sorted({*HANDLERS, *_CONSTANTS})],
 }
-_COLUMNS = {
+COLUMNS = {
     "table_info": "cid name type notnull dflt_value pk",
     "table_xinfo": "cid name type notnull dflt_value pk hidden",
     "table_list": "schema name type ncol wr strict",
@@ -235,9 +261,14 @@ _COLUMNS = {
     "foreign_key_check": "table rowid parent fkid",
     "database_list": "seq name file",
     "collation_list": "seq name",
-    "function_list": "name",
+    "function_list": "name builtin type enc narg flags",
     "pragma_list": "name",
     "busy_timeout": "timeout",
 }
-_READABLE = {*_HANDLERS, *_CONSTANTS}
-_WITH_ARGUMENT = {*_COLUMNS, "integrity_check", "quick_check"}
+OF_SCHEMA = [
+    *("table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"),
+    *("foreign_key_check", "database_list", "collation_list", "function_list", "pragma_list"),
+]
+"""Those that only read the schema; they are table-valued functions as well."""
+_READABLE = {*HANDLERS, *_CONSTANTS}
+_WITH_ARGUMENT = {*COLUMNS, "integrity_check", "quick_check"}

@@ -32,7 +32,7 @@ from dosql.errors import (
     TypeMismatch,
 )
 from dosql.executor.changes import Change
-from dosql.executor.definitions import create_index, create_table
+from dosql.executor.definitions import create_index, create_table, drop_table
 from dosql.executor.foreign_keys import enforce, test_deferred, test_drop
 from dosql.executor.inserting import Inserter
 from dosql.functions.last_change import current
@@ -313,7 +313,7 @@ class Session(Transactions):
             if body.table is not None:
                 if self.foreign_keys:
                     test_drop(workspace, body.table)
-                workspace.drop_table(body.table)
+                drop_table(workspace, body.table)
         elif isinstance(body, l.DropIndexStatement):
             if body.index is not None:
                 workspace.drop_index(body.index)

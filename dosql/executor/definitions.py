@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from dosql.executor.changes import SEQUENCES
 from dosql.plan.logical import CreateTableStatement
-from dosql.schema import Index
+from dosql.schema import Column, Index, Table
 from dosql.storage import Workspace
+from dosql.types.sqltypes import SqlType
 
 
 def create_table(workspace: Workspace, statement: CreateTableStatement) -> None:
@@ -17,6 +19,20 @@ def create_table(workspace: Workspace, statement: CreateTableStatement) -> None:
     for i, index in enumerate(statement.uniques, 1):
         name = f"sqlite_autoindex_{statement.name}_{i}"
         workspace.create_index(msgspec.structs.replace(index, id=first + i, name=name, table_id=table.id))
+    if table.autoincrement and workspace.schema.table(SEQUENCES) is None:
+        columns = (Column("name", SqlType.ANY, ""), Column("seq", SqlType.ANY, ""))
+        sql = f"CREATE TABLE {SEQUENCES}(name,seq)"
+        workspace.create_table(Table(workspace.schema.next_id, SEQUENCES, columns, sql=sql))
+
+
+def drop_table(workspace: Workspace, table: Table) -> None:
+    """Drops a table, and forgets its highest key."""
+    workspace.drop_table(table)
+    sequences = workspace.schema.table(SEQUENCES)
+    if table.autoincrement and sequences is not None:
+        found = workspace.find_first(sequences, 0, table.name)
+        if found is not None:
+            workspace.writer(sequences).delete(found[0], found[1:])
 
 
 def create_index(workspace: Workspace, index: Index) -> None:

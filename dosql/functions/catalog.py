@@ -39,7 +39,7 @@ class ScalarFunction:
 
 def _math(call: Callable[..., float], arity: int = 1) -> ScalarFunction:
     def run(*args: Any) -> Any:
-        numbers = [f.number(a) for a in args]
+        numbers = [f.numeric(a) for a in args]
         if None in numbers:
             return None
         try:
@@ -49,6 +49,24 @@ def _math(call: Callable[..., float], arity: int = 1) -> ScalarFunction:
         return None if value != value else value
 
     return ScalarFunction(run, SqlType.REAL, (arity, arity), nullable=True)
+
+
+def _log(*args: Any) -> Any:
+    """log(x) to the base 10, log(base, x)."""
+    numbers = [f.numeric(a) for a in args]
+    if None in numbers or min(numbers) <= 0 or (len(numbers) == 2 and numbers[0] == 1):
+        return None
+    return math.log10(numbers[0]) if len(numbers) == 1 else math.log(numbers[1]) / math.log(numbers[0])
+
+
+def _whole(call: Callable[[float], int]) -> ScalarFunction:
+    """ceil(), floor() and trunc(): integers stay what they are, other numbers stay REAL."""
+
+    def run(value: Any) -> Any:
+        number = f.numeric(value)
+        return float(call(number)) if isinstance(number, float) and math.isfinite(number) else number
+
+    return ScalarFunction(run, _ANY, (1, 1), nullable=True)
 
 
 def _bit(value: bool | None) -> int | None:
@@ -101,6 +119,7 @@ SCALARS: dict[str, ScalarFunction] = {
     "likelihood": ScalarFunction(lambda value, chance: value, None, (2, 2)),
     "likely": ScalarFunction(lambda value: value, None, (1, 1)),
     "unlikely": ScalarFunction(lambda value: value, None, (1, 1)),
+    "unistr_quote": ScalarFunction(f.unistr_quote, _TEXT, (1, 1), total=True),
     "unistr": ScalarFunction(f.unistr, _TEXT, (1, 1)),
     "sqlite_version": ScalarFunction(lambda: "3.50.0", _TEXT, (0, 0)),
     "changes": ScalarFunction(c.changes, _INTEGER, (0, 0), stable=False),
@@ -114,6 +133,11 @@ SCALARS: dict[str, ScalarFunction] = {
     **{
         name: ScalarFunction(j.unmarked(call), _ANY, arity, nullable=True)
         for name, (call, arity) in j.GIVE_JSON.items()
+    },
+    **{
+        name.replace("json", "jsonb", 1): ScalarFunction(j.as_jsonb(call), _ANY, arity, nullable=True)
+        for name, (call, arity) in j.GIVE_JSON.items()
+        if "arrow" not in name and name != "json_quote"
     },
     **{
         name + j.MARKED: ScalarFunction(call, _ANY, arity, nullable=True) for name, (call, arity) in j.GIVE_JSON.items()
@@ -132,12 +156,27 @@ SCALARS: dict[str, ScalarFunction] = {
     "log2": _math(math.log2),
     "pow": _math(math.pow, 2),
     "power": _math(math.pow, 2),
+    "log": ScalarFunction(_log, _REAL, (1, 2), nullable=True),
+    "mod": _math(math.fmod, 2),
+    "trunc": _whole(math.trunc),
+    "degrees": _math(math.degrees),
+    "radians": _math(math.radians),
+    "acos": _math(math.acos),
+    "acosh": _math(math.acosh),
+    "asin": _math(math.asin),
+    "asinh": _math(math.asinh),
+    "atan": _math(math.atan),
+    "atan2": _math(math.atan2, 2),
+    "atanh": _math(math.atanh),
+    "cosh": _math(math.cosh),
+    "sinh": _math(math.sinh),
+    "tanh": _math(math.tanh),
     "sin": _math(math.sin),
     "cos": _math(math.cos),
     "tan": _math(math.tan),
-    "ceil": _math(math.ceil),
-    "ceiling": _math(math.ceil),
-    "floor": _math(math.floor),
+    "ceil": _whole(math.ceil),
+    "ceiling": _whole(math.ceil),
+    "floor": _whole(math.floor),
     "pi": ScalarFunction(lambda: math.pi, _REAL, (0, 0)),
 }
 

@@ -1,4 +1,4 @@
-"""JSON functions over text, as SQLite's (https://www.sqlite.org/json1.html), of RFC 8259's JSON.
+"""JSON functions over text, as SQLite's (https://www.sqlite.org/json1.html), of RFC 8259's JSON and of JSON5.
 
 Numbers keep the form they were written in, and objects the order of their members, also of those that come twice.
 What one of these functions gives to another is JSON and no text: such results are :class:`JsonText`. The binder
@@ -14,6 +14,8 @@ from functools import lru_cache
 from typing import Any
 
 from dosql.errors import TypeMismatch
+from dosql.functions.json5 import Json5Reader
+from dosql.functions.jsonb import decoded, encoded
 from dosql.functions.scalar import text
 from dosql.types.numbers import INT_MAX, INT_MIN, number_to_text
 
@@ -36,7 +38,7 @@ class Members(list[tuple[str, Any]]):
     """An object: its members in order."""
 
 
-_MISSING = object()
+MISSING = object()
 _STEP = re.compile(r'\.(?:"((?:[^"\\]|\\.)*)"|([^.\[]+))|\[(\d+|#(?:-(\d+))?)\]')
 
 
@@ -58,9 +60,46 @@ def parsed(value: Any) -> Any:
     if isinstance(value, int | float):
         return Number(text(value))
     try:
-        return _decode(text(value))
+        if isinstance(value, bytes):
+            return _from_bytes(value)
+        return _from_text(value)
     except (ValueError, RecursionError):
         raise TypeMismatch("malformed JSON") from None
+
+
+def _from_text(given: str) -> Any:
+    try:
+        return _decode(given)
+    except ValueError:
+        return Json5Reader(given, Number, Members).read()
+
+
+def _from_bytes(blob: bytes) -> Any:
+    """Returns the element of JSONB, or of text that is stored as a BLOB."""
+    try:
+        return decoded(blob, Number, Members, _from_text)
+    except (ValueError, IndexError):
+        return _from_text(blob.decode())
+
+
+def is_number(element: Any) -> bool:
+    """Whether an element is a number."""
+    return isinstance(element, Number)
+
+
+def is_object(element: Any) -> bool:
+    """Whether an element is an object."""
+    return isinstance(element, Members)
+
+
+def as_jsonb(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function that gives JSONB where the other gives JSON."""
+
+    def run(*arguments: Any) -> Any:
+        found = call(*arguments)
+        return encoded(parsed(found), is_number, is_object) if isinstance(found, JsonText) else found
+
+    return run
 
 
 def written(element: Any, indent: str | None = None, depth: int = 0) -> str:
@@ -87,7 +126,7 @@ def _bracketed(parts: list[str], brackets: str, indent: str | None, depth: int) 
     return f"{brackets[0]}\n{inside}\n{indent * depth}{brackets[1]}"
 
 
-def _value(element: Any) -> Any:
+def value_of(element: Any) -> Any:
     """Returns an element as a SQL value; arrays and objects as JSON."""
     if isinstance(element, bool):
         return int(element)
@@ -108,7 +147,10 @@ def _element(value: Any) -> Any:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bytes):
-        raise TypeMismatch("JSON cannot hold BLOB values")
+        try:
+            return decoded(value, Number, Members, _from_text)
+        except (ValueError, IndexError):
+            raise TypeMismatch("JSON cannot hold BLOB values") from None
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return Number("9e999" if value > 0 else "-9e999")
     return Number(number_to_text(value))
@@ -120,7 +162,7 @@ Step = str | int | tuple[str, int]
 
 
 @lru_cache(maxsize=512)
-def _path(path: str) -> tuple[Step, ...]:
+def steps_of(path: str) -> tuple[Step, ...]:
     """Returns the steps of ``$.a[1]``: names, places, and places from the end as ("#", n)."""
     if not path.startswith("$"):
         raise TypeMismatch(f"bad JSON path: '{path}'")
@@ -146,43 +188,44 @@ def _name(quoted: str) -> str:
         raise TypeMismatch(f"bad JSON path: '{quoted}'") from None
 
 
-def _child(element: Any, step: Step) -> Any:
+def child(element: Any, step: Step) -> Any:
+    """Returns a part of an element, MISSING without one."""
     if isinstance(step, str):
         if isinstance(element, Members):
-            return next((value for name, value in element if name == step), _MISSING)
-        return _MISSING
+            return next((value for name, value in element if name == step), MISSING)
+        return MISSING
     if not isinstance(element, list) or isinstance(element, Members):
-        return _MISSING
+        return MISSING
     place = len(element) - step[1] if isinstance(step, tuple) else step
-    return element[place] if 0 <= place < len(element) else _MISSING
+    return element[place] if 0 <= place < len(element) else MISSING
 
 
 def _find(element: Any, path: Any) -> Any:
-    for step in _path(text(path)):
-        element = _child(element, step)
-        if element is _MISSING:
+    for step in steps_of(text(path)):
+        element = child(element, step)
+        if element is MISSING:
             break
     return element
 
 
 def _edited(element: Any, steps: tuple[Step, ...], value: Any, *, add: bool, change: bool) -> Any:
-    """Returns an element with the value at a path set. ``value`` _MISSING removes it."""
+    """Returns an element with the value at a path set. ``value`` MISSING removes it."""
     if not steps:
         return value if change else element
     step, rest = steps[0], steps[1:]
-    found = _child(element, step)
-    if found is _MISSING:
+    found = child(element, step)
+    if found is MISSING:
         return _added(element, step, rest, value) if add else element
     new = value if not rest and change else found if not rest else _edited(found, rest, value, add=add, change=change)
     if new is found:
         return element
     if isinstance(element, Members):
         at = next(i for i, (name, _) in enumerate(element) if name == step)
-        kept: list[tuple[str, Any]] = [] if new is _MISSING else [(str(step), new)]
+        kept: list[tuple[str, Any]] = [] if new is MISSING else [(str(step), new)]
         return Members([*element[:at], *kept, *element[at + 1 :]])
     assert not isinstance(step, str)
     place = len(element) - step[1] if isinstance(step, tuple) else step
-    return [*element[:place], *([] if new is _MISSING else [new]), *element[place + 1 :]]
+    return [*element[:place], *([] if new is MISSING else [new]), *element[place + 1 :]]
 
 
 def _added(element: Any, step: Step, rest: tuple[Step, ...], value: Any) -> Any:
@@ -209,14 +252,26 @@ def json_(value: Any) -> Any:
 
 
 def json_valid(value: Any, flags: Any = 1) -> int | None:
-    """json_valid(text, flags): 1 or 0. Only the flag of RFC 8259 text is known."""
+    """json_valid(json, flags): 1 or 0. Flags: 1 is JSON text, 2 JSON5 text, 4 and 8 JSONB."""
     if value is None or flags is None:
         return None
-    try:
-        parsed(value)
-    except TypeMismatch:
-        return 0
-    return int(not isinstance(value, bytes))
+    if not isinstance(flags, int) or not 1 <= flags <= 15:
+        raise TypeMismatch("FLAGS parameter to json_valid() must be between 1 and 15")
+    tests: list[Callable[[], Any]] = []
+    if isinstance(value, bytes):
+        if flags & 12:
+            tests.append(lambda: decoded(value, Number, Members, _from_text))
+        if flags & 3:
+            tests.append(lambda: (_from_text if flags & 2 else _decode)(value.decode()))
+    else:
+        tests.append(lambda: (_from_text if flags & 2 else _decode)(text(value)))
+    for test in tests if isinstance(value, bytes) or flags & 3 else ():
+        try:
+            test()
+            return 1
+        except (ValueError, IndexError, RecursionError):
+            pass
+    return 0
 
 
 def json_type(value: Any, path: Any = "$") -> str | None:
@@ -224,8 +279,11 @@ def json_type(value: Any, path: Any = "$") -> str | None:
     if value is None or path is None:
         return None
     found = _find(parsed(value), path)
-    if found is _MISSING:
-        return None
+    return None if found is MISSING else type_of(found)
+
+
+def type_of(found: Any) -> str:
+    """Returns the type of an element, as json_type() names it."""
     if found is None:
         return "null"
     if isinstance(found, bool):
@@ -244,9 +302,9 @@ def json_extract(value: Any, *paths: Any) -> Any:
     element = parsed(value)
     if len(paths) == 1:
         found = _find(element, paths[0])
-        return None if found is _MISSING else _value(found)
+        return None if found is MISSING else value_of(found)
     found_all = [_find(element, path) for path in paths]
-    return JsonText(written([None if found is _MISSING else found for found in found_all]))
+    return JsonText(written([None if found is MISSING else found for found in found_all]))
 
 
 def _arrow(value: Any, path: Any) -> Any:
@@ -262,7 +320,7 @@ def _arrow(value: Any, path: Any) -> Any:
         steps = (name,)
     element = parsed(value)
     for step in steps:
-        element = _child(element, step)
+        element = child(element, step)
     return element
 
 
@@ -271,7 +329,7 @@ def arrow(value: Any, path: Any) -> Any:
     if value is None or path is None:
         return None
     found = _arrow(value, path)
-    return None if found is _MISSING else JsonText(written(found))
+    return None if found is MISSING else JsonText(written(found))
 
 
 def arrow_value(value: Any, path: Any) -> Any:
@@ -279,7 +337,7 @@ def arrow_value(value: Any, path: Any) -> Any:
     if value is None or path is None:
         return None
     found = _arrow(value, path)
-    return None if found is _MISSING else _value(found)
+    return None if found is MISSING else value_of(found)
 
 
 def json_array(*values: Any) -> Any:
@@ -304,7 +362,7 @@ def json_array_length(value: Any, path: Any = "$") -> int | None:
     if value is None or path is None:
         return None
     found = _find(parsed(value), path)
-    if found is _MISSING:
+    if found is MISSING:
         return None
     return len(found) if isinstance(found, list) and not isinstance(found, Members) else 0
 
@@ -319,7 +377,7 @@ def _editor(name: str, *, add: bool, change: bool) -> Callable[..., Any]:
         for path, new in zip(pairs[::2], pairs[1::2], strict=True):
             if path is None:
                 return None
-            element = _edited(element, _path(text(path)), _element(new), add=add, change=change)
+            element = _edited(element, steps_of(text(path)), _element(new), add=add, change=change)
         return JsonText(written(element))
 
     return run
@@ -338,8 +396,8 @@ def json_remove(value: Any, *paths: Any) -> Any:
     for path in paths:
         if path is None:
             return None
-        element = _edited(element, _path(text(path)), _MISSING, add=False, change=True)
-        if element is _MISSING:
+        element = _edited(element, steps_of(text(path)), MISSING, add=False, change=True)
+        if element is MISSING:
             return None
     return JsonText(written(element))
 
@@ -382,11 +440,15 @@ def json_error_position(value: Any) -> int | None:
     if value is None:
         return None
     try:
-        _decode(text(value))
-    except json.JSONDecodeError as e:
-        return e.pos + 1
-    except (ValueError, RecursionError):
-        return 1
+        parsed(value)
+    except TypeMismatch:
+        if isinstance(value, bytes):
+            return 1
+        reader = Json5Reader(text(value), Number, Members)
+        try:
+            reader.read()
+        except (ValueError, RecursionError):
+            return reader.at + 1
     return 0
 
 

@@ -34,6 +34,13 @@ def number(value: Any) -> Any:
     return number_prefix(value)
 
 
+def numeric(value: Any) -> Any:
+    """Returns a value as the math functions see it: None where it is no number as a whole."""
+    if value is None or isinstance(value, int | float):
+        return value
+    return number_in(value) if isinstance(value, str) else None
+
+
 def integer(value: Any) -> int | None:
     """Returns a value as bit operators see it."""
     if value is None or isinstance(value, int):
@@ -405,6 +412,14 @@ def quote(a: Any) -> str:
     if isinstance(a, bytes):
         return f"X'{a.hex().upper()}'"
     return "'" + a.replace("'", "''") + "'" if isinstance(a, str) else number_to_text(a)
+
+
+def unistr_quote(a: Any) -> str:
+    """unistr_quote(a): as quote(a), with control characters as escapes."""
+    if not isinstance(a, str) or not any(c < " " for c in a):
+        return quote(a)
+    escaped = a.replace("\\", "\\\\").replace("'", "''")
+    return "unistr('" + "".join(f"\\u{ord(c):04x}" if c < " " else c for c in escaped) + "')"
 
 
 def char(*codes: Any) -> str:

@@ -276,7 +276,7 @@ class _Definitions(TableReader):
         begins = self.offset()
         self.expect("BEGIN")
         steps = self._steps(begins)
-        sql = self.sql[self.tokens[0].start : self.tokens[-1].end + 1]
+        sql = f"CREATE TRIGGER {self.sql[at : self.tokens[-1].end + 1]}"
         db = "temp" if temporary else db
         return CreateTrigger(name, table, timing, event, columns, when, steps, if_not_exists, sql, at, db)
 

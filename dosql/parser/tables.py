@@ -57,7 +57,7 @@ class TableReader(Reader):
             if not self.accept(","):
                 break
         self.done()
-        table.sql = self.sql[self.tokens[0].start : self.tokens[-1].end + 1]
+        table.sql = f"CREATE TABLE {self.sql[at : self.tokens[-1].end + 1]}"
         return table
 
     def _table_constraint(self, table: CreateTable) -> None:

@@ -42,7 +42,18 @@ class GivenSource:
     table: Table
 
 
-Source: TypeAlias = "TableSource | QuerySource | GivenSource | WorkSource"
+Source: TypeAlias = "TableSource | QuerySource | GivenSource | WorkSource | FunctionSource"
+
+
+@dataclass(slots=True)
+class FunctionSource:
+    """Rows of a table-valued function, called for each row of the sources that its arguments read."""
+
+    number: int
+    alias: str
+    function: str
+    args: list[Expr]
+    width: int
 
 
 @dataclass(slots=True)

@@ -33,6 +33,7 @@ from dosql.planner.joins import bind_join
 from dosql.planner.locking import lock_rows
 from dosql.planner.recursion import Working, bind_recursive, parts_of
 from dosql.planner.scope import Relation, Scope, nearest, table_relation
+from dosql.planner.table_functions import bind_function, function_named, take_arguments
 from dosql.planner.triggers import (
     bind_create_trigger,
     bind_view_change,
@@ -284,6 +285,7 @@ class Binder:
             self.from_item(node.source, scope, block)
         if node.where is not None:
             block.where += conjuncts(ExpressionBinder(self, scope, "WHERE").bind(node.where))
+        take_arguments(block)
         block.group_source = self.new_source()
         pending: list[Aggregate] = []
 
@@ -329,7 +331,7 @@ class Binder:
         out: list[l.Output] = []
         for relation in scope.relations:
             if item.table is None or relation.alias.lower() == item.table.lower():
-                hidden = relation.hidden if item.table is None else ()
+                hidden = (relation.hidden if item.table is None else set()) | relation.unlisted
                 out += [
                     l.Output(c if item.table else relation.shown(c), c.name)
                     for c in relation.columns
@@ -487,12 +489,25 @@ class Binder:
             view = self.schema.view(item.name)
             if view is not None:
                 return self._view(item, view, number, scope)
+            if self.schema.table(item.name) is None and function_named(item.name, item.db) is not None:
+                return bind_function(self, item, scope, number)
             table = self.table(item.name, item.at)
+            if item.index:
+                self._indexed_by(table, item)
             scope.add(table_relation(number, item.alias or table.name, table), self.sql, item.at)
             return l.TableSource(number, item.alias or table.name, table)
+        if isinstance(item, s.TableFunction):
+            return bind_function(self, item, scope, number)
         assert isinstance(item, s.Derived)
         query = self.query(item.query, self.root())
         return self._derived(query, item.alias or f"subquery-{number}", item.columns, number, scope, item.at)
+
+    def _indexed_by(self, table: Table, item: s.TableRef) -> None:
+        """Makes sure that the index of INDEXED BY is there; which one is used, is the planner's choice."""
+        index = self.schema.index_by_name.get(item.index.lower())
+        if index is None or index.table_id != table.id:
+            at = Position.at(self.sql, item.at)
+            raise SchemaError(f"no such index: {item.index}", code="INDEX_NOT_FOUND", position=at)
 
     def _view(self, item: s.TableRef, view: View, number: int, scope: Scope) -> l.Source:
         if self._view_depth == VIEW_DEPTH_MAX:
@@ -530,7 +545,8 @@ class Binder:
             raise SqlSyntaxError(
                 f"view {node.name} has {len(names)} columns but {len(node.columns)} names", position=at
             )
-        return l.CreateViewStatement(View(node.name, tuple(node.columns), node.sql))
+        text = f"CREATE VIEW {self.sql[node.at :].rstrip().rstrip(';')}"
+        return l.CreateViewStatement(View(node.name, tuple(node.columns), node.sql, text))
 
     def _cte(self, item: s.TableRef, cte: tuple[list[str], s.Query], depth: int, number: int, scope: Scope) -> l.Source:
         columns, node = cte

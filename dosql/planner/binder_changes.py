@@ -104,7 +104,7 @@ def _returning(
 def _written(binder: Binder, name: str, at: int) -> Table:
     """Returns a table that a statement changes."""
     table = binder.table(name, at)
-    if table.system:
+    if table.system and table.name != "sqlite_sequence":
         at_text = Position.at(binder.sql, at)
         raise RequestError(f"table {table.name} may not be modified", code="FORBIDDEN", position=at_text)
     return table

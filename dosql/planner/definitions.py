@@ -266,6 +266,7 @@ def bind_create_index(schema: Schema, sql: str, node: s.CreateIndex) -> CreateIn
             collations=collations,
             expressions=tuple(expressions),
             where=node.where,
+            sql=f"CREATE {'UNIQUE ' if node.unique else ''}INDEX {sql[node.at :].rstrip().rstrip(';')}",
         )
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dosql.plan.expr import ROW_KEY, CaseWhen, CastTo, Col, Const, Expr, Func, InItems, Op, Param, Subquery
-from dosql.plan.logical import Block, GivenSource, QuerySource, TableSource, WorkSource
+from dosql.plan.logical import Block, FunctionSource, GivenSource, QuerySource, TableSource, WorkSource
 from dosql.plan.physical import BlockPlan, FullScan, HashProbe, IndexScan, KeyLookup, KeyRange, Step
 
 
@@ -49,6 +49,8 @@ def _step(step: Step, names: dict[int, str]) -> str:
         what = f"({source.alias})"
     elif isinstance(source, WorkSource):
         what = f"TAKE A ROW OF {source.alias}"
+    elif isinstance(source, FunctionSource):
+        what = f"{source.function}() AS {source.alias}"
     elif isinstance(source, GivenSource):
         what = f"CHANGED ROWS OF {source.alias}"
     if isinstance(path, FullScan):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dosql.plan.expr import ROW_KEY, Col, Const, Expr, InItems, Op, Param, hashable, sources_of
-from dosql.plan.logical import Block, JoinStep, TableSource
+from dosql.plan.logical import Block, FunctionSource, JoinStep, TableSource
 from dosql.plan.physical import (
     BlockPlan,
     FullScan,
@@ -114,6 +114,12 @@ class _BlockPlanner:
         """Returns the sources of this block that a condition reads."""
         return sources_of(condition) & self._own
 
+    def _args_need(self, step: JoinStep) -> frozenset[int]:
+        """Returns the sources of this block that the arguments of a table-valued function read."""
+        source = step.source
+        args = source.args if isinstance(source, FunctionSource) else []
+        return frozenset().union(*(self._needs(a) for a in args))
+
     # --- join order ------------------------------------------------------------------------
 
     def _order(self, steps: list[JoinStep], where: list[Expr]) -> list[JoinStep]:
@@ -126,7 +132,7 @@ class _BlockPlanner:
             for done, (spent, rows, order) in [(k, v) for k, v in best.items() if len(k) == size]:
                 for step in steps:
                     number = step.source.number
-                    if number in done:
+                    if number in done or not self._args_need(step) <= done:
                         continue
                     total, out = self._extended(step, done, where, spent, rows)
                     key = done | {number}
@@ -140,7 +146,8 @@ class _BlockPlanner:
         done: frozenset[int] = frozenset()
         spent, rows = 0.0, 1.0
         while left:
-            scored = [(self._extended(step, done, where, spent, rows), i) for i, step in enumerate(left)]
+            ready = [(i, step) for i, step in enumerate(left) if self._args_need(step) <= done]
+            scored = [(self._extended(step, done, where, spent, rows), i) for i, step in ready]
             ((spent, rows), i) = min(scored)
             step = left.pop(i)
             order.append(step)
@@ -179,6 +186,8 @@ class _BlockPlanner:
             kept *= cost.selectivity(condition, table_rows)
         scan_cost = table_rows * (cost.SCAN_ROW + cost.FILTER_ROW * bool(local))
         options: list[Access] = []
+        if self._args_need(join):
+            return [Access(FullScan(), [], 10.0, 10.0)]
         if first and not join.left:
             options.append(Access(FullScan(), [], kept, scan_cost))
         else:

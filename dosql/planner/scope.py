@@ -23,6 +23,7 @@ class Relation:
         merged: What a column stands for without qualification, after a RIGHT or FULL JOIN with USING.
         db: Name of its database.
         params: Of OLD and NEW: what their columns stand for. They have no other columns.
+        unlisted: Columns that ``*`` does not show: arguments of table-valued functions.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Relation:
     merged: dict[str, Expr] = field(default_factory=dict)
     db: str = ""
     params: dict[str, Param] | None = None
+    unlisted: set[str] = field(default_factory=set)
 
     def shown(self, column: Col) -> Expr:
         """Returns what ``*`` shows of a column."""

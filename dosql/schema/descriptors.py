@@ -86,6 +86,7 @@ class Index(msgspec.Struct, frozen=True):
         expressions: Texts of the terms that are no columns.
         where: Text of the condition of a partial index.
         conflict: What ON CONFLICT of its constraint says.
+        sql: Text of CREATE INDEX; empty where it is implied.
     """
 
     id: int
@@ -99,6 +100,7 @@ class Index(msgspec.Struct, frozen=True):
     expressions: tuple[str, ...] = ()
     where: str = ""
     conflict: str = ""
+    sql: str = ""
 
     @property
     def computed(self) -> bool:
@@ -117,11 +119,13 @@ class View(msgspec.Struct, frozen=True):
         name: As declared.
         columns: Names given to its columns; empty: those of the query.
         sql: Text of the query.
+        text: Text of CREATE VIEW.
     """
 
     name: str
     columns: tuple[str, ...]
     sql: str
+    text: str = ""
 
 
 class Trigger(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from dosql.plan.logical import (
     Block,
     CompoundRows,
     FullJoinRows,
+    FunctionSource,
     Query,
     QuerySource,
     RecursiveRows,
@@ -220,6 +221,8 @@ class _BlockEmitter:
                 exprs.append(aggregate.filter)
         for step in plan.steps:
             exprs += [*step.filters, *step.on, *step.after, *_path_exprs(step)]
+            if isinstance(step.source, FunctionSource):
+                exprs += step.source.args
         needed: dict[int, set[int]] = {step.source.number: set() for step in plan.steps}
         for expr in exprs:
             for part in walk(expr):

@@ -8,7 +8,7 @@ from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.runtime import IndexBounds
 from dosql.plan.expr import ROW_KEY
-from dosql.plan.logical import GivenSource, QuerySource, TableSource, WorkSource
+from dosql.plan.logical import FunctionSource, GivenSource, QuerySource, TableSource, WorkSource
 from dosql.plan.physical import FullScan, Gathered, HashProbe, IndexScan, KeyLookup, KeyRange, Step
 
 Inside = Callable[[Lines], None]
@@ -51,6 +51,8 @@ class PathEmitter:
             self._rows(lines, source, inside)
         elif isinstance(source, GivenSource):
             self._given(lines, source, inside)
+        elif isinstance(source, FunctionSource):
+            self._call(lines, source, inside)
         elif isinstance(source, WorkSource):
             self._each(lines, source.number, source.width, "given", inside)
         elif isinstance(path, FullScan):
@@ -192,6 +194,10 @@ class PathEmitter:
 
     def _rows(self, lines: Lines, source: QuerySource, inside: Inside) -> None:
         self._each(lines, source.number, source.query.visible, self._query_rows(source), inside)
+
+    def _call(self, lines: Lines, source: FunctionSource, inside: Inside) -> None:
+        args = "".join(f"{self._expressions.value(a)}, " for a in source.args)
+        self._each(lines, source.number, source.width, f"rows_of({source.function!r}, view, ({args}))", inside)
 
     def _each(self, lines: Lines, number: int, width: int, rows: str, inside: Inside) -> None:
         needed = set(self._needed.get(number, []))

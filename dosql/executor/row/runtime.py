@@ -13,6 +13,7 @@ from dosql.executor.row.totals import average, joined, sum_of
 from dosql.executor.row.windows import windowed
 from dosql.functions import scalar as f
 from dosql.functions.json_text import array_of, object_of
+from dosql.functions.tables import rows_of
 from dosql.schema import Index, Table
 from dosql.types.collations import COLLATIONS
 from dosql.types.compare import (
@@ -342,6 +343,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "in_rows": in_rows,
     "uniques": uniques,
     "regexp": f.regexp,
+    "rows_of": rows_of,
     "is_": f.is_,
     "joined": joined,
     "key_bounds": key_bounds,

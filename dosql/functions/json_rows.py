@@ -1,0 +1,122 @@
+"""json_each and json_tree: the elements of a JSON text as rows (https://www.sqlite.org/json1.html §4.24).
+
+Ids are the places of elements in the text's JSONB form, as in SQLite.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from dosql.functions import json_text as j
+from dosql.functions.jsonb import encoded, header_size
+from dosql.functions.scalar import text
+
+COLUMNS = ("key", "value", "type", "atom", "id", "parent", "fullkey", "path")
+HIDDEN = ("json", "root")
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+Row = tuple[Any, ...]
+
+
+def json_each(value: Any, root: Any = "$") -> Iterator[Row]:
+    """Yields the items of an array, the members of an object, or the element itself."""
+    return _rows(value, root, deep=False)
+
+
+def json_tree(value: Any, root: Any = "$") -> Iterator[Row]:
+    """Yields an element and all that is in it, each before its parts."""
+    return _rows(value, root, deep=True)
+
+
+def _rows(value: Any, root: Any, *, deep: bool) -> Iterator[Row]:
+    if value is None or root is None:
+        return
+    whole = j.parsed(value)
+    path = text(root)
+    element, offset = whole, 0
+    label: Any = None
+    for step in j.steps_of(path):
+        found = j.child(element, step)
+        if found is j.MISSING:
+            return
+        inside = _label_size(label) if isinstance(label, str) else 0
+        offset, label = _offset(element, offset + inside, step)
+        element = found
+    above = _above(path)
+    if deep:
+        yield from _tree(element, label, offset, None, path, above, in_object=isinstance(label, str))
+        return
+    if not isinstance(element, list):
+        yield _row(None, element, offset, None, path, path)
+        return
+    at = offset + (_label_size(label) if isinstance(label, str) else 0) + _head(element)
+    for key, part, size, shift in _parts(element):
+        yield _row(key, part, at, None, path + _named(key), path)
+        at += size + shift
+
+
+def _tree(
+    element: Any, key: Any, offset: int, parent: int | None, fullkey: str, path: str, *, in_object: bool
+) -> Iterator[Row]:
+    yield _row(key, element, offset, parent, fullkey, path)
+    if not isinstance(element, list):
+        return
+    at = offset + (_label_size(key) if in_object else 0) + _head(element)
+    for name, part, size, shift in _parts(element):
+        inside = isinstance(name, str)
+        yield from _tree(part, name, at, offset, fullkey + _named(name), fullkey, in_object=inside)
+        at += size + shift
+
+
+def _row(key: Any, element: Any, number: int, parent: int | None, fullkey: str, path: str) -> Row:
+    value = j.value_of(element)
+    container = isinstance(element, list)
+    value = str(value) if container else value
+    return key, value, j.type_of(element), None if container else value, number, parent, fullkey, path
+
+
+def _parts(element: Any) -> Iterator[tuple[Any, Any, int, int]]:
+    """Yields key, part, the size of the part in JSONB, and that of its label."""
+    if isinstance(element, j.Members):
+        for name, part in element:
+            yield name, part, _size(part), _label_size(name)
+    else:
+        for place, part in enumerate(element):
+            yield place, part, _size(part), 0
+
+
+def _size(element: Any) -> int:
+    return len(encoded(element, j.is_number, j.is_object))
+
+
+def _label_size(name: str) -> int:
+    return _size(str(name))
+
+
+def _head(element: Any) -> int:
+    return header_size(sum(size + shift for _, _, size, shift in _parts(element)))
+
+
+def _offset(element: Any, offset: int, step: Any) -> tuple[int, Any]:
+    """Returns where the part that a step leads to begins, its label included, and its key."""
+    place = len(element) - step[1] if isinstance(step, tuple) else step
+    at = offset + _head(element)
+    for key, _, size, shift in _parts(element):
+        if key == place:
+            return at, key
+        at += size + shift
+    return at, place
+
+
+def _named(key: Any) -> str:
+    if isinstance(key, int):
+        return f"[{key}]"
+    return f".{key}" if _PLAIN.fullmatch(key) else f'."{key}"'
+
+
+def _above(path: str) -> str:
+    """Returns a path without its last step."""
+    steps = [m.end() for m in re.finditer(r'(\.(?:"(?:[^"\\]|\\.)*"|[^.\[]+)|\[[^\]]*\])', path)]
+    return path if not steps else path[: ([1, *steps])[-2]]
