@@ -31,6 +31,9 @@ An operation is an array too. It takes as many LSNs as it changes rows, from its
 ``[11, view]``, ``[12, name]``         view created, dropped (one LSN; not sent)
 ``[13, name, number]``                 PRAGMA user_version and its like (one LSN; not sent)
 ``[14, trigger]``, ``[15, name]``      trigger created, dropped (one LSN; not sent)
+``[16, table_id, table, sources, _]``  table altered (one LSN): its new shape, and for each column
+                                       the position of what it was, -1 for a new one; rows that
+                                       are changed with it come as updates
 ====================================== ===============================================
 
 ``before``/``after``/``columns`` hold the stored columns only: where
@@ -63,6 +66,7 @@ OP_DROP_VIEW = 12
 OP_SET = 13
 OP_CREATE_TRIGGER = 14
 OP_DROP_TRIGGER = 15
+OP_ALTER_TABLE = 16
 
 OPERATIONS = {
     "insert": (OP_INSERT, OP_INSERT_MANY),
@@ -73,7 +77,7 @@ OPERATIONS = {
 
 OF_MANY = frozenset({OP_INSERT_MANY, OP_UPDATE_MANY, OP_DELETE_MANY})
 OF_ROWS = frozenset({OP_INSERT, OP_UPDATE, OP_DELETE, *OF_MANY})
-OF_DROPS = frozenset({OP_DROP_TABLE, OP_DROP_INDEX, OP_DROP_VIEW, OP_DROP_TRIGGER, OP_CREATE_TRIGGER})
+OF_DROPS = frozenset({OP_DROP_TABLE, OP_DROP_INDEX, OP_DROP_VIEW, OP_DROP_TRIGGER, OP_CREATE_TRIGGER, OP_ALTER_TABLE})
 """After which a transaction that began before cannot go on."""
 
 UNSEEN = frozenset(

@@ -25,13 +25,15 @@ A node whose fields are not loaded has unset slots: the first touch raises Attri
 inside the interpreter, ``__getattr__`` loads the page, and code that descends the tree has
 no test for it.
 
-    6. Each page has one node in memory, whoever shares it. Inner nodes are never emptied.
+    6. Each page has one node in memory, whoever shares it; only a leaf of a table that got a
+       column has another for those who read the table as it was. Inner nodes are never emptied.
 
 Not done here: merging of leaves that are half empty. A leaf goes when its last row goes.
 """
 
 from dosql.btree.editor import TreeEditor
 from dosql.btree.node import Inner, Leaf, Node, Owner, PageSource, Tree, empty_tree
+from dosql.btree.reshape import padded, remapped
 from dosql.btree.scan import get, leaves, max_key, spans
 
 __all__ = [
@@ -46,5 +48,7 @@ __all__ = [
     "get",
     "leaves",
     "max_key",
+    "padded",
+    "remapped",
     "spans",
 ]

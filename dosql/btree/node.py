@@ -24,6 +24,9 @@ class PageSource(Protocol):
     def load_leaf(self, leaf: Leaf) -> tuple[Any, list[Any]]:
         """Sets ``keys`` and ``cols`` of a leaf from its page, and returns them."""
 
+    def widened(self, kinds: str) -> PageSource:
+        """Returns a source of the same pages for a tree with more columns."""
+
     def load_inner(self, inner: Inner) -> tuple[Any, list[Any]]:
         """Sets ``keys`` and ``children`` of an inner node from its page, and returns them."""
 

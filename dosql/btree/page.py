@@ -219,7 +219,7 @@ def decode_leaf(payload: bytes, key_kind: str, kinds: str, leaf: Leaf | None = N
     """
     data = memoryview(payload)
     rows, columns = _LEAF.unpack_from(data)
-    if columns != len(kinds):
+    if columns > len(kinds):
         raise ValueError(f"the page has {columns} columns, the table {len(kinds)}")
     form, body, total = _body_at(data, 4, rows)
     keys = _decode_column(form, body, rows)
@@ -232,6 +232,7 @@ def decode_leaf(payload: bytes, key_kind: str, kinds: str, leaf: Leaf | None = N
         cols.append(_decode_column(form, body, rows) if leaf is None else LazyColumn(leaf, place, form, body, rows))
         at += 5 + len(body)
         total += size
+    cols += [[None] * rows for _ in range(len(kinds) - columns)]  # added since the page was written
     return Rows(keys, cols, total + 200)
 
 

@@ -14,6 +14,7 @@ from dosql.storage import Snapshot, Store
 from dosql.wal import WalReader
 from dosql.wal.records import COMMIT, decode_record
 from shared_types.changes import (
+    OP_ALTER_TABLE,
     OP_CREATE_TABLE,
     OP_DROP_TABLE,
     OPERATIONS,
@@ -185,6 +186,8 @@ class ChangeStream:
             self._told.add(table.id)
             op[1] = table.shape
             return True
+        if kind == OP_ALTER_TABLE:
+            return self._altered(op)
         found = self._tables.get(op[1])
         if found is None:
             self._learn(self._store.synced.schema)
@@ -196,6 +199,21 @@ class ChangeStream:
         if kind != OP_DROP_TABLE and not self._wanted.wants_kind(kind):
             return False
         self._tell(found, out)
+        return True
+
+    def _altered(self, op: list[Any]) -> bool:
+        """Takes a table's new shape; it is sent where the old one was."""
+        for known in (*op[4].get("tables", ()), op[2]):
+            table = msgspec.convert(known, Table)
+            if table.id in self._tables or table.id == op[1]:
+                self._tables[table.id] = table
+        table = self._tables[op[1]]
+        del op[4:]
+        if not self._wanted.wants_table(table):
+            return False
+        if table.id not in self._told:
+            return False  # the shape goes before its first change
+        op[2] = table.shape
         return True
 
     def _snapshot_events(self, snapshot: Snapshot) -> Iterator[tuple[Event, int]]:

@@ -31,6 +31,7 @@ from dosql.errors import (
     TransactionError,
     TypeMismatch,
 )
+from dosql.executor.altering import alter_table
 from dosql.executor.changes import Change
 from dosql.executor.definitions import create_index, create_table, drop_table
 from dosql.executor.foreign_keys import enforce, test_deferred, test_drop
@@ -326,8 +327,17 @@ class Session(Transactions):
         elif isinstance(body, l.CreateTriggerStatement):
             if body.trigger is not None:
                 workspace.create_trigger(body.trigger)
-        elif isinstance(body, l.DropTriggerStatement) and body.name is not None:
-            workspace.drop_trigger(body.name)
+        elif isinstance(body, l.DropTriggerStatement):
+            if body.name is not None:
+                workspace.drop_trigger(body.name)
+        elif isinstance(body, l.AlterTableStatement):
+            related = self._database.related(body.schema)
+            default = None if body.default is None else related.compiled(body.default)
+            alter_table(workspace, body, related.rules(body.after), default)
+        elif isinstance(body, l.MaintainStatement) and body.verb == "REINDEX":
+            for index in body.indexes:
+                workspace.drop_index(index)
+                create_index(workspace, index)
         return Change()
 
     def _create_as(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:

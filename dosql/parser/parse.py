@@ -9,11 +9,12 @@ from sqlglot.errors import ParseError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from dosql.errors import Position, ResourceExhausted, SqlSyntaxError
+from dosql.parser import rewriting
 from dosql.parser.definitions import DEFINITION_VERBS, parse_definition
 from dosql.parser.tokens import DIALECT, mend, tokenize
 from dosql.parser.translate import translate
 from dosql.parser.upsert import split_upsert
-from dosql.plan.syntax import CreateTableAs, CreateView, Explain, Insert, Query, Statement, Update, Upsert
+from dosql.plan.syntax import AlterTable, CreateTableAs, CreateView, Explain, Insert, Query, Statement, Update, Upsert
 
 SQL_LENGTH_MAX = 1_000_000
 _NESTING_MAX = 200
@@ -71,6 +72,8 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
                     f"a {kind} is made of a query behind AS", position=Position.at(sql, definition.starts)
                 )
             definition.query = query
+        if isinstance(definition, AlterTable):
+            definition.texts = rewriting
         if isinstance(definition, CreateView):
             definition.sql = sql[definition.starts : tokens[-1].end + 1]
         return definition

@@ -126,9 +126,15 @@ class TableReader(Reader):
                 words.append(self.tokens[self.at].text)
                 self.at += 1
         spec.declared = " ".join(words).replace(" (", "(")
+        spec.type_end = self._behind()
         while self.word() not in (",", ")", ""):
             self._column_constraint(spec, table)
+        spec.end = self._behind()
         return spec
+
+    def _behind(self) -> int:
+        """Returns where the last token that was read ends."""
+        return self.tokens[self.at - 1].end + 1
 
     def _column_constraint(self, spec: ColumnSpec, table: CreateTable) -> None:
         named = self.name("the constraint") if self.accept("CONSTRAINT") else ""

@@ -7,7 +7,7 @@ column reference names a source by its number. Nothing says yet how rows are fou
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from dosql.plan.expr import Aggregate, Expr
 from dosql.schema import Check, Column, ForeignKey, Index, Schema, Table, Trigger, View
@@ -408,12 +408,18 @@ class AlterTableStatement:
     Attributes:
         sources: For each new column the position of the old one, -1 for a new one.
         schema: The whole schema as it will be: names in views, triggers and indexes are changed too.
+        others: The lists of the schema that change, in the log's form.
+        rebuilt: Ids of indexes whose entries change.
+        default: Gives the value of a new column whose default is an expression.
     """
 
     before: Table
     after: Table
     sources: list[int]
     schema: Schema
+    others: dict[str, Any]
+    rebuilt: list[int]
+    default: Block | None = None
 
 
 @dataclass(slots=True)

@@ -334,7 +334,8 @@ class Delete:
 class ColumnSpec:
     """A column of CREATE TABLE. ``default_sql`` is the text of a default in parentheses.
 
-    ``generated`` is the text of a generated column's expression.
+    ``generated`` is the text of a generated column's expression. ``end`` and ``type_end`` are where the column, and
+    its type, end in the text.
     """
 
     name: str
@@ -353,6 +354,8 @@ class ColumnSpec:
     null_conflict: str = ""
     key_conflict: str = ""
     unique_conflict: str = ""
+    end: int = 0
+    type_end: int = 0
 
 
 @dataclass(slots=True)
@@ -467,7 +470,10 @@ class CreateTrigger:
 
 @dataclass(slots=True)
 class AlterTable:
-    """ALTER TABLE. ``action`` is RENAME, RENAME COLUMN, ADD, DROP or TYPE."""
+    """ALTER TABLE. ``action`` is RENAME, RENAME COLUMN, ADD, DROP or TYPE.
+
+    ``texts`` rewrites the texts of definitions (:mod:`dosql.parser.rewriting`).
+    """
 
     action: str
     table: str
@@ -475,6 +481,7 @@ class AlterTable:
     name: str = ""
     added: CreateTable | None = None
     text: str = ""
+    texts: Any = None
     at: int = 0
     db: str = ""
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dosql.errors import Position, SchemaError, SqlError, SqlSyntaxError, Unsupported
+from dosql.errors import Position, SchemaError, SqlSyntaxError, Unsupported
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import (
     Aggregate,
-    CastTo,
     Col,
     Const,
     Expr,
-    Op,
     Param,
     collation_of,
     conjuncts,
     transform,
     walk,
 )
+from dosql.planner.altering import bind_alter
 from dosql.planner.binder_changes import bind_delete, bind_insert, bind_update
 from dosql.planner.binder_expr import AGGREGATED, ExpressionBinder
 from dosql.planner.comparing import folded
-from dosql.planner.constraints import checks_block, validate
+from dosql.planner.constraints import checks_block, defaults_block, validate
 from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop, collation_named, table_of
 from dosql.planner.generated import generated_block
 from dosql.planner.index_terms import IndexTerms, index_terms, terms_block, validate_index
@@ -34,6 +32,7 @@ from dosql.planner.locking import lock_rows
 from dosql.planner.recursion import Working, bind_recursive, parts_of
 from dosql.planner.scope import Relation, Scope, nearest, table_relation
 from dosql.planner.table_functions import bind_function, function_named, take_arguments
+from dosql.planner.terms import any_of, same_item, whole_number, written
 from dosql.planner.triggers import (
     bind_create_trigger,
     bind_view_change,
@@ -41,13 +40,12 @@ from dosql.planner.triggers import (
     row_scope,
     view_table,
 )
+from dosql.planner.views import bind_create_view, bind_maintain, bind_view
 from dosql.planner.windows import Windows, split
-from dosql.schema import Index, Schema, Table, View
-from dosql.types.sqltypes import SqlType
+from dosql.schema import Index, Schema, Table, Trigger, View
 
 SOURCES_MAX = 64
 COLUMNS_MAX = 2000
-VIEW_DEPTH_MAX = 50
 
 
 @dataclass(slots=True)
@@ -122,13 +120,13 @@ class Binder:
     """
 
     def __init__(self, schema: Schema, sql: str, parse: Callable[[str], s.Statement]) -> None:
-        self._parse = parse
-        self._view_depth = 0
+        self.parse = parse
+        self.view_depth = 0
         self.schema = schema
         self.sql = sql
         self.param_keys: list[int | str] = []
         self._next_source = 0
-        self._ctes: list[dict[str, tuple[list[str], s.Query] | Working]] = []
+        self.ctes: list[dict[str, tuple[list[str], s.Query] | Working]] = []
         self.row: Scope | None = None
 
     # --- statements ------------------------------------------------------------------------
@@ -154,9 +152,18 @@ class Binder:
                 validate_index(self, index)
                 return index
             case s.CreateView():
-                return self._create_view(node)
+                return bind_create_view(self, node)
             case s.CreateTrigger():
                 return bind_create_trigger(self, node)
+            case s.AlterTable():
+                altered = bind_alter(self, node)
+                if altered.after.columns[-1].default_sql and node.action == "ADD":
+                    altered.default = defaults_block(self, altered.after, [len(altered.after.columns) - 1])
+                return altered
+            case s.Truncate():
+                return bind_delete(self, s.Delete(node.table, None, None, at=node.at, db=node.db))
+            case s.Maintain():
+                return bind_maintain(self, node)
             case s.Drop():
                 return bind_drop(self.schema, self.sql, node)
             case s.Transaction():
@@ -178,6 +185,20 @@ class Binder:
             return bind_insert(self, node)
         return bind_update(self, node) if isinstance(node, s.Update) else bind_delete(self, node)
 
+    def over(self, schema: Schema) -> Binder:
+        """Returns a binder over another schema."""
+        return Binder(schema, "", self.parse)
+
+    def parsed_query(self, sql: str) -> s.Query:
+        """Returns the text of a view, parsed."""
+        parsed = self.parse(sql)
+        assert isinstance(parsed, s.Query)
+        return parsed
+
+    def bind_step(self, trigger: Trigger, table: Table, step: s.Statement) -> None:
+        """Binds a statement of a trigger, to see whether it can be."""
+        bind(self.schema, trigger.sql, step, self.parse, (table, trigger.event))
+
     def root(self) -> Scope:
         """Returns a scope with nothing around it but, in a trigger, OLD and NEW."""
         return Scope(self.row)
@@ -196,7 +217,7 @@ class Binder:
 
     def parse_expression(self, sql: str) -> s.Expr:
         """Parses ``SELECT expression``."""
-        parsed = self._parse(sql)
+        parsed = self.parse(sql)
         assert isinstance(parsed, s.Query)
         assert isinstance(parsed.body, s.Select)
         return parsed.body.items[0][0]
@@ -237,7 +258,7 @@ class Binder:
         if len(set(named)) < len(named):
             double = next(name for name in named if named.count(name) > 1)
             raise SqlSyntaxError(f"duplicate WITH table name: {double}")
-        self._ctes.append({name.lower(): (columns, query) for name, columns, query in node.ctes})
+        self.ctes.append({name.lower(): (columns, query) for name, columns, query in node.ctes})
         try:
             scope = outer or self.root()
             if isinstance(node.body, s.Select):
@@ -248,7 +269,7 @@ class Binder:
             bound.limit, bound.offset = self.limits(node, scope)
             return bound
         finally:
-            self._ctes.pop()
+            self.ctes.pop()
 
     def _body(self, node: s.Body, scope: Scope) -> l.Query:
         if isinstance(node, s.Select):
@@ -260,7 +281,7 @@ class Binder:
             width = len(rows[0])
             if any(len(row) != width for row in rows):
                 raise SqlSyntaxError("all VALUES must have the same number of terms")
-            outputs = [l.Output(_any_of([row[i] for row in rows]), f"column{i + 1}") for i in range(width)]
+            outputs = [l.Output(any_of([row[i] for row in rows]), f"column{i + 1}") for i in range(width)]
             return l.ValuesRows(rows, outputs)
         left, right = self._body(node.left, scope), self._body(node.right, scope)
         if left.visible != right.visible:
@@ -268,7 +289,7 @@ class Binder:
                 f"SELECTs to the left and right of {node.op} do not have the same number of result columns"
             )
         outputs = [
-            l.Output(_any_of([a.expr, b.expr]), a.name)
+            l.Output(any_of([a.expr, b.expr]), a.name)
             for a, b in zip(left.outputs[: left.visible], right.outputs, strict=False)
         ]
         return l.CompoundRows(node.op, left, right, outputs)
@@ -347,7 +368,7 @@ class Binder:
         """Returns the name of a result column without one."""
         if isinstance(item, s.Name):
             return item.column
-        return _written(item)
+        return written(item)
 
     def _aliased(self, node: s.Expr, select: s.Select, scope: Scope) -> s.Expr:
         """Returns what an alias stands for, where ``node`` is a bare alias that is no column."""
@@ -358,7 +379,7 @@ class Binder:
         return node
 
     def _group_term(self, term: s.Expr, node: s.Select, block: l.Block, plain: ExpressionBinder, scope: Scope) -> Expr:
-        place = _whole_number(term)
+        place = whole_number(term)
         if place is not None:
             bound = self._position(place, block).expr
         else:
@@ -380,7 +401,7 @@ class Binder:
         self, query: s.Query, node: s.Select, block: l.Block, expressions: ExpressionBinder, scope: Scope
     ) -> None:
         for item in query.order_by:
-            number = _whole_number(item.value)
+            number = whole_number(item.value)
             if number is not None:
                 place = block.outputs.index(self._position(number, block))
             else:
@@ -424,7 +445,7 @@ class Binder:
                 place = value.value - 1
             elif isinstance(value, s.Name) and value.column.lower() in names:
                 place = names.index(value.column.lower())
-            elif (found := _same_item(query.body, value)) is not None:
+            elif (found := same_item(query.body, value)) is not None:
                 place = found
             else:
                 raise SqlSyntaxError("an ORDER BY term of a compound SELECT must be a result column")
@@ -480,15 +501,15 @@ class Binder:
         """Binds what is no join in FROM, and adds its name to a scope."""
         number = self.new_source()
         if isinstance(item, s.TableRef):
-            for depth in range(len(self._ctes) - 1, -1, -1):
-                cte = self._ctes[depth].get(item.name.lower())
+            for depth in range(len(self.ctes) - 1, -1, -1):
+                cte = self.ctes[depth].get(item.name.lower())
                 if isinstance(cte, Working):
                     return cte.source(item.alias or item.name, number, scope, self.sql, item.at)
                 if cte is not None:
                     return self._cte(item, cte, depth, number, scope)
             view = self.schema.view(item.name)
             if view is not None:
-                return self._view(item, view, number, scope)
+                return bind_view(self, item, view, number, scope)
             if self.schema.table(item.name) is None and function_named(item.name, item.db) is not None:
                 return bind_function(self, item, scope, number)
             table = self.table(item.name, item.at)
@@ -500,7 +521,7 @@ class Binder:
             return bind_function(self, item, scope, number)
         assert isinstance(item, s.Derived)
         query = self.query(item.query, self.root())
-        return self._derived(query, item.alias or f"subquery-{number}", item.columns, number, scope, item.at)
+        return self.derived(query, item.alias or f"subquery-{number}", item.columns, number, scope, item.at)
 
     def _indexed_by(self, table: Table, item: s.TableRef) -> None:
         """Makes sure that the index of INDEXED BY is there; which one is used, is the planner's choice."""
@@ -509,53 +530,14 @@ class Binder:
             at = Position.at(self.sql, item.at)
             raise SchemaError(f"no such index: {item.index}", code="INDEX_NOT_FOUND", position=at)
 
-    def _view(self, item: s.TableRef, view: View, number: int, scope: Scope) -> l.Source:
-        if self._view_depth == VIEW_DEPTH_MAX:
-            raise SchemaError(f"view {view.name} is circularly defined", position=Position.at(self.sql, item.at))
-        sql, ctes = self.sql, self._ctes
-        self.sql, self._ctes = view.sql, []  # it sees the schema, and nothing of the statement
-        self._view_depth += 1
-        try:
-            parsed = self._parse(view.sql)
-            assert isinstance(parsed, s.Query)
-            query = self.query(parsed, Scope(None))
-        except SqlError as e:
-            raise SchemaError(f"view {view.name} cannot be read: {e.message}", code=e.code) from e
-        finally:
-            self.sql, self._ctes = sql, ctes
-            self._view_depth -= 1
-        return self._derived(query, item.alias or view.name, list(view.columns), number, scope, item.at)
-
-    def _create_view(self, node: s.CreateView) -> l.CreateViewStatement:
-        assert node.query is not None
-        at = Position.at(self.sql, node.at)
-        name = node.name.lower()
-        taken = name in self.schema.by_name or name in self.schema.index_by_name
-        if taken or self.schema.view(name) is not None:
-            if node.if_not_exists and not taken:
-                return l.CreateViewStatement(None)
-            raise SchemaError(f"{node.name} already exists", code="ALREADY_EXISTS", position=at)
-        if name.startswith(("sqlite_", "dosql_")):
-            raise SchemaError(f"the name {node.name} is reserved", code="ALREADY_EXISTS", position=at)
-        query = self.query(node.query, Scope(None))
-        if self.param_keys:
-            raise SqlSyntaxError("a view cannot have parameters", position=at)
-        names = l.output_names(query)
-        if node.columns and len(node.columns) != len(names):
-            raise SqlSyntaxError(
-                f"view {node.name} has {len(names)} columns but {len(node.columns)} names", position=at
-            )
-        text = f"CREATE VIEW {self.sql[node.at :].rstrip().rstrip(';')}"
-        return l.CreateViewStatement(View(node.name, tuple(node.columns), node.sql, text))
-
     def _cte(self, item: s.TableRef, cte: tuple[list[str], s.Query], depth: int, number: int, scope: Scope) -> l.Source:
         columns, node = cte
-        hidden = self._ctes[depth:]  # a CTE sees those before it, not itself
-        del self._ctes[depth:]
+        hidden = self.ctes[depth:]  # a CTE sees those before it, not itself
+        del self.ctes[depth:]
         visible = dict(hidden[0])
         for name in list(visible)[list(visible).index(item.name.lower()) :]:
             del visible[name]
-        self._ctes.append(visible)
+        self.ctes.append(visible)
         parts = parts_of(item.name.lower(), node)
         try:
             if parts is None:
@@ -563,11 +545,11 @@ class Binder:
             else:
                 query = bind_recursive(self, item.name.lower(), columns, node, parts, visible)
         finally:
-            del self._ctes[depth:]
-            self._ctes += hidden
-        return self._derived(query, item.alias or item.name, columns, number, scope, item.at)
+            del self.ctes[depth:]
+            self.ctes += hidden
+        return self.derived(query, item.alias or item.name, columns, number, scope, item.at)
 
-    def _derived(self, query: l.Query, alias: str, columns: list[str], number: int, scope: Scope, at: int) -> l.Source:
+    def derived(self, query: l.Query, alias: str, columns: list[str], number: int, scope: Scope, at: int) -> l.Source:
         names = l.output_names(query)
         if columns:
             if len(columns) != len(names):
@@ -579,72 +561,3 @@ class Binder:
         ]
         scope.add(Relation(number, alias, cols, None), self.sql, at)
         return l.QuerySource(number, alias, query)
-
-
-def _whole_number(node: s.Expr) -> s.Literal | None:
-    """Returns a whole number as written, also a negative one, or None."""
-    if isinstance(node, s.Operator) and node.op == "NEG" and isinstance(node.args[0], s.Literal):
-        inner = node.args[0]
-        if isinstance(inner.value, int) and not isinstance(inner.value, bool):
-            return s.Literal(-inner.value, inner.at)
-    if isinstance(node, s.Literal) and isinstance(node.value, int) and not isinstance(node.value, bool):
-        return node
-    return None
-
-
-def _any_of(values: list[Expr]) -> Expr:
-    """Returns an expression that has the type and nullability common to all."""
-    types = {v.type for v in values if not (isinstance(v, Const) and v.value is None)}
-    common = types.pop() if len(types) == 1 else SqlType.ANY
-    made: Expr = CastTo(values[0], common, any(v.nullable for v in values))
-    collation = next((c for v in values if (c := collation_of(v))), "")
-    return Op("COLLATE", (made,), common, made.nullable, collation) if collation else made
-
-
-def _same_item(body: s.Body, value: s.Expr) -> int | None:
-    """Returns the place of the result column that is written like a term of ORDER BY."""
-    while isinstance(body, s.Compound):
-        found = _same_item(body.right, value)
-        if found is not None:
-            return found
-        body = body.left
-    if isinstance(body, s.Select):
-        wanted = _bare_text(value)
-        for place, (item, alias) in enumerate(body.items):
-            if _bare_text(item) == wanted or (
-                isinstance(value, s.Name) and (alias or "").lower() == value.column.lower()
-            ):
-                return place
-    return None
-
-
-def _bare_text(node: s.Expr) -> str:
-    """Returns an expression without positions, for comparing."""
-    return re.sub(r"\bat=\d+", "", repr(node)).lower()
-
-
-def _written(node: s.Expr) -> str:
-    """Returns a name for a result column without one: near what was written."""
-    match node:
-        case s.Literal():
-            return "NULL" if node.value is None else repr(node.value)
-        case s.Name():
-            return f"{node.table}.{node.column}" if node.table else node.column
-        case s.Parameter():
-            return f"?{node.key}" if isinstance(node.key, int) else f":{node.key}"
-        case s.Call():
-            inside = "*" if node.star else ", ".join(_written(a) for a in node.args)
-            return f"{node.name}({'DISTINCT ' if node.distinct else ''}{inside})"
-        case s.Operator():
-            if len(node.args) == 1:
-                return f"{'-' if node.op == 'NEG' else node.op + ' '}{_written(node.args[0])}"
-            return f" {node.op} ".join(_written(a) for a in node.args)
-        case s.Cast():
-            return f"CAST({_written(node.value)} AS {node.type_name})"
-        case s.Window():
-            assert node.call is not None
-            return _written(node.call) + " OVER (...)"
-        case s.Star():
-            return "*"
-        case _:
-            return type(node).__name__.lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import msgspec
 
@@ -111,6 +112,16 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
         """Returns the schema with one more table."""
         return self._next(tables=(*self.tables, table), next_id=max(self.next_id, table.id + 1))
 
+    def altered(self, table: Table, others: dict[str, Any]) -> Schema:
+        """Returns the schema with another descriptor for a table, and other lists where ``others`` has them."""
+        tables = tuple(msgspec.convert(others["tables"], list[Table])) if "tables" in others else self.tables
+        return self._next(
+            tables=tuple(table if t.id == table.id else t for t in tables),
+            indexes=_converted(others, "indexes", Index),
+            views=_converted(others, "views", View),
+            triggers=_converted(others, "triggers", Trigger),
+        )
+
     def without_table(self, table_id: int) -> Schema:
         """Returns the schema without the table and its indexes; its descriptor moves to ``dropped``."""
         return self._next(
@@ -157,3 +168,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
             settings=self.settings if settings is None else settings,
             triggers=self.triggers if triggers is None else triggers,
         )
+
+
+def _converted(others: dict[str, Any], name: str, kind: type[Any]) -> tuple[Any, ...] | None:
+    return tuple(msgspec.convert(others[name], list[kind])) if name in others else None  # type: ignore[valid-type]

@@ -21,6 +21,7 @@ Live = dict[int, int]  # bytes of pages in use, by segment
 def departed(before: Iterable[Node], after: Iterable[Node]) -> Iterator[Node]:
     """Yields the nodes below ``before`` that are not below ``after``. Both are roots, and have pages throughout."""
     old, new = _by_level(before), _by_level(after)
+    # A page that several leaves share (of a table before and after it got a column) is one.
     for level in range(max([*old, *new], default=0), -1, -1):
         old_here, new_here = old.get(level, {}), new.get(level, {})
         shared = old_here.keys() & new_here.keys()
@@ -28,17 +29,21 @@ def departed(before: Iterable[Node], after: Iterable[Node]) -> Iterator[Node]:
             if node_id not in shared:
                 yield node
                 if isinstance(node, Inner):
-                    old.setdefault(level - 1, {}).update((id(child), child) for child in node.children)
+                    old.setdefault(level - 1, {}).update((_identity(child), child) for child in node.children)
         for node_id, node in new_here.items():
             if node_id not in shared and isinstance(node, Inner):
-                new.setdefault(level - 1, {}).update((id(child), child) for child in node.children)
+                new.setdefault(level - 1, {}).update((_identity(child), child) for child in node.children)
 
 
-def _by_level(roots: Iterable[Node]) -> dict[int, dict[int, Node]]:
-    out: dict[int, dict[int, Node]] = {}
+def _by_level(roots: Iterable[Node]) -> dict[int, dict[object, Node]]:
+    out: dict[int, dict[object, Node]] = {}
     for root in roots:
-        out.setdefault(root.level if isinstance(root, Inner) else 0, {})[id(root)] = root
+        out.setdefault(root.level if isinstance(root, Inner) else 0, {})[_identity(root)] = root
     return out
+
+
+def _identity(node: Node) -> object:
+    return id(node) if isinstance(node, Inner) else node.address or id(node)
 
 
 def live_bytes(roots: Iterable[Node]) -> Live:

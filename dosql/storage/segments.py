@@ -261,6 +261,10 @@ class TreePages:
         self._key_kind = key_kind
         self._kinds = kinds
 
+    def widened(self, kinds: str) -> TreePages:
+        """Returns a source of the same pages for a tree with more columns."""
+        return TreePages(self._store, self.tree_id, self._key_kind, kinds)
+
     def load_leaf(self, leaf: Leaf) -> tuple[Any, list[Any]]:
         """Fills a leaf from where it was parked, or from its page."""
         found = self._in_memory(leaf)

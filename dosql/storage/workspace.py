@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dosql.btree import Owner, Tree, TreeEditor, empty_tree, leaves, spans
+from dosql.btree import Owner, Tree, TreeEditor, empty_tree, leaves, padded, remapped, spans
 from dosql.errors import ConstraintViolation, ResourceExhausted
 from dosql.index import EntryMaker, entry_maker
 from dosql.schema import Index, Schema, Table, Trigger, View
@@ -17,6 +17,7 @@ from dosql.storage.snapshot import Epoch, Snapshot
 from dosql.types.keys import after_prefix, decode_row_key, encode_row_key
 from dosql.types.numbers import INT_MAX
 from shared_types.changes import (
+    OP_ALTER_TABLE,
     OP_CREATE_INDEX,
     OP_CREATE_TABLE,
     OP_CREATE_TRIGGER,
@@ -186,6 +187,27 @@ class Workspace:
         self.schema = self.schema.without_view(name)
         self.ops.append((OP_DROP_VIEW, name))
 
+    def alter_table(self, before: Table, after: Table, sources: Sequence[int], others: dict[str, Any]) -> None:
+        """Changes a table's columns or names.
+
+        Args:
+            before: As it is.
+            after: As it will be, with the same id.
+            sources: For each column the position of what it was; -1 is NULL in all rows.
+            others: Whole new lists of ``tables``, ``indexes``, ``views`` and ``triggers``, where they change too.
+        """
+        self._settle()
+        slots = [-1 if s < 0 else before.slots[s] for p, s in enumerate(sources) if p != after.key_column]
+        tree = self.trees[before.id]
+        if slots[: len(before.kinds)] == list(range(len(before.kinds))) and not any(
+            s >= 0 for s in slots[len(before.kinds) :]
+        ):
+            self.trees[before.id] = padded(tree, after.kinds) if after.kinds != before.kinds else tree
+        else:
+            self.trees[before.id] = remapped(tree, after.kinds, slots, self._owner)
+        self.schema = self.schema.altered(after, others)
+        self.ops.append((OP_ALTER_TABLE, before.id, msgspec.to_builtins(after), list(sources), others))
+
     def create_trigger(self, trigger: Trigger) -> None:
         """Adds a trigger."""
         self.schema = self.schema.with_trigger(trigger)
@@ -251,6 +273,8 @@ class Workspace:
                 self.drop_view(op[1])
             elif kind == OP_SET:
                 self.set(op[1], op[2])
+            elif kind == OP_ALTER_TABLE:
+                self.alter_table(self.schema.by_id[op[1]], msgspec.convert(op[2], Table), op[3], op[4])
             elif kind == OP_CREATE_TRIGGER:
                 self.create_trigger(msgspec.convert(op[1], Trigger))
             elif kind == OP_DROP_TRIGGER:

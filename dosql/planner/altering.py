@@ -1,0 +1,274 @@
+"""ALTER TABLE: from syntax to the table as it will be, and all that names it.
+
+Texts of views, triggers, checks and indexes are rewritten by their tokens, and bound again: what would then mean
+something else, or nothing, is refused, as SQLite does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from dosql.errors import Position, RequestError, SchemaError, SqlError, SqlSyntaxError, Unsupported
+from dosql.plan import logical as l
+from dosql.plan import syntax as s
+from dosql.planner.constraints import checks_block, validate
+from dosql.planner.definitions import bind_create_table
+from dosql.planner.generated import generated_block
+from dosql.planner.index_terms import index_terms
+from dosql.planner.scope import nearest
+from dosql.planner.views import verify_trigger
+from dosql.schema import Schema, Table
+from dosql.types.sqltypes import declared_type
+
+if TYPE_CHECKING:
+    from dosql.planner.binder import Binder
+
+replace = msgspec.structs.replace
+
+
+def bind_alter(binder: Binder, node: s.AlterTable) -> l.AlterTableStatement:
+    """Binds ALTER TABLE.
+
+    Args:
+        binder: Of the statement.
+        node: The statement.
+
+    Raises:
+        SqlError: There is no such table or column, or something else depends on it.
+    """
+    return _Alteration(binder, node).bound()
+
+
+class _Alteration:
+    def __init__(self, binder: Binder, node: s.AlterTable) -> None:
+        self._binder = binder
+        self._node = node
+        self._text = node.texts
+        self._schema: Schema = binder.schema
+        self._at = Position.at(binder.sql, node.at)
+        if self._schema.view(node.table) is not None:
+            raise SchemaError(f"view {node.table} may not be altered", position=self._at)
+        self._table = binder.table(node.table, node.at)
+        if self._table.system:
+            raise RequestError(f"table {node.table} may not be altered", code="FORBIDDEN", position=self._at)
+
+    def bound(self) -> l.AlterTableStatement:
+        """Returns the statement."""
+        rules = {
+            "RENAME": self._rename_table,
+            "RENAME COLUMN": self._rename_column,
+            "ADD": self._add,
+            "DROP": self._drop,
+            "TYPE": self._retype,
+        }
+        made = rules[self._node.action]()
+        self._verify(made)
+        return made
+
+    def _made(
+        self, after: Table, sources: list[int], others: dict[str, Any] | None = None, rebuilt: list[int] | None = None
+    ) -> l.AlterTableStatement:
+        plain = {name: msgspec.to_builtins(value) for name, value in (others or {}).items()}
+        schema = self._schema.altered(after, plain)
+        return l.AlterTableStatement(self._table, after, sources, schema, plain, rebuilt or [])
+
+    def _position(self, name: str) -> int:
+        position = self._table.positions.get(name.lower())
+        if position is None:
+            hint = nearest(name, (c.name for c in self._table.columns))
+            raise SchemaError(f'no such column: "{name}"', code="COLUMN_NOT_FOUND", hint=hint, position=self._at)
+        return position
+
+    # --- names -----------------------------------------------------------------------------
+
+    def _rename_table(self) -> l.AlterTableStatement:
+        new, old, schema = self._node.name, self._table.name, self._schema
+        taken = new.lower() in schema.index_by_name or schema.view(new) is not None
+        if taken or (schema.table(new) is not None and new.lower() != old.lower()):
+            message = f"there is already another table or index with this name: {new}"
+            raise SchemaError(message, code="ALREADY_EXISTS", position=self._at)
+        if new.lower().startswith(("sqlite_", "dosql_")) or new.lower().endswith("__changelog"):
+            raise SchemaError(f"the name {new} is reserved", code="ALREADY_EXISTS", position=self._at)
+
+        def renamed(sql: str) -> str:
+            return str(self._text.with_table_renamed(sql, old, new)) if sql else sql
+
+        after = replace(self._table, name=new, sql=renamed(self._table.sql))
+        return self._made(after, list(range(len(after.columns))), self._others(after, renamed, {}, new))
+
+    def _rename_column(self) -> l.AlterTableStatement:
+        new, old = self._node.name, self._node.column
+        position = self._position(old)
+        if new.lower() in self._table.positions and new.lower() != old.lower():
+            raise SchemaError(f"duplicate column name: {new}", code="ALREADY_EXISTS", position=self._at)
+
+        def renamed(sql: str) -> str:
+            return str(self._text.with_column_renamed(sql, old, new)) if sql else sql
+
+        columns = [replace(c, generated=renamed(c.generated)) for c in self._table.columns]
+        columns[position] = replace(columns[position], name=new)
+        checks = tuple(replace(c, sql=renamed(c.sql)) for c in self._table.checks)
+        after = replace(self._table, columns=tuple(columns), checks=checks, sql=renamed(self._table.sql))
+        return self._made(after, list(range(len(columns))), self._others(after, renamed, {old.lower(): new}))
+
+    def _others(self, after: Table, renamed: Any, columns: dict[str, str], name: str = "") -> dict[str, Any]:
+        """Returns the other tables, indexes, views and triggers with a name changed."""
+        schema, before = self._schema, self._table
+        mentions = before.name.lower()
+        tables = []
+        for table in schema.tables:
+            table = after if table.id == after.id else table
+            keys = []
+            for key in table.foreign_keys:
+                if key.parent.lower() == mentions:
+                    theirs = tuple(columns.get(c.lower(), c) for c in key.parent_columns)
+                    key = replace(key, parent=name or key.parent, parent_columns=theirs)
+                keys.append(key)
+            sql = renamed(table.sql) if name and tuple(keys) != table.foreign_keys else table.sql
+            tables.append(replace(table, foreign_keys=tuple(keys), sql=sql))
+        indexes = []
+        for index in schema.indexes:
+            if index.table_id == before.id:
+                expressions = tuple(renamed(e) for e in index.expressions)
+                index = replace(index, expressions=expressions, where=renamed(index.where), sql=renamed(index.sql))
+            indexes.append(index)
+        views = [
+            replace(v, sql=renamed(v.sql), text=renamed(v.text)) if mentions in v.sql.lower() else v
+            for v in schema.views
+        ]
+        triggers = [
+            replace(t, sql=renamed(t.sql), table=name if name and t.table == before.name else t.table)
+            if mentions in t.sql.lower()
+            else t
+            for t in schema.triggers
+        ]
+        return {"tables": tables, "indexes": indexes, "views": views, "triggers": triggers}
+
+    # --- columns ---------------------------------------------------------------------------
+
+    def _add(self) -> l.AlterTableStatement:
+        added, table, schema = self._node.added, self._table, self._schema
+        assert added is not None
+        spec = added.columns[0]
+        if spec.name.lower() in table.positions:
+            raise SchemaError(f"duplicate column name: {spec.name}", code="ALREADY_EXISTS", position=self._at)
+        if spec.primary_key:
+            raise SqlSyntaxError("Cannot add a PRIMARY KEY column", position=self._at)
+        if spec.unique:
+            hint = "Add the column, then CREATE UNIQUE INDEX"
+            raise SqlSyntaxError("Cannot add a UNIQUE column", hint=hint, position=self._at)
+        alone = bind_create_table(Schema(), self._binder.sql, replaced_names(added, spec, table))
+        column = alone.columns[-1]
+        empty = column.default is None and not column.default_now and not column.default_sql and not column.generated
+        if not column.nullable and empty:
+            raise SqlSyntaxError("Cannot add a NOT NULL column with default value NULL", position=self._at)
+        if added.references and not empty:
+            raise SqlSyntaxError("Cannot add a REFERENCES column with non-NULL default value", position=self._at)
+        place = len(table.columns)
+        keys = tuple(replace(k, columns=(place,)) for k in alone.foreign_keys)
+        after = replace(
+            table,
+            columns=(*table.columns, column),
+            checks=table.checks + alone.checks,
+            foreign_keys=table.foreign_keys + keys,
+            sql=self._text.with_column_added(table.sql, self._node.text),
+        )
+        statement = l.CreateTableStatement(
+            after.name, after.columns, after.key_column, after.primary_key, [], False, "", after.checks
+        )
+        validate(self._binder, statement)
+        del schema
+        return self._made(after, [*range(place), -1])
+
+    def _drop(self) -> l.AlterTableStatement:
+        table, schema = self._table, self._schema
+        position = self._position(self._node.column)
+        name = table.columns[position].name
+        if position in table.primary_key or position == table.key_column:
+            raise SchemaError(f'cannot drop PRIMARY KEY column: "{name}"', position=self._at)
+        if len(table.columns) == 1:
+            raise SchemaError(f'cannot drop column "{name}": no other columns exist', position=self._at)
+        for index in schema.indexes_of(table.id):
+            if position in index.columns:
+                what = "UNIQUE column" if index.implied else f"column of index {index.name}"
+                raise SchemaError(f'cannot drop {what}: "{name}"', position=self._at)
+        for key in table.foreign_keys:
+            if position in key.columns:
+                raise SchemaError(f'cannot drop column "{name}": a foreign key has it', position=self._at)
+        sources = [i for i in range(len(table.columns)) if i != position]
+        moved = {old: new for new, old in enumerate(sources)}
+        after = replace(
+            table,
+            columns=tuple(table.columns[i] for i in sources),
+            key_column=moved.get(table.key_column, -1),
+            primary_key=tuple(moved[i] for i in table.primary_key),
+            foreign_keys=tuple(replace(k, columns=tuple(moved[i] for i in k.columns)) for k in table.foreign_keys),
+            sql=self._text.with_column_dropped(table.sql, position),
+        )
+        indexes = [
+            replace(i, columns=tuple(moved[c] if c >= 0 else c for c in i.columns)) if i.table_id == table.id else i
+            for i in schema.indexes
+        ]
+        return self._made(after, sources, {"indexes": indexes})
+
+    def _retype(self) -> l.AlterTableStatement:
+        table = self._table
+        position = self._position(self._node.column)
+        column = table.columns[position]
+        kind = declared_type(self._node.text)
+        if kind is None:
+            raise Unsupported(f"type {self._node.text} is not supported yet", position=self._at)
+        if position == table.key_column:
+            raise SchemaError(f'cannot change the type of the row key "{column.name}"', position=self._at)
+        changed = replace(column, type=kind, declared=self._node.text.strip())
+        if column.default is not None:
+            changed = replace(changed, default=changed.store(column.default))
+        columns = tuple(changed if i == position else c for i, c in enumerate(table.columns))
+        sql = self._text.with_type_changed(table.sql, position, column.name, self._node.text)
+        after = replace(table, columns=columns, sql=sql)
+        if kind is column.type:
+            return self._made(after, list(range(len(columns))))
+        sources = [-1 if i == position else i for i in range(len(columns))]
+        rebuilt = [i.id for i in self._schema.indexes_of(table.id) if position in i.columns or i.computed]
+        return self._made(after, sources, None, rebuilt)
+
+    # --- after it --------------------------------------------------------------------------
+
+    def _verify(self, made: l.AlterTableStatement) -> None:
+        """Binds all that may name the table, against the schema as it will be."""
+        after = made.schema
+        binder = self._binder.over(after)
+        what = self._node.action.lower()
+        table = made.after
+
+        def tried(kind: str, name: str, work: Any) -> None:
+            try:
+                work()
+            except SqlError as e:
+                message = f"error in {kind} {name} after {what}: {e.message}"
+                raise SchemaError(message, code=e.code, position=self._at) from e
+
+        tried("table", table.name, lambda: (checks_block(binder, table), generated_block(binder, table)))
+        for index in after.indexes_of(table.id):
+            if index.computed:
+                tried("index", index.name, lambda index=index: index_terms(binder, table, index))
+        for view in after.views:
+            if self._mentioned(view.sql):
+                tried("view", view.name, lambda view=view: binder.query(binder.parsed_query(view.sql), None))
+        for trigger in after.triggers:
+            if self._mentioned(trigger.sql):
+                tried("trigger", trigger.name, lambda trigger=trigger: verify_trigger(binder, trigger))
+
+    def _mentioned(self, sql: str) -> bool:
+        names = {self._table.name.lower(), self._node.name.lower() or self._table.name.lower()}
+        return any(name in sql.lower() for name in names)
+
+
+def replaced_names(added: s.CreateTable, spec: s.ColumnSpec, table: Table) -> s.CreateTable:
+    """Returns CREATE TABLE of a new column behind those that its constraints may name."""
+    known = [s.ColumnSpec(c.name, c.declared) for c in table.columns]
+    return s.CreateTable(
+        "new", [*known, spec], None, [], False, "", added.at, "", False, added.checks, added.references
+    )

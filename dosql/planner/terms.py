@@ -1,0 +1,78 @@
+"""Terms as they are written: names for result columns, positions, and terms of ORDER BY."""
+
+from __future__ import annotations
+
+import re
+
+from dosql.plan import syntax as s
+from dosql.plan.expr import CastTo, Const, Expr, Op, collation_of
+from dosql.types.sqltypes import SqlType
+
+
+def whole_number(node: s.Expr) -> s.Literal | None:
+    """Returns a whole number as written, also a negative one, or None."""
+    if isinstance(node, s.Operator) and node.op == "NEG" and isinstance(node.args[0], s.Literal):
+        inner = node.args[0]
+        if isinstance(inner.value, int) and not isinstance(inner.value, bool):
+            return s.Literal(-inner.value, inner.at)
+    if isinstance(node, s.Literal) and isinstance(node.value, int) and not isinstance(node.value, bool):
+        return node
+    return None
+
+
+def any_of(values: list[Expr]) -> Expr:
+    """Returns an expression that has the type and nullability common to all."""
+    types = {v.type for v in values if not (isinstance(v, Const) and v.value is None)}
+    common = types.pop() if len(types) == 1 else SqlType.ANY
+    made: Expr = CastTo(values[0], common, any(v.nullable for v in values))
+    collation = next((c for v in values if (c := collation_of(v))), "")
+    return Op("COLLATE", (made,), common, made.nullable, collation) if collation else made
+
+
+def same_item(body: s.Body, value: s.Expr) -> int | None:
+    """Returns the place of the result column that is written like a term of ORDER BY."""
+    while isinstance(body, s.Compound):
+        found = same_item(body.right, value)
+        if found is not None:
+            return found
+        body = body.left
+    if isinstance(body, s.Select):
+        wanted = bare_text(value)
+        for place, (item, alias) in enumerate(body.items):
+            if bare_text(item) == wanted or (
+                isinstance(value, s.Name) and (alias or "").lower() == value.column.lower()
+            ):
+                return place
+    return None
+
+
+def bare_text(node: s.Expr) -> str:
+    """Returns an expression without positions, for comparing."""
+    return re.sub(r"\bat=\d+", "", repr(node)).lower()
+
+
+def written(node: s.Expr) -> str:
+    """Returns a name for a result column without one: near what was written."""
+    match node:
+        case s.Literal():
+            return "NULL" if node.value is None else repr(node.value)
+        case s.Name():
+            return f"{node.table}.{node.column}" if node.table else node.column
+        case s.Parameter():
+            return f"?{node.key}" if isinstance(node.key, int) else f":{node.key}"
+        case s.Call():
+            inside = "*" if node.star else ", ".join(written(a) for a in node.args)
+            return f"{node.name}({'DISTINCT ' if node.distinct else ''}{inside})"
+        case s.Operator():
+            if len(node.args) == 1:
+                return f"{'-' if node.op == 'NEG' else node.op + ' '}{written(node.args[0])}"
+            return f" {node.op} ".join(written(a) for a in node.args)
+        case s.Cast():
+            return f"CAST({written(node.value)} AS {node.type_name})"
+        case s.Window():
+            assert node.call is not None
+            return written(node.call) + " OVER (...)"
+        case s.Star():
+            return "*"
+        case _:
+            return type(node).__name__.lower()

@@ -1,0 +1,87 @@
+"""Views, and what else looks at definitions that are there: REINDEX, and triggers after an ALTER."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dosql.errors import Position, SchemaError, SqlError, SqlSyntaxError
+from dosql.plan import logical as l
+from dosql.plan import syntax as s
+from dosql.planner.scope import Scope
+from dosql.planner.triggers import program_columns, view_table, when_query
+from dosql.schema import Trigger, View
+from dosql.types.collations import COLLATIONS
+
+if TYPE_CHECKING:
+    from dosql.planner.binder import Binder
+
+VIEW_DEPTH_MAX = 50
+
+
+def bind_view(binder: Binder, item: s.TableRef, view: View, number: int, scope: Scope) -> l.Source:
+    if binder.view_depth == VIEW_DEPTH_MAX:
+        raise SchemaError(f"view {view.name} is circularly defined", position=Position.at(binder.sql, item.at))
+    sql, ctes = binder.sql, binder.ctes
+    binder.sql, binder.ctes = view.sql, []  # it sees the schema, and nothing of the statement
+    binder.view_depth += 1
+    try:
+        parsed = binder.parse(view.sql)
+        assert isinstance(parsed, s.Query)
+        query = binder.query(parsed, Scope(None))
+    except SqlError as e:
+        raise SchemaError(f"view {view.name} cannot be read: {e.message}", code=e.code) from e
+    finally:
+        binder.sql, binder.ctes = sql, ctes
+        binder.view_depth -= 1
+    return binder.derived(query, item.alias or view.name, list(view.columns), number, scope, item.at)
+
+
+def bind_create_view(binder: Binder, node: s.CreateView) -> l.CreateViewStatement:
+    assert node.query is not None
+    at = Position.at(binder.sql, node.at)
+    name = node.name.lower()
+    taken = name in binder.schema.by_name or name in binder.schema.index_by_name
+    if taken or binder.schema.view(name) is not None:
+        if node.if_not_exists and not taken:
+            return l.CreateViewStatement(None)
+        raise SchemaError(f"{node.name} already exists", code="ALREADY_EXISTS", position=at)
+    if name.startswith(("sqlite_", "dosql_")):
+        raise SchemaError(f"the name {node.name} is reserved", code="ALREADY_EXISTS", position=at)
+    query = binder.query(node.query, Scope(None))
+    if binder.param_keys:
+        raise SqlSyntaxError("a view cannot have parameters", position=at)
+    names = l.output_names(query)
+    if node.columns and len(node.columns) != len(names):
+        raise SqlSyntaxError(f"view {node.name} has {len(names)} columns but {len(node.columns)} names", position=at)
+    text = f"CREATE VIEW {binder.sql[node.at :].rstrip().rstrip(';')}"
+    return l.CreateViewStatement(View(node.name, tuple(node.columns), node.sql, text))
+
+
+def bind_maintain(binder: Binder, node: s.Maintain) -> l.MaintainStatement:
+    schema, name = binder.schema, node.name.lower()
+    table = schema.table(name) if name else None
+    index = schema.index_by_name.get(name)
+    known = not name or table or index or name.upper() in ("BINARY", *COLLATIONS)
+    if not known and node.verb != "VACUUM":
+        raise SchemaError(f"unable to identify the object to be reindexed: {node.name}", code="TABLE_NOT_FOUND")
+    if index is not None:
+        return l.MaintainStatement(node.verb, [index])
+    indexes = list(schema.indexes_of(table.id)) if table is not None else list(schema.indexes)
+    return l.MaintainStatement(node.verb, indexes)
+
+
+def verify_trigger(binder: Binder, trigger: Trigger) -> None:
+    """Binds all of a trigger's program.
+
+    Raises:
+        SqlError: It names what is not there.
+    """
+    node = binder.parse(trigger.sql)
+    assert isinstance(node, s.CreateTrigger)
+    view = binder.schema.view(trigger.table)
+    table = binder.schema.table(trigger.table) if view is None else view_table(binder, view)
+    if table is None:
+        raise SchemaError(f"no such table: {trigger.table}")
+    program_columns(table, node)
+    for step in [*node.steps, *([when_query(node)] if node.when is not None else [])]:
+        binder.bind_step(trigger, table, step)
