@@ -31,7 +31,7 @@ An operation is an array too. It takes as many LSNs as it changes rows, from its
 ``[11, view]``, ``[12, name]``         view created, dropped (one LSN; not sent)
 ``[13, name, number]``                 PRAGMA user_version and its like (one LSN; not sent)
 ``[14, trigger]``, ``[15, name]``      trigger created, dropped (one LSN; not sent)
-``[16, table_id, table, sources, _]``  table altered (one LSN): its new shape, and for each column
+``[16, table_id, table, sources]``     table altered (one LSN): its new shape, and for each column
                                        the position of what it was, -1 for a new one; rows that
                                        are changed with it come as updates
 ====================================== ===============================================
@@ -140,6 +140,19 @@ def to_python(sql_type: str, stored: Any) -> int | float | str | bytes | bool | 
     if sql_type == "TIMESTAMP":
         return datetime_of(stored)
     return stored  # type: ignore[no-any-return]
+
+
+def stored_sources(before: TableShape, after: TableShape, sources: Sequence[int]) -> list[int]:
+    """Returns, for each stored column of an altered table, the place of the stored column it was, or -1."""
+
+    def place(shape: TableShape, position: int) -> int:
+        return position - (0 <= shape.key_column < position)
+
+    return [
+        -1 if source < 0 else place(before, source)
+        for position, source in enumerate(sources)
+        if position != after.key_column
+    ]
 
 
 def rows_in(op: Sequence[Any]) -> int:

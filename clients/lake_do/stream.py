@@ -214,6 +214,10 @@ class ChangeStream:
             shape = msgspec.convert(op[1], c.TableShape)
             self._shapes[shape.id] = shape
             return
+        if kind == c.OP_ALTER_TABLE:
+            shape = msgspec.convert(op[2], c.TableShape)
+            self._shapes[shape.id] = shape
+            return
         if kind == c.OP_DROP_TABLE:
             return
         shape = self._shapes[op[1]]

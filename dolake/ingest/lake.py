@@ -6,20 +6,28 @@ import logging
 import re
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from dolake.catalog import Pointers, Swap
 from dolake.catalog.warehouse import remove_files, sync_files
 from dolake.tables.changelog import ChangeBuffer, Changelog
-from dolake.tables.commit import LakeTable, Staged, load, stage_table
+from dolake.tables.commit import LakeTable, Staged, evolved, load, stage_table
 from dolake.tables.mirror import Mirror, RowBuffer
-from dolake.tables.schemas import changelog_schema, mirror_schema
+from dolake.tables.schemas import changelog_schema, fits, mirror_schema
 from shared_types import changes as c
 
 log = logging.getLogger("dolake.ingest")
 
 CHANGELOG_SUFFIX = "__changelog"
+
+
+class Alteration(NamedTuple):
+    """A table got another shape; ``sources`` has for each column the position of what it was, or -1."""
+
+    before: c.TableShape
+    after: c.TableShape
+    sources: list[int]
 
 
 @dataclass(slots=True)
@@ -31,6 +39,15 @@ class TableBuffer:
     changes: ChangeBuffer
     created: bool = False
     dropped: bool = False
+    alterations: list[Alteration] = field(default_factory=list)
+
+    def alter(self, shape: c.TableShape, sources: list[int]) -> None:
+        """Takes the table's new shape; what waits gets it too."""
+        places = c.stored_sources(self.shape, shape, sources)
+        self.rows.reshape(places)
+        self.changes.reshape(places)
+        self.alterations.append(Alteration(self.shape, shape, sources))
+        self.shape = shape
 
 
 @dataclass(slots=True)
@@ -58,7 +75,9 @@ class Buffer:
             self.table(shape).created = True
             return
         buffer = self.table(shapes[op[1]])
-        if kind == c.OP_DROP_TABLE:
+        if kind == c.OP_ALTER_TABLE:
+            buffer.alter(op[2], op[3])
+        elif kind == c.OP_DROP_TABLE:
             buffer.dropped = True
             buffer.rows = RowBuffer(buffer.shape)
         elif kind in c.OF_MANY:
@@ -164,15 +183,16 @@ class Lake:
         for table_id, waiting in buffer.tables.items():
             if waiting.dropped:
                 dropped.append(table_id)
-                old = self._current(waiting.shape.name)
+                first = waiting.alterations[0].before if waiting.alterations else waiting.shape
+                old = self._current(first.name)
                 if old is not None and not waiting.created:
                     self._drop(swaps, old)
             else:
-                mirror, old = self._mirror(waiting, files)
+                mirror, old = self._mirror(waiting, files, swaps)
                 staged.append((mirror, mirror.stage(waiting.rows, properties)))
                 self._point(swaps, staged[-1][1], old)
-            if waiting.changes.lsns:
-                changelog, old = self._changelog(waiting.shape, swaps, files)
+            if waiting.changes.lsns or (waiting.alterations and not waiting.created):
+                changelog, old = self._changelog(waiting, swaps, files)
                 staged.append((changelog, changelog.stage(waiting.changes, properties)))
                 self._point(swaps, staged[-1][1], old)
         for _, result in staged:
@@ -201,10 +221,17 @@ class Lake:
         swaps.append(Swap(table.namespace, table.name, table.metadata_location, None))
         self._pending[table.name] = None
 
-    def _mirror(self, waiting: TableBuffer, files: list[str]) -> tuple[Mirror, LakeTable | None]:
+    def _mirror(self, waiting: TableBuffer, files: list[str], swaps: list[Swap]) -> tuple[Mirror, LakeTable | None]:
         """Returns a table's mirror and what its name stands for now; a new one if there is none."""
         shape = waiting.shape
         known = self._mirrors.get(shape.id)
+        if waiting.alterations and not waiting.created:
+            first = waiting.alterations[0].before
+            if known is None and (before := self._current(first.name)) is not None:
+                known = Mirror(first, before)
+            if known is not None:
+                table, old = self._evolved(known.table, waiting.alterations, "", swaps)
+                return known.altered(shape, table), old
         if known is not None:
             return known, known.table
         found = self._current(shape.name)
@@ -214,18 +241,36 @@ class Lake:
         files += made.files
         return Mirror(shape, made.table), found
 
+    def _evolved(
+        self, table: LakeTable, alterations: list[Alteration], suffix: str, swaps: list[Swap]
+    ) -> tuple[LakeTable, LakeTable | None]:
+        """Returns a table with the columns and the name of its altered source, and what the name stands for now."""
+        before = table
+        for one in alterations:
+            table = evolved(table, one.after.name + suffix, one.before, one.after, one.sources, keep=bool(suffix))
+        if table.name == before.name:
+            return table, before
+        self._drop(swaps, before)
+        return table, self._current(table.name)
+
     def _changelog(
-        self, shape: c.TableShape, swaps: list[Swap], files: list[str]
+        self, waiting: TableBuffer, swaps: list[Swap], files: list[str]
     ) -> tuple[Changelog, LakeTable | None]:
         """Returns a table's changelog and what its name stands for now; a new one if there is none."""
+        shape = waiting.shape
         known = self._changelogs.get(shape.id)
+        if waiting.alterations and not waiting.created:
+            before = known.table if known else self._current(waiting.alterations[0].before.name + CHANGELOG_SUFFIX)
+            if before is not None:
+                table, old = self._evolved(before, waiting.alterations, CHANGELOG_SUFFIX, swaps)
+                return Changelog(shape, table), old
         if known is not None:
             return known, known.table
         name = shape.name + CHANGELOG_SUFFIX
         schema = changelog_schema(shape)
         earlier = self._current(name)
         if earlier is not None:
-            if earlier.metadata.schema().as_struct() == schema.as_struct():
+            if fits(earlier.metadata.schema(), schema):
                 return Changelog(shape, earlier), earlier
             # The table was dropped and made anew with other columns: its old history keeps another name.
             kept = f"{name}_until_{uuid.uuid4().hex[:8]}"

@@ -64,6 +64,9 @@ class SourceWorker:
             except (lake_do.DosqlError, OSError, CatalogConflict) as e:
                 self.state, self.error = "failed, will try again", str(e)
                 log.error("following %s: %s", self.url, e)
+            except Exception as e:  # a mistake of ours or of a library: said, and not the end of the mirror
+                self.state, self.error = "failed, will try again", f"{type(e).__name__}: {e}"
+                log.exception("following %s", self.url)
             attempt = 0 if self.flushes > flushed else attempt + 1
             await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
 
@@ -146,13 +149,19 @@ class SourceWorker:
 
     def _add(self, buffer: Buffer, shapes: dict[int, c.TableShape], event: list[Any]) -> None:
         _, _, commit_lsn, time_us, tx_id, changes = event
-        if commit_lsn <= self.lsn:
-            return  # Invariant 3: a transaction that was taken before.
+        taken = commit_lsn <= self.lsn  # Invariant 3: a transaction that was taken before.
         for lsn, op in changes:
             if op[0] == c.OP_CREATE_TABLE:
                 op[1] = shape = msgspec.convert(op[1], c.TableShape)
                 shapes[shape.id] = shape
-            buffer.apply(shapes, lsn, time_us, tx_id, op)
+            elif op[0] == c.OP_ALTER_TABLE:
+                op[2] = msgspec.convert(op[2], c.TableShape)
+            if not taken:
+                buffer.apply(shapes, lsn, time_us, tx_id, op)
+            if op[0] == c.OP_ALTER_TABLE:
+                shapes[op[1]] = op[2]
+        if taken:
+            return
         buffer.lsn = commit_lsn
 
     async def _flush(self, stream: lake_do.ChangeStream, lake: Lake, buffer: Buffer, *, final: bool = True) -> Buffer:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dolake.tables.commit import LakeTable, Staged, stage_rows
 from dolake.tables.files import write_data_file
-from dolake.tables.schemas import arrow_array
+from dolake.tables.schemas import CHANGE_COLUMNS, arrow_array
 from shared_types.changes import TableShape
 
 
@@ -40,6 +40,10 @@ class ChangeBuffer:
         self.transactions.append(transaction)
         for column, value in zip(self.columns, stored, strict=True):
             column.append(value)
+
+    def reshape(self, sources: Sequence[int]) -> None:
+        """Gives the changes other columns: for each the place of what it was, -1 for NULL."""
+        self.columns = [self.columns[s] if s >= 0 else [None] * len(self.lsns) for s in sources]
 
     def put_many(
         self,
@@ -70,6 +74,8 @@ class Changelog:
 
     def stage(self, buffer: ChangeBuffer, properties: dict[str, str]) -> Staged:
         """Writes the buffer as a snapshot that is not current yet."""
+        if not buffer.lsns:
+            return stage_rows(self.table, [], [], properties)
         values = self.shape.columns_of(buffer.keys, buffer.columns)
         arrays = [
             pa.array(buffer.lsns, pa.int64()),
@@ -79,7 +85,8 @@ class Changelog:
             pa.array(buffer.transactions, pa.int64()),
             *(arrow_array(c.type, v) for c, v in zip(self.shape.columns, values, strict=True)),
         ]
-        file = write_data_file(self.table.metadata.location, self.table.metadata.schema(), arrays, None)
+        named = dict(zip((*CHANGE_COLUMNS, *(c.name for c in self.shape.columns)), arrays, strict=True))
+        file = write_data_file(self.table.metadata.location, self.table.metadata.schema(), named, None)
         return stage_rows(self.table, [file], [], properties)
 
     def committed(self, table: LakeTable) -> None:

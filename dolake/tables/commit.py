@@ -6,7 +6,8 @@ manifest of deletes (Iceberg specification, "Manifests": content 1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from pyiceberg.catalog.noop import NoopCatalog
@@ -28,9 +29,12 @@ from pyiceberg.table.metadata import TableMetadata, new_table_metadata
 from pyiceberg.table.snapshots import Operation, Summary
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
 from pyiceberg.table.update import RemoveSnapshotsUpdate, update_table_metadata
+from pyiceberg.table.update.schema import UpdateSchema
 from pyiceberg.table.update.snapshot import _MergeAppendFiles
 
 from dolake.catalog.warehouse import path_of
+from dolake.tables.schemas import iceberg_type
+from shared_types.changes import TableShape
 
 SNAPSHOTS_KEPT = 200
 _IO = load_file_io({})
@@ -72,6 +76,51 @@ def stage_table(namespace: str, name: str, location: str, schema: Schema) -> Sta
     place = load_location_provider(location, {}).new_table_metadata_file_location()
     ToOutputFile.table_metadata(metadata, _IO.new_output(place))
     return Staged(LakeTable(namespace, name, metadata, place), [place], [])
+
+
+def evolved(
+    table: LakeTable, name: str, before: TableShape, after: TableShape, sources: list[int], *, keep: bool
+) -> LakeTable:
+    """Returns a table with the columns of a source table that was altered. Only metadata in memory is made.
+
+    Args:
+        table: Mirror or changelog.
+        name: Its name from now on.
+        before, after: Shapes of the source.
+        sources: For each new column the position of what it was, -1 for a new one.
+        keep: Whether columns that went stay, for what is in older rows; one with a type of its own gets another name.
+    """
+    named = {c.name: s for c, s in zip(after.columns, sources, strict=True)}
+    known = {field.name: field.field_type for field in table.metadata.schema().fields}
+    gone = [c.name for i, c in enumerate(before.columns) if i not in sources and c.name in known]
+    renamed = {
+        before.columns[s].name: c.name
+        for c, s in zip(after.columns, sources, strict=True)
+        if s >= 0 and before.columns[s].name != c.name
+    }
+    added = [c for c in after.columns if named[c.name] < 0]
+    metadata = table.metadata
+    if keep:  # what is in the way of a new name goes aside, with what is in it
+        aside = [n for n in (*renamed.values(), *(c.name for c in added)) if n in known and n not in renamed]
+        same = {c.name for c in added if known.get(c.name) == iceberg_type(c.type) and c.name not in gone}
+        added = [c for c in added if c.name not in same]
+        away = {n: f"{n}_until_{uuid.uuid4().hex[:8]}" for n in aside if n not in same}
+        metadata = _with_schema(table, metadata, lambda u: [u.rename_column(old, new) for old, new in away.items()])
+    else:
+        metadata = _with_schema(table, metadata, lambda u: [u.delete_column(n) for n in gone])
+    metadata = _with_schema(table, metadata, lambda u: [u.rename_column(old, new) for old, new in renamed.items()])
+    metadata = _with_schema(table, metadata, lambda u: [u.add_column(c.name, iceberg_type(c.type)) for c in added])
+    return LakeTable(table.namespace, name, metadata, table.metadata_location)
+
+
+def _with_schema(table: LakeTable, metadata: TableMetadata, work: Callable[[UpdateSchema], list[Any]]) -> TableMetadata:
+    """Returns metadata with a schema changed; PyIceberg wants one change of a name at a time."""
+    whole = Table((table.namespace, table.name), metadata, table.metadata_location, _IO, _CATALOG)
+    update = UpdateSchema(Transaction(whole), allow_incompatible_changes=True)
+    if not work(update):
+        return metadata
+    updates, _ = update._commit()
+    return update_table_metadata(metadata, updates)
 
 
 def stage_rows(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +14,7 @@ from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
     parquet_path_to_id_mapping,
+    schema_to_pyarrow,
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.schema import Schema
@@ -33,18 +36,31 @@ _DELETE_ARROW = pa.schema(
 )
 
 
-def write_data_file(location: str, schema: Schema, columns: list[pa.Array], keys: pa.Array | None) -> DataFile:
+def read_column(path: Path, field_id: int) -> list[Any]:
+    """Returns a column of a data file, by its field id: its name may have been another one then."""
+    file = pq.ParquetFile(path)
+    for place, field in enumerate(file.schema_arrow):
+        if int((field.metadata or {}).get(b"PARQUET:field_id", -1)) == field_id:
+            values: list[Any] = file.read(columns=[file.schema_arrow.names[place]])[0].to_pylist()
+            return values
+    raise ValueError(f"{path} has no column of field id {field_id}")
+
+
+def write_data_file(location: str, schema: Schema, named: dict[str, pa.Array], keys: pa.Array | None) -> DataFile:
     """Writes rows to a new data file of a table.
 
     Args:
         location: Of the table.
-        schema: Iceberg schema; one column for each field.
-        columns: Arrow arrays, all of one length.
+        schema: Iceberg schema.
+        named: Arrow arrays by field, all of one length; fields without one are NULL in all rows.
         keys: Hidden row keys, written beside the columns, or None.
 
     Raises:
         OSError: The disk refused.
     """
+    rows = len(next(iter(named.values())))
+    types = schema_to_pyarrow(schema)
+    columns = [named[f.name] if f.name in named else pa.nulls(rows, types.field(f.name).type) for f in schema.fields]
     fields = [
         pa.field(f.name, a.type, True, {"PARQUET:field_id": str(f.field_id)})
         for f, a in zip(schema.fields, columns, strict=True)

@@ -16,9 +16,9 @@ from pyiceberg.manifest import DataFile, DataFileContent
 
 from dolake.catalog.warehouse import path_of
 from dolake.tables.commit import LakeTable, Staged, stage_rows
-from dolake.tables.files import write_data_file, write_delete_file
+from dolake.tables.files import read_column, write_data_file, write_delete_file
 from dolake.tables.key_index import KeyIndex
-from dolake.tables.schemas import KEY_COLUMN, arrow_array
+from dolake.tables.schemas import KEY_FIELD_ID, arrow_array
 from shared_types.changes import TableShape
 
 
@@ -61,6 +61,10 @@ class RowBuffer:
         self.last.update(dict.fromkeys(keys, -1))
         self.touched.update(keys)
 
+    def reshape(self, sources: Sequence[int]) -> None:
+        """Gives the rows other columns: for each the place of what it was, -1 for NULL."""
+        self.columns = [self.columns[s] if s >= 0 else [None] * len(self.keys) for s in sources]
+
     def rows(self) -> tuple[list[int], list[list[Any]]]:
         """Returns keys and columns of the last versions, in the order they came."""
         if len(self.last) == len(self.keys) and -1 not in self.last.values():
@@ -90,7 +94,8 @@ class Mirror:
             values = self.shape.columns_of(keys, stored)
             arrays = [arrow_array(c.type, v) for c, v in zip(self.shape.columns, values, strict=True)]
             hidden = pa.array(keys, pa.int64()) if self.shape.key_column < 0 else None
-            data.append(write_data_file(location, self.table.metadata.schema(), arrays, hidden))
+            named = dict(zip((c.name for c in self.shape.columns), arrays, strict=True))
+            data.append(write_data_file(location, self.table.metadata.schema(), named, hidden))
         deletes: list[DataFile] = []
         if places:
             deletes.append(write_delete_file(location, [(self._files[f], at) for f, at in places.values()]))
@@ -105,6 +110,13 @@ class Mirror:
         if path is not None:
             self._files.append(path)
             self._index.add(len(self._files) - 1, keys)
+
+    def altered(self, shape: TableShape, table: LakeTable) -> Mirror:
+        """Returns the mirror of a table that was altered; its rows are where they were."""
+        other = Mirror.__new__(Mirror)
+        other.shape, other.table = shape, table
+        other._index, other._files, other._staged = self._index, self._files, ([], None, [])
+        return other
 
     def _rebuild(self) -> None:
         """Reads keys and deletes of the table's files."""
@@ -122,9 +134,11 @@ class Mirror:
                     found = pq.read_table(path_of(entry.data_file.file_path))
                     for path, at in zip(found[0].to_pylist(), found[1].to_pylist(), strict=True):
                         deleted.setdefault(path, set()).add(at)
-        key_name = KEY_COLUMN if self.shape.key_column < 0 else self.shape.columns[self.shape.key_column].name
+        key_id = KEY_FIELD_ID
+        if self.shape.key_column >= 0:
+            key_id = self.table.metadata.schema().find_field(self.shape.columns[self.shape.key_column].name).field_id
         for file in data:
-            keys = pq.read_table(path_of(file.file_path), columns=[key_name])[0].to_pylist()
+            keys = read_column(path_of(file.file_path), key_id)
             number = len(self._files)
             self._files.append(file.file_path)
             gone = deleted.get(file.file_path, set())

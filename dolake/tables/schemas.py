@@ -65,6 +65,11 @@ _STORED = {
 }
 
 
+def iceberg_type(sql_type: str) -> PrimitiveType:
+    """Returns the Iceberg type of a column."""
+    return _ICEBERG[sql_type]
+
+
 def mirror_schema(shape: TableShape) -> Schema:
     """Returns the Iceberg schema of a table's mirror: the table's own columns."""
     return Schema(
@@ -100,3 +105,9 @@ def arrow_array(sql_type: str, values: Sequence[Any]) -> pa.Array:
 
 def _text(value: Any) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def fits(table: Schema, wanted: Schema) -> bool:
+    """Whether a table has all columns that are wanted, with their types; more do no harm."""
+    types = {field.name: field.field_type for field in table.fields}
+    return all(types.get(field.name) == field.field_type for field in wanted.fields)

@@ -11,7 +11,7 @@ from dosql.btree import leaves
 from dosql.errors import SchemaError, SubscriptionError
 from dosql.schema import Schema, Table
 from dosql.storage import Snapshot, Store
-from dosql.wal import WalReader
+from dosql.wal import WalPosition, WalReader
 from dosql.wal.records import COMMIT, decode_record
 from shared_types.changes import (
     OP_ALTER_TABLE,
@@ -99,6 +99,8 @@ class ChangeStream:
         self._learn(synced.schema)
         self._snapshot = self._snapshot_events(synced) if snapshot else None
         self.lsn = from_lsn
+        if synced.schema.alters and not snapshot:
+            self._learn_former(position)
 
     def read(self, bytes_max: int) -> list[Event]:
         """Returns the next events, about ``bytes_max`` bytes of log; empty if the reader is at the end.
@@ -187,7 +189,7 @@ class ChangeStream:
             op[1] = table.shape
             return True
         if kind == OP_ALTER_TABLE:
-            return self._altered(op)
+            return self._altered(op, out)
         found = self._tables.get(op[1])
         if found is None:
             self._learn(self._store.synced.schema)
@@ -201,20 +203,28 @@ class ChangeStream:
         self._tell(found, out)
         return True
 
-    def _altered(self, op: list[Any]) -> bool:
-        """Takes a table's new shape; it is sent where the old one was."""
-        for known in (*op[4].get("tables", ()), op[2]):
-            table = msgspec.convert(known, Table)
-            if table.id in self._tables or table.id == op[1]:
-                self._tables[table.id] = table
-        table = self._tables[op[1]]
-        del op[4:]
-        if not self._wanted.wants_table(table):
+    def _altered(self, op: list[Any], out: list[Event]) -> bool:
+        """Takes a table's new shape; the reader hears of the old one first."""
+        before, table = msgspec.convert(op[5], Table), msgspec.convert(op[2], Table)
+        self._tables[table.id] = table
+        if not self._wanted.wants_table(before) and not self._wanted.wants_table(table):
             return False
-        if table.id not in self._told:
-            return False  # the shape goes before its first change
+        self._tell(before, out)
+        del op[4:]
         op[2] = table.shape
         return True
+
+    def _learn_former(self, position: WalPosition) -> None:
+        """Learns what the tables were at the beginning, where the log has them altered later."""
+        reader = WalReader(self._store.fs, position, self._store.durable_position)
+        seen: set[int] = set()
+        while payloads := reader.read(1 << 20):
+            for payload in payloads:
+                record = decode_record(payload)
+                for op in record[5] if record[0] == COMMIT and record[2] > self.lsn else ():
+                    if op[0] == OP_ALTER_TABLE and op[1] not in seen:
+                        seen.add(op[1])
+                        self._tables[op[1]] = msgspec.convert(op[5], Table)
 
     def _snapshot_events(self, snapshot: Snapshot) -> Iterator[tuple[Event, int]]:
         """Yields (event, rows) of all rows of the wanted tables, by column."""

@@ -16,6 +16,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
     Attributes:
         dropped: Tables that are gone but whose changes may still be in the log.
         settings: ``PRAGMA user_version`` and its like.
+        alters: How many tables were altered since the log's beginning.
     """
 
     version: int = 0
@@ -26,6 +27,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
     views: tuple[View, ...] = ()
     settings: dict[str, int] = {}
     triggers: tuple[Trigger, ...] = ()
+    alters: int = 0
 
     @cached_property
     def by_name(self) -> dict[str, Table]:
@@ -120,6 +122,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
             indexes=_converted(others, "indexes", Index),
             views=_converted(others, "views", View),
             triggers=_converted(others, "triggers", Trigger),
+            alters=self.alters + 1,
         )
 
     def without_table(self, table_id: int) -> Schema:
@@ -145,7 +148,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
 
     def without_dropped(self) -> Schema:
         """Returns the schema that has forgotten dropped tables; the log no longer needs them."""
-        return msgspec.structs.replace(self, dropped=())
+        return msgspec.structs.replace(self, dropped=(), alters=0)
 
     def _next(
         self,
@@ -157,6 +160,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
         next_id: int | None = None,
         settings: dict[str, int] | None = None,
         triggers: tuple[Trigger, ...] | None = None,
+        alters: int | None = None,
     ) -> Schema:
         return Schema(
             version=self.version + 1,
@@ -167,6 +171,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
             views=self.views if views is None else views,
             settings=self.settings if settings is None else settings,
             triggers=self.triggers if triggers is None else triggers,
+            alters=self.alters if alters is None else alters,
         )
 
 

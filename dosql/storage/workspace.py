@@ -206,7 +206,8 @@ class Workspace:
         else:
             self.trees[before.id] = remapped(tree, after.kinds, slots, self._owner)
         self.schema = self.schema.altered(after, others)
-        self.ops.append((OP_ALTER_TABLE, before.id, msgspec.to_builtins(after), list(sources), others))
+        described = (msgspec.to_builtins(after), list(sources), others, msgspec.to_builtins(before))
+        self.ops.append((OP_ALTER_TABLE, before.id, *described))
 
     def create_trigger(self, trigger: Trigger) -> None:
         """Adds a trigger."""
