@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from dosql.engine.statement import Statement
@@ -24,7 +25,7 @@ def rows_to_change(statement: Statement, workspace: Workspace, values: tuple[Any
     rows = statement.query.run(workspace, values)
     body = statement.body
     if isinstance(body, l.UpdateStatement) and body.joined:  # a row that several rows of FROM fit is changed once
-        rows = list({row[0]: row for row in reversed(rows)}.values())
+        rows = sorted({row[0]: row for row in rows}.values(), key=itemgetter(0))
     return rows
 
 

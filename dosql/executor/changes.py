@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from dosql.errors import ConstraintViolation, TypeMismatch
 from dosql.executor.triggers import EventTriggers
-from dosql.functions.scalar import current_date, current_timestamp
+from dosql.functions.scalar import current_date, current_timestamp, integer
 from dosql.schema import Table
 from dosql.storage import Workspace
 from dosql.storage.workspace import TableWriter
@@ -169,7 +169,7 @@ def next_key(workspace: Workspace, writer: TableWriter, table: Table) -> int:
     key = writer.next_key()
     if table.autoincrement:
         found = _sequence(workspace, table)
-        key = max(key, 1 + (0 if found is None else found[2]))
+        key = max(key, 1 + (0 if found is None else integer(found[2]) or 0))
     return key
 
 
@@ -181,7 +181,7 @@ def note_key(workspace: Workspace, table: Table, key: int) -> None:
     writer = workspace.writer(sequences)
     if found is None:
         writer.insert(writer.next_key(), (table.name, key))
-    elif key > found[2]:
+    elif key > (integer(found[2]) or 0):
         writer.update(found[0], (found[1], found[2]), (found[1], key))
 
 

@@ -160,14 +160,14 @@ class Inserter:
                 return None
             self._rules.verify(workspace, [row])
         key, stored = row
+        if self._table.autoincrement:  # also one that is not used is not given again
+            note_key(workspace, self._table, key)
         if self.upserts and self._upserted(workspace, writer, key, stored, params, change, keep_rows=keep_rows):
             return None
         resolves = self._conflict in ("IGNORE", "REPLACE") or (self.key_conflicts and not self._conflict)
         if resolves and not self._make_way(workspace, writer, key, stored):
             return None
         writer.insert(key, stored)
-        if self._table.autoincrement:
-            note_key(workspace, self._table, key)
         if triggers is not None:
             triggers.run(workspace, triggers.after, None, row)
         return row

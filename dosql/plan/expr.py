@@ -46,6 +46,7 @@ class Col:
     """Column ``index`` of row source ``source``; ``ROW_KEY`` is the key of a table's row.
 
     ``collation`` is the one it was declared with, None where it is no column with a text, empty for BINARY.
+    Without ``affinity`` its type is known, but does not count in comparisons: it is a subquery's expression.
     """
 
     source: int
@@ -54,6 +55,7 @@ class Col:
     nullable: bool
     name: str
     collation: str | None = None
+    affinity: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,17 @@ def transform(expr: Expr, rule: Callable[[Expr], Expr | None]) -> Expr:
         value = None if expr.value is None else transform(expr.value, rule)
         return replace(expr, value=value, passed=tuple(transform(p, rule) for p in expr.passed))
     return expr
+
+
+def has_affinity(expr: Expr) -> bool:
+    """Whether an expression brings its type into comparisons, as columns and casts do."""
+    if isinstance(expr, Col):
+        return expr.affinity and expr.type is not SqlType.ANY
+    if isinstance(expr, Op) and expr.op in ("COLLATE", "FOLD", "ONE OF"):
+        return any(has_affinity(a) for a in expr.args)
+    if isinstance(expr, Subquery) and expr.kind == "scalar":
+        return has_affinity(expr.query.outputs[expr.column].expr)
+    return isinstance(expr, CastTo | Param) and expr.type is not SqlType.ANY
 
 
 def sources_of(expr: Expr) -> frozenset[int]:

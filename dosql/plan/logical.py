@@ -257,8 +257,7 @@ class Upsert:
 class InsertStatement:
     """``query`` gives rows of values for ``targets`` (column positions). None: one row of defaults.
 
-    ``defaults`` gives the values of ``default_columns``, those whose default is an expression. ``checks`` gives the
-    place of a violated CHECK.
+    ``defaults`` gives the values of ``default_columns``, those whose default is an expression.
     """
 
     table: Table
@@ -269,7 +268,6 @@ class InsertStatement:
     upserts: list[Upsert] = field(default_factory=list)
     default_columns: list[int] = field(default_factory=list)
     defaults: Block | None = None
-    checks: Block | None = None
 
 
 @dataclass(slots=True)
@@ -282,7 +280,6 @@ class UpdateStatement:
     returning: Block | None
     conflict: str | None = None
     joined: bool = False
-    checks: Block | None = None
 
 
 @dataclass(slots=True)

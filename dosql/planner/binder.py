@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dosql.errors import Position, SchemaError, SqlSyntaxError, Unsupported
@@ -16,6 +17,7 @@ from dosql.plan.expr import (
     Param,
     collation_of,
     conjuncts,
+    has_affinity,
     transform,
     walk,
 )
@@ -305,6 +307,7 @@ class Binder:
         if node.source is not None:
             self.from_item(node.source, scope, block)
         if node.where is not None:
+            scope.aliases = {alias.lower(): item for item, alias in node.items if alias is not None}
             block.where += conjuncts(ExpressionBinder(self, scope, "WHERE").bind(node.where))
         take_arguments(block)
         block.group_source = self.new_source()
@@ -316,6 +319,7 @@ class Binder:
             place = pending.index(aggregate)
             return Col(block.group_source, AGGREGATED + place, aggregate.type, aggregate.nullable, aggregate.name)
 
+        scope.aliases = {alias.lower(): item for item, alias in node.items if alias is not None}
         windows = Windows(self, node.windows)
         windows.validate()
         expressions = ExpressionBinder(self, scope, "GROUP BY", register, windows.bind)
@@ -346,6 +350,15 @@ class Binder:
         if block.grouped:
             self._regroup(block, pending)
         return split(self, block, windows, count) if windows.calls else block
+
+    @contextmanager
+    def with_ctes(self, given: s.Query | None) -> Iterator[None]:
+        """Lets what is bound inside see the CTEs of a query."""
+        self.ctes.append({} if given is None else {name.lower(): (cols, query) for name, cols, query in given.ctes})
+        try:
+            yield
+        finally:
+            self.ctes.pop()
 
     def star(self, item: s.Star, scope: Scope) -> list[l.Output]:
         """Returns the columns that ``*`` stands for."""
@@ -431,8 +444,6 @@ class Binder:
         for i, output in enumerate(block.outputs):
             if output.expr == bound:
                 return i
-        if node.distinct:
-            raise SqlSyntaxError("ORDER BY of a SELECT DISTINCT must name a result column")
         block.outputs.append(l.Output(bound, ""))
         return len(block.outputs) - 1
 
@@ -520,7 +531,8 @@ class Binder:
         if isinstance(item, s.TableFunction):
             return bind_function(self, item, scope, number)
         assert isinstance(item, s.Derived)
-        query = self.query(item.query, self.root())
+        inner = Scope(scope.parent, outer_uses=scope.outer_uses)
+        query = self.query(item.query, inner if scope.parent is not None else self.root())
         return self.derived(query, item.alias or f"subquery-{number}", item.columns, number, scope, item.at)
 
     def _indexed_by(self, table: Table, item: s.TableRef) -> None:
@@ -535,15 +547,18 @@ class Binder:
         hidden = self.ctes[depth:]  # a CTE sees those before it, not itself
         del self.ctes[depth:]
         visible = dict(hidden[0])
-        for name in list(visible)[list(visible).index(item.name.lower()) :]:
-            del visible[name]
+        del visible[item.name.lower()]
         self.ctes.append(visible)
         parts = parts_of(item.name.lower(), node)
+
+        def around() -> Scope:
+            return self.root() if scope.parent is None else Scope(scope.parent, outer_uses=scope.outer_uses)
+
         try:
             if parts is None:
-                query = self.query(node, self.root())
+                query = self.query(node, around())
             else:
-                query = bind_recursive(self, item.name.lower(), columns, node, parts, visible)
+                query = bind_recursive(self, item.name.lower(), columns, node, parts, visible, around)
         finally:
             del self.ctes[depth:]
             self.ctes += hidden
@@ -556,8 +571,11 @@ class Binder:
                 raise SqlSyntaxError(f"{alias} has {len(names)} columns but {len(columns)} names")
             names = columns
         cols = [
-            Col(number, i, output.expr.type, output.expr.nullable, name, collation_of(output.expr) or None)
+            Col(
+                *(number, i, output.expr.type, output.expr.nullable, name, collation_of(output.expr) or None),
+                affinity=has_affinity(output.expr),
+            )
             for i, (name, output) in enumerate(zip(names, query.outputs, strict=False))
         ]
         scope.add(Relation(number, alias, cols, None), self.sql, at)
-        return l.QuerySource(number, alias, query)
+        return l.QuerySource(number, alias, query, sees_outer=bool(scope.outer_uses))

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from dosql.errors import Position, RequestError, SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import conjuncts
+from dosql.plan.expr import collation_of, conjuncts
 from dosql.planner.binder_expr import ExpressionBinder
 from dosql.planner.constraints import (
     bind_assignments,
     bind_upsert,
     check_written,
-    checks_block,
     column_of,
     defaults_block,
 )
@@ -40,31 +39,47 @@ def bind_insert(binder: Binder, node: s.Insert) -> l.InsertStatement:
                 f"table {table.name} gets {query.visible} values for {len(targets)} columns",
                 position=Position.at(binder.sql, node.at),
             )
-    returning = _returning(binder, table, table.name, node.returning)
+    returning = _returning(binder, table, node.returning)
     bound = l.InsertStatement(table, targets if query else [], query, node.conflict, returning)
     bound.upserts = [bind_upsert(binder, table, node.alias, upsert) for upsert in node.upserts]
     bound.default_columns = [i for i, c in enumerate(table.columns) if c.default_sql and i not in bound.targets]
     bound.defaults = defaults_block(binder, table, bound.default_columns)
-    bound.checks = checks_block(binder, table)
     return bound
 
 
 def bind_update(binder: Binder, node: s.Update) -> l.UpdateStatement:
     """Binds UPDATE."""
     table = _written(binder, node.table, node.at)
-    block, scope = _target_block(binder, table, node.alias, node.where, node.source)
-    targets = bind_assignments(binder, table, scope, node.assignments, block)
-    block.visible = len(block.outputs)
-    returning = _returning(binder, table, node.alias, node.returning)
+    with binder.with_ctes(node.limited):
+        block, scope = _target_block(binder, table, node.alias, node.where, node.source)
+        targets = bind_assignments(binder, table, scope, node.assignments, block)
+        block.visible = len(block.outputs)
+        _limit(binder, node.limited, block, scope)
+        returning = _returning(binder, table, node.returning)
     joined = node.source is not None
-    return l.UpdateStatement(table, targets, block, returning, node.conflict, joined, checks_block(binder, table))
+    return l.UpdateStatement(table, targets, block, returning, node.conflict, joined)
 
 
 def bind_delete(binder: Binder, node: s.Delete) -> l.DeleteStatement:
     """Binds DELETE."""
     table = _written(binder, node.table, node.at)
-    block, _ = _target_block(binder, table, node.alias, node.where)
-    return l.DeleteStatement(table, block, _returning(binder, table, node.alias, node.returning))
+    with binder.with_ctes(node.limited):
+        block, scope = _target_block(binder, table, node.alias, node.where)
+        _limit(binder, node.limited, block, scope)
+        return l.DeleteStatement(table, block, _returning(binder, table, node.returning))
+
+
+def _limit(binder: Binder, given: s.Query | None, block: l.Block, scope: Scope) -> None:
+    """Adds ORDER BY and LIMIT of a change: which rows it is for."""
+    if given is None:
+        return
+    expressions = ExpressionBinder(binder, scope, "ORDER BY")
+    for item in given.order_by:
+        bound = expressions.bind(item.value)
+        block.outputs.append(l.Output(bound, ""))
+        key = l.SortKey(len(block.outputs) - 1, item.descending, item.nulls_first, collation_of(bound))
+        block.order_by.append(key)
+    block.limit, block.offset = binder.limits(given, scope)
 
 
 def _target_block(
@@ -82,15 +97,13 @@ def _target_block(
     return block, scope
 
 
-def _returning(
-    binder: Binder, table: Table, alias: str | None, items: list[tuple[s.Expr, str | None]]
-) -> l.Block | None:
+def _returning(binder: Binder, table: Table, items: list[tuple[s.Expr, str | None]]) -> l.Block | None:
     if not items:
         return None
     number = binder.new_source()
     scope = Scope(None)
-    scope.add(table_relation(number, alias or table.name, table), binder.sql, 0)
-    block = l.Block([l.JoinStep(l.GivenSource(number, alias or table.name, table))], [], [], 0)
+    scope.add(table_relation(number, table.name, table), binder.sql, 0)
+    block = l.Block([l.JoinStep(l.GivenSource(number, table.name, table))], [], [], 0)
     expressions = ExpressionBinder(binder, scope, "RETURNING")
     for item, name in items:
         if isinstance(item, s.Star):

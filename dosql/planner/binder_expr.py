@@ -136,6 +136,9 @@ class ExpressionBinder:
     def _name(self, node: s.Name) -> Expr:
         found = self._scope.resolve(node.table, node.column, node.db)
         if not found:
+            aliased = None if node.table is not None else self._scope.aliases.get(node.column.lower())
+            if aliased is not None and self._place in ("WHERE", "GROUP BY", "ORDER BY"):
+                return self.bind(aliased)
             if node.quoted:  # SQLite: a quoted name that is none is a string
                 return constant(node.column)
             raise self._scope.error(self._binder.sql, node.table, node.column, node.at)
@@ -274,11 +277,12 @@ class ExpressionBinder:
                 raise self._arity(node)
             return Op("COALESCE", args, common_type(list(args)), all(a.nullable for a in args))
         if name in ("iif", "if"):
-            if len(args) not in (2, 3):
+            if len(args) < 2:
                 raise self._arity(node)
-            otherwise = args[2] if len(args) == 3 else NULL
-            values = [args[1], otherwise]
-            return CaseWhen(((args[0], args[1]),), otherwise, common_type(values), any(v.nullable for v in values))
+            otherwise = args[-1] if len(args) % 2 else NULL
+            whens = tuple(zip(args[:-1:2], args[1::2], strict=False))
+            values = [*(v for _, v in whens), otherwise]
+            return CaseWhen(whens, otherwise, common_type(values), any(v.nullable for v in values))
         function = SCALARS.get(name)
         if function is None or name.endswith(MARKED) or name.startswith("raise_"):
             raise SchemaError(
@@ -328,7 +332,7 @@ class ExpressionBinder:
             )
         if node.star and (name != "count" or node.args):
             raise self._arity(node)
-        if not node.star and len(node.args) < max(1, AGGREGATES[name][0]):
+        if not node.star and len(node.args) < AGGREGATES[name][0]:
             raise self._arity(node)
         self._inside_aggregate = True
         try:

@@ -6,6 +6,7 @@ for this row alone goes into the queue (https://www.sqlite.org/lang_with.html §
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,7 @@ def bind_recursive(
     node: s.Query,
     parts: tuple[s.Query, list[s.Select], bool],
     inner: dict[str, tuple[list[str], s.Query] | Working],
+    around: Callable[[], Scope],
 ) -> l.RecursiveRows:
     """Binds a recursive CTE.
 
@@ -95,16 +97,17 @@ def bind_recursive(
         node: Its query.
         parts: As :func:`parts_of` gives them.
         inner: The CTEs in sight of its own query; the name is put there.
+        around: Makes a scope for a part.
     """
     start, steps, distinct = parts
-    first = binder.query(start, Scope(None))
+    first = binder.query(start, around())
     names = columns or l.output_names(first)
     if len(names) != first.visible:
         raise SqlSyntaxError(f"{name} has {first.visible} columns but {len(names)} names")
     bound: list[l.Query] = []
     for step in steps:
         working = inner[name] = Working(names)
-        query = binder.query(s.Query(step, ctes=node.ctes), Scope(None))
+        query = binder.query(s.Query(step, ctes=node.ctes), around())
         if working.uses != 1:
             raise SqlSyntaxError(f"multiple recursive references: {name}")
         if query.visible != len(names):

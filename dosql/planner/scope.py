@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dosql.errors import Position, SchemaError
+from dosql.plan import syntax as s
 from dosql.plan.expr import ROW_KEY, Col, Expr, Param, walk
 from dosql.schema import Table
 from dosql.types.sqltypes import SqlType
@@ -43,11 +44,15 @@ class Relation:
 
 @dataclass(slots=True)
 class Scope:
-    """Relations of one SELECT. ``outer_uses`` collects the columns of outer scopes that it reads."""
+    """Relations of one SELECT. ``outer_uses`` collects the columns of outer scopes that it reads.
+
+    ``aliases`` are names of result columns, for what is no column's name.
+    """
 
     parent: Scope | None
     relations: list[Relation] = field(default_factory=list)
     outer_uses: list[Col] = field(default_factory=list)
+    aliases: dict[str, s.Expr] = field(default_factory=dict)
 
     def add(self, relation: Relation, sql: str, at: int) -> None:
         """Adds a relation; its alias must be new here."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from dosql.plan import syntax as s
-from dosql.plan.expr import CastTo, Const, Expr, Op, collation_of
-from dosql.types.sqltypes import SqlType
+from dosql.plan.expr import Const, Expr, Op, collation_of
+from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
 
 
 def whole_number(node: s.Expr) -> s.Literal | None:
@@ -23,8 +23,8 @@ def whole_number(node: s.Expr) -> s.Literal | None:
 def any_of(values: list[Expr]) -> Expr:
     """Returns an expression that has the type and nullability common to all."""
     types = {v.type for v in values if not (isinstance(v, Const) and v.value is None)}
-    common = types.pop() if len(types) == 1 else SqlType.ANY
-    made: Expr = CastTo(values[0], common, any(v.nullable for v in values))
+    common = types.pop() if len(types) == 1 else SqlType.NUMERIC if types and types <= NUMERIC_TYPES else SqlType.ANY
+    made: Expr = Op("ONE OF", tuple(values), common, any(v.nullable for v in values))
     collation = next((c for v in values if (c := collation_of(v))), "")
     return Op("COLLATE", (made,), common, made.nullable, collation) if collation else made
 

@@ -110,7 +110,9 @@ class _BlockEmitter:
             if block.distinct:
                 body.add("seen = set()")
             row = self._row([o.expr for o in block.outputs])
-            seen = self._unique_key([o.expr for o in block.outputs])
+            seen = self._unique_key([o.expr for o in block.outputs[: block.visible]])
+            if seen == "row" and block.visible < len(block.outputs):
+                seen = f"row[:{block.visible}]"
 
             lone = _finds_one(plan) and not limited and block.visible == len(block.outputs)
 
@@ -130,7 +132,7 @@ class _BlockEmitter:
 
             self._loops(body, plan, needed, emit)
         if block.grouped and block.distinct:
-            body.add(f"out = {self._uniques('out', [o.expr for o in block.outputs])}")
+            body.add(f"out = {self._uniques('out', [o.expr for o in block.outputs[: block.visible]])}")
         self._finish(block.order_by, block, limited, [o.expr for o in block.outputs], function)
 
     def _unique_key(self, exprs: list[Expr]) -> str:
@@ -372,9 +374,11 @@ class _BlockEmitter:
         self._queries.recursive = True
         limited = self._limits(query)
         body = self._function.body
-        first = self._queries.query(query.first)
-        steps = [self._queries.query(step) for step in query.steps]
-        rows = f"{first}(view, P)"
+        outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
+        args = ", ".join(["view", "P", *self._outer.values()])
+        first = self._queries.query(query.first, outer)
+        steps = [f"{self._queries.query(step, outer)}({args}, given=(row,))" for step in query.steps]
+        rows = f"{first}({args})"
         body.add(f"out = list(dict.fromkeys({rows}))" if query.distinct else f"out = {rows}")
         if query.distinct:
             body.add("seen = set(out)")
@@ -403,11 +407,11 @@ class _BlockEmitter:
         lines.add("recursion(len(out))")
         for step in steps:
             if query.distinct:
-                with lines.block(f"for new in {step}(view, P, given=(row,)):"), lines.block("if new not in seen:"):
+                with lines.block(f"for new in {step}:"), lines.block("if new not in seen:"):
                     lines.add("seen.add(new)")
                     lines.add("out.append(new)")
             else:
-                lines.add(f"out += {step}(view, P, given=(row,))")
+                lines.add(f"out += {step}")
 
     def windows(self, query: WindowRows) -> None:
         """Emits window functions."""
@@ -484,6 +488,7 @@ class _BlockEmitter:
         left = self._expressions.left_of_in(expr.value, [o.expr for o in query.outputs[: query.visible]])
         if query.visible > 1:
             return f"in_rows({left}, {call if passed else self._once(call)})"
+        call = self._expressions.found_by_in(expr.value, query.outputs[0].expr, call)
         found = f"value_set({call})"
         if expr.collation:
             left = self._expressions.fold(left, expr.collation)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from dosql.executor.row.emitter import Function
 from dosql.functions import SCALARS
-from dosql.plan.expr import CaseWhen, CastTo, Col, Const, Expr, Func, InItems, Op, Param, Subquery
+from dosql.plan.expr import CaseWhen, CastTo, Col, Const, Expr, Func, InItems, Op, Param, Subquery, has_affinity
 from dosql.types.collations import COLLATIONS
 from dosql.types.compare import ABOVE, number_operand, text_operand
 from dosql.types.numbers import INT_MAX, INT_MIN
@@ -327,13 +327,22 @@ class ExpressionCompiler:
         if isinstance(value, Op) and value.op == "ROW":
             return f"({', '.join(self.left_of_in(v, [o]) for v, o in zip(value.args, outputs, strict=True))},)"
         output = outputs[0]
-        if output.type in NUMERIC_TYPES and _affinity(output) is not None:
+        if _affinity(output) in NUMERIC_TYPES:
             return self.numeric(value)
-        if output.type is SqlType.TEXT and _affinity(output) is not None and _affinity(value) is None:
+        if _affinity(output) is SqlType.TEXT and _affinity(value) is None:
             return self._textual(value)
         if output.type in TEMPORAL_TYPES:
             return self._temporal(value, output.type)
         return self.value(value)
+
+    def found_by_in(self, value: Expr, output: Expr, rows: str) -> str:
+        """Returns the rows of IN (SELECT ...) as they are compared with the left side."""
+        mine, theirs = _affinity(value), _affinity(output)
+        if mine in NUMERIC_TYPES and output.type not in NUMERIC_TYPES:
+            return f"[(number_operand(row[0]),) for row in {rows}]"
+        if mine is SqlType.TEXT and theirs is None and output.type is not SqlType.TEXT:
+            return f"[(text_operand(row[0]),) for row in {rows}]"
+        return rows
 
     def numeric(self, expr: Expr) -> str:
         """Returns an operand as it is compared with a numeric column."""
@@ -380,8 +389,4 @@ class ExpressionCompiler:
 
 def _affinity(expr: Expr) -> SqlType | None:
     """Returns the affinity that a column or a cast brings to a comparison, None for other expressions."""
-    if isinstance(expr, Op) and expr.op in ("COLLATE", "FOLD"):
-        return _affinity(expr.args[0])
-    if isinstance(expr, Col | CastTo | Param) and expr.type is not SqlType.ANY:
-        return expr.type
-    return None
+    return expr.type if has_affinity(expr) else None
