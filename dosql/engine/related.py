@@ -9,6 +9,7 @@ from dosql.errors import DosqlError, SqlSyntaxError
 from dosql.executor.row import compile_query
 from dosql.executor.rules import RowRules
 from dosql.executor.triggers import EventTriggers, Step, TriggerProgram
+from dosql.functions.last_change import current
 from dosql.functions.scalar import truth
 from dosql.parser import parse
 from dosql.plan import logical as l
@@ -127,6 +128,8 @@ class Related:
             raise SqlSyntaxError("cannot use RETURNING in a trigger")
 
         def change(workspace: Workspace, values: tuple[Any, ...]) -> None:
-            apply_change(statement, workspace, values)
+            done = apply_change(statement, workspace, values)
+            if done.last_key is not None:
+                current.change.key = done.last_key
 
         return change

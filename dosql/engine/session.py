@@ -249,7 +249,7 @@ class Session(Transactions):
         if self._workspace is None and statement.schema is not self._store.head.schema:
             statement = self._database.prepare(statement.sql, self._store.head)
         body = statement.body
-        if statement.asks_last:
+        if statement.asks_last or statement.triggers is not None:
             current.change = self.last_change
         match body:
             case l.InsertStatement() | l.UpdateStatement() | l.DeleteStatement() | l.ViewChangeStatement():

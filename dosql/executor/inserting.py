@@ -100,11 +100,12 @@ class Inserter:
             TypeMismatch: A value does not fit its column.
         """
         writer = workspace.writer(self._table)
-        if len(rows) >= BULK_ROWS_MIN and not keep_rows and self.plain:
+        if len(rows) >= BULK_ROWS_MIN and not keep_rows and self.plain and workspace.conflict is None:
             return self._insert_bulk(workspace, writer, rows)
         change = Change()
+        conflict = workspace.conflict or self._conflict
         given = None if self.defaults is None else iter(self.defaults.values(workspace, len(rows)))
-        plain = self.plain and self._rules is None
+        plain = self.plain and self._rules is None and workspace.conflict is None
         for values in rows:
             key, stored = self._row(workspace, writer, values)
             if given is not None:
@@ -114,9 +115,10 @@ class Inserter:
                 writer.insert(key, stored)
             else:
                 try:
-                    done = self._insert_one(workspace, (key, stored), values, params, change, keep_rows=keep_rows)
+                    row = (key, stored)
+                    done = self._insert_one(workspace, row, values, params, change, conflict, keep_rows=keep_rows)
                 except ConstraintViolation as e:
-                    raise e if e.resolution else resolved(e, self._conflict) from None
+                    raise e if e.resolution else resolved(e, conflict) from None
                 if done is None:
                     continue
                 key, stored = done
@@ -134,6 +136,7 @@ class Inserter:
         values: Sequence[Any],
         params: Sequence[Any],
         change: Change,
+        conflict: str | None,
         *,
         keep_rows: bool,
     ) -> tuple[int, tuple[Any, ...]] | None:
@@ -143,12 +146,12 @@ class Inserter:
             if self._completes and self._rules is not None:
                 row = self._rules.complete(workspace, [row])[0]
             given = self._key_place is not None and values[self._key_place] is not None
-            if not triggers.run(workspace, triggers.before, None, (row[0] if given else -1, row[1])):
+            if not triggers.run(workspace, triggers.before, None, (row[0] if given else -1, row[1]), conflict):
                 return None
             if not given:  # they may have inserted rows of their own
                 row = (next_key(workspace, workspace.writer(self._table), self._table), row[1])
         writer = workspace.writer(self._table)
-        filled = self._filled(row[1])
+        filled = self._filled(row[1], conflict)
         if filled is None:
             return None
         row = (row[0], filled)
@@ -156,7 +159,7 @@ class Inserter:
             if self._completes:
                 row = self._rules.complete(workspace, [row])[0]
                 self._check_null(row[1])
-            if self._conflict == "IGNORE" and not self._rules.hold(workspace, row):
+            if conflict == "IGNORE" and not self._rules.hold(workspace, row):
                 return None
             self._rules.verify(workspace, [row])
         key, stored = row
@@ -164,12 +167,12 @@ class Inserter:
             note_key(workspace, self._table, key)
         if self.upserts and self._upserted(workspace, writer, key, stored, params, change, keep_rows=keep_rows):
             return None
-        resolves = self._conflict in ("IGNORE", "REPLACE") or (self.key_conflicts and not self._conflict)
-        if resolves and not self._make_way(workspace, writer, key, stored):
+        resolves = conflict in ("IGNORE", "REPLACE") or (self.key_conflicts and not conflict)
+        if resolves and not self._make_way(workspace, writer, key, stored, conflict):
             return None
         writer.insert(key, stored)
         if triggers is not None:
-            triggers.run(workspace, triggers.after, None, row)
+            triggers.run(workspace, triggers.after, None, row, conflict)
         return row
 
     def _row(self, workspace: Workspace, writer: TableWriter, values: Sequence[Any]) -> tuple[int, tuple[Any, ...]]:
@@ -221,7 +224,11 @@ class Inserter:
                 slots = self._table.slots
                 excluded = tuple(key if slot < 0 else stored[slot] for slot in slots)
                 rows = upsert.update(workspace, params, given=[(other, (*before, *excluded))])
-                done = upsert.updater.update(workspace, rows, keep_rows=keep_rows)
+                outer, workspace.conflict = workspace.conflict, "ABORT"  # SQLite: DO UPDATE fails as any UPDATE
+                try:
+                    done = upsert.updater.update(workspace, rows, keep_rows=keep_rows)
+                finally:
+                    workspace.conflict = outer
                 change.count += done.count
                 change.rows += done.rows
                 return True
@@ -232,13 +239,13 @@ class Inserter:
             if value is None and not column.nullable:
                 raise null_violation(self._table, column.name)
 
-    def _filled(self, stored: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def _filled(self, stored: tuple[Any, ...], given: str | None) -> tuple[Any, ...] | None:
         """Returns a row without a NULL where none may be, None where it is to be left out."""
         out: list[Any] | None = None
         for i, (column, _, _) in enumerate(self._columns):
             if stored[i] is not None or column.nullable or column.generated:
                 continue
-            conflict = self._conflict or column.null_conflict
+            conflict = given or column.null_conflict
             if conflict == "IGNORE":
                 return None
             value = default_of(column) if conflict == "REPLACE" else None
@@ -248,11 +255,13 @@ class Inserter:
             out[i] = value
         return stored if out is None else tuple(out)
 
-    def _make_way(self, workspace: Workspace, writer: TableWriter, key: int, stored: tuple[Any, ...]) -> bool:
+    def _make_way(
+        self, workspace: Workspace, writer: TableWriter, key: int, stored: tuple[Any, ...], given: str | None
+    ) -> bool:
         """IGNORE: whether the row can go in. REPLACE: removes the rows in its way."""
         replaced: set[int] = set()
         for index, other in writer.conflicts(key, stored):
-            conflict = self._conflict or self.key_conflicts.get(0 if index is None else index.id)
+            conflict = given or self.key_conflicts.get(0 if index is None else index.id)
             if conflict == "IGNORE":
                 return False
             if conflict != "REPLACE":

@@ -12,6 +12,7 @@ from typing import Any
 
 from dosql.errors import ResourceExhausted
 from dosql.executor.row.guard import tick
+from dosql.functions.last_change import current
 from dosql.functions.raising import RaiseIgnore
 from dosql.schema import Table
 from dosql.storage import Workspace
@@ -65,14 +66,22 @@ class EventTriggers:
         programs: list[TriggerProgram],
         old: tuple[int, Sequence[Any]] | None,
         new: tuple[int, Sequence[Any]] | None,
+        conflict: str | None = None,
     ) -> bool:
-        """Runs programs for a row; returns False where one said RAISE(IGNORE)."""
+        """Runs programs for a row; returns False where one said RAISE(IGNORE).
+
+        ``conflict`` is what the statement says, which holds for those in the programs too.
+        """
         values = (*self._values(old), *self._values(new))
+        outer, key = workspace.conflict, current.change.key
+        workspace.conflict = outer or conflict
         try:
             for program in programs:
                 fire(workspace, program, values)
         except RaiseIgnore:
             return False
+        finally:
+            workspace.conflict, current.change.key = outer, key
         return True
 
     def _values(self, row: tuple[int, Sequence[Any]] | None) -> list[Any]:

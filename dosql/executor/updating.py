@@ -73,19 +73,21 @@ class Updater:
             ConstraintViolation: NOT NULL, CHECK, UNIQUE or PRIMARY KEY fails.
             TypeMismatch: A value does not fit its column.
         """
-        if len(rows) >= BULK_ROWS_MIN and self._key_place is None and not keep_rows and self._plain:
+        bulk = self._key_place is None and not keep_rows and self._plain and workspace.conflict is None
+        if len(rows) >= BULK_ROWS_MIN and bulk:
             return self._update_bulk(workspace, workspace.writer(self._table), rows)
         change = Change()
+        conflict = workspace.conflict or self._conflict
         for row in rows:
             before = workspace.writer(self._table).row_at(row[0])
             if before is None:  # OR REPLACE, or a trigger, has removed it
                 continue
             try:
-                done = self._update_one(workspace, row, before)
+                done = self._update_one(workspace, row, before, conflict)
             except ConstraintViolation as e:
-                if self._conflict == "IGNORE" and not e.resolution:
+                if conflict == "IGNORE" and not e.resolution:
                     continue
-                raise e if e.resolution else resolved(e, self._conflict) from None
+                raise e if e.resolution else resolved(e, conflict) from None
             if done is None:
                 continue
             change.count += 1
@@ -94,24 +96,24 @@ class Updater:
         return change
 
     def _update_one(
-        self, workspace: Workspace, row: Sequence[Any], before: tuple[Any, ...]
+        self, workspace: Workspace, row: Sequence[Any], before: tuple[Any, ...], conflict: str | None
     ) -> tuple[int, tuple[Any, ...]] | None:
         """Updates a row with all that belongs to it; returns it, or None where it was left as it is."""
         key: int = row[0]
         triggers = self.triggers
-        made = self._after(row, before)
+        made = self._after(row, before, conflict)
         if made is None:
             return None
         if self._completes and self._rules is not None:
             made = self._rules.complete(workspace, [made])[0]
         if triggers is not None and triggers.before:
-            if not triggers.run(workspace, triggers.before, (key, before), made):
+            if not triggers.run(workspace, triggers.before, (key, before), made, conflict):
                 return None
             now = workspace.writer(self._table).row_at(key)
             if now is None:
                 return None
             if now != before:  # they have changed it; what is set here goes on top
-                again = self._after(row, now)
+                again = self._after(row, now, conflict)
                 if again is None:
                     return None
                 before, made = now, again
@@ -122,8 +124,8 @@ class Updater:
         if self._rules is not None:
             self._rules.verify(workspace, [made])
         writer = workspace.writer(self._table)
-        resolves = self._conflict in ("IGNORE", "REPLACE") or (self.key_conflicts and not self._conflict)
-        if resolves and not self._make_way(workspace, writer, key, new_key, after):
+        resolves = conflict in ("IGNORE", "REPLACE") or (self.key_conflicts and not conflict)
+        if resolves and not self._make_way(workspace, writer, key, made, conflict):
             return None
         if new_key == key:
             writer.update(key, before, after)
@@ -135,7 +137,7 @@ class Updater:
             writer.delete(key, before)
             writer.insert(new_key, after)
         if triggers is not None:
-            triggers.run(workspace, triggers.after, (key, before), made)
+            triggers.run(workspace, triggers.after, (key, before), made, conflict)
         return made
 
     def _check_generated(self, stored: Sequence[Any]) -> None:
@@ -145,14 +147,16 @@ class Updater:
             if not column.nullable and stored[table.slots[position]] is None:
                 raise null_violation(table, column.name)
 
-    def _after(self, row: Sequence[Any], before: Sequence[Any]) -> tuple[int, tuple[Any, ...]] | None:
+    def _after(
+        self, row: Sequence[Any], before: Sequence[Any], given: str | None
+    ) -> tuple[int, tuple[Any, ...]] | None:
         """Returns key and stored columns of a row as it will be; None where it is to be left alone."""
         values = list(before)
         for slot, (column, place), store in self._targets:
             value = row[place]
             if value is None or value != value:
                 if not column.nullable:
-                    conflict = self._conflict or column.null_conflict
+                    conflict = given or column.null_conflict
                     if conflict == "IGNORE":
                         return None
                     filled = default_of(column) if conflict == "REPLACE" else None
@@ -171,14 +175,19 @@ class Updater:
         return key, tuple(values)
 
     def _make_way(
-        self, workspace: Workspace, writer: TableWriter, key: int, new_key: int, after: Sequence[Any]
+        self,
+        workspace: Workspace,
+        writer: TableWriter,
+        key: int,
+        made: tuple[int, tuple[Any, ...]],
+        given: str | None,
     ) -> bool:
         """IGNORE: whether the row can be changed. REPLACE: removes the rows in its way."""
         replaced: set[int] = set()
-        for index, other in writer.conflicts(new_key, after):
+        for index, other in writer.conflicts(*made):
             if other == key:
                 continue
-            conflict = self._conflict or self.key_conflicts.get(0 if index is None else index.id)
+            conflict = given or self.key_conflicts.get(0 if index is None else index.id)
             if conflict == "IGNORE":
                 return False
             if conflict != "REPLACE":

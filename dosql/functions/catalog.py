@@ -12,6 +12,7 @@ from dosql.functions import last_change as c
 from dosql.functions import moments as t
 from dosql.functions import raising as r
 from dosql.functions import scalar as f
+from dosql.functions.aggregates import COLLECTING
 from dosql.functions.formatting import format_text
 from dosql.types.sqltypes import SqlType
 
@@ -187,9 +188,7 @@ AGGREGATES: dict[str, tuple[int, int]] = {
     "avg": (1, 1),
     "min": (1, 1),
     "max": (1, 1),
-    "group_concat": (1, 2),
     "string_agg": (2, 2),
-    "json_group_array": (1, 1),
-    "json_group_object": (2, 2),
+    **{name: collecting.arity for name, collecting in COLLECTING.items()},
 }
-"""Fewest and most arguments by name."""
+"""Fewest and most arguments by name; -1 is no upper limit."""

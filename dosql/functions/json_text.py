@@ -481,6 +481,8 @@ GIVE_JSON: dict[str, tuple[Callable[..., Any], tuple[int, int]]] = {
 TAKE_JSON = {
     "json_group_array",
     "json_group_object",
+    "jsonb_group_array",
+    "jsonb_group_object",
     "json_array",
     "json_object",
     "json_insert",

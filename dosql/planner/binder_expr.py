@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dosql.errors import Position, ResourceExhausted, SchemaError, SqlSyntaxError, TypeMismatch, Unsupported
 from dosql.functions import AGGREGATES, SCALARS
+from dosql.functions.aggregates import COLLECTING
 from dosql.functions.json_text import GIVE_JSON, MARKED, TAKE_JSON
 from dosql.plan import syntax as s
 from dosql.plan.expr import (
@@ -267,7 +268,7 @@ class ExpressionBinder:
         name = node.name
         if name == "raise":
             return self._raise(node)
-        if name in AGGREGATES and (node.star or len(node.args) <= AGGREGATES[name][1]):
+        if name in AGGREGATES and (node.star or AGGREGATES[name][1] < 0 or len(node.args) <= AGGREGATES[name][1]):
             return self._aggregate(node)
         if node.star or node.distinct or node.filter is not None:
             raise SqlSyntaxError(f"{name}() is not an aggregate function", position=self._at(node))
@@ -296,7 +297,7 @@ class ExpressionBinder:
             raise self._arity(node)
         if name not in ("nullif", "min", "max"):
             args = tuple(as_text(a) if a.type in TEMPORAL_TYPES else a for a in args)
-        args = self._as_json(name, args)
+        args = self.as_json(name, args)
         result = function.type or args[0].type
         if name in ("min", "max"):
             result = common_type(list(args))
@@ -306,7 +307,7 @@ class ExpressionBinder:
         return Func(name, args, result, nullable)
 
     @staticmethod
-    def _as_json(name: str, args: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    def as_json(name: str, args: tuple[Expr, ...]) -> tuple[Expr, ...]:
         """Returns arguments that give JSON to a function that takes it as such, and not as text."""
         if name not in TAKE_JSON:
             return args
@@ -338,10 +339,11 @@ class ExpressionBinder:
         try:
             args = tuple(self.bind(a) for a in node.args)
             filter_ = None if node.filter is None else self.bind(node.filter)
+            order = tuple((self.bind(o.value), o.descending, o.nulls_first) for o in node.order)
         finally:
             self._inside_aggregate = False
-        if name.startswith("json_group") and node.distinct:
-            raise Unsupported(f"{name}(DISTINCT) is not supported yet", position=self._at(node))
+        if name not in COLLECTING:  # to the others order is nothing
+            order = ()
         if node.distinct and len(args) != 1:
             raise SqlSyntaxError("DISTINCT aggregates must have exactly one argument", position=self._at(node))
         if name == "string_agg":
@@ -350,19 +352,14 @@ class ExpressionBinder:
             raise TypeMismatch(f"{name}() cannot take a {args[0].type}", position=self._at(node))
         if name == "group_concat":
             args = tuple(as_text(a) for a in args)
-        args = self._as_json(name, args)
-        types = {
-            "count": SqlType.INTEGER,
-            "avg": SqlType.REAL,
-            "total": SqlType.REAL,
-            "group_concat": SqlType.TEXT,
-            "json_group_array": SqlType.TEXT,
-            "json_group_object": SqlType.TEXT,
-        }
-        result = types.get(name) or args[0].type
+        collation = collation_of(*args[:1])
+        args = self.as_json(name, tuple(uncollated(a) for a in args))
+        types = {"count": SqlType.INTEGER, "avg": SqlType.REAL, "total": SqlType.REAL}
+        result = COLLECTING[name].type if name in COLLECTING else types.get(name) or args[0].type
         if name == "sum" and result not in (SqlType.INTEGER, SqlType.REAL):
             result = SqlType.INTEGER if result is SqlType.BOOLEAN else SqlType.ANY
-        return self._register(Aggregate(name, args, node.distinct, filter_, result, name not in ("count", "total")))
+        nullable = name not in ("count", "total")
+        return self._register(Aggregate(name, args, node.distinct, filter_, result, nullable, collation, order))
 
 
 def _known() -> list[str]:

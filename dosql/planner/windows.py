@@ -9,8 +9,9 @@ from dosql.errors import Position, SchemaError, SqlSyntaxError
 from dosql.functions import AGGREGATES
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import Col, Expr, transform, walk
+from dosql.plan.expr import Col, Expr, collation_of, transform, walk
 from dosql.planner.binder_expr import ExpressionBinder
+from dosql.planner.comparing import folded, uncollated
 from dosql.types.sqltypes import SqlType
 
 if TYPE_CHECKING:
@@ -71,13 +72,12 @@ class Windows:
         limits = WINDOW_FUNCTIONS.get(call.name) or AGGREGATES.get(call.name)
         if limits is None:
             raise SqlSyntaxError(f"{call.name}() may not be used as a window function", position=at)
-        if call.star and (call.name != "count" or call.args):
+        if call.star and (call.args or limits[0]):
             raise SqlSyntaxError(f"wrong number of arguments to function {call.name}()", position=at)
-        least = max(1, limits[0]) if call.name in AGGREGATES and not call.star else limits[0]
-        if not least <= len(call.args) <= limits[1]:
+        if len(call.args) < limits[0] or (limits[1] >= 0 and len(call.args) > limits[1]):
             raise SqlSyntaxError(f"wrong number of arguments to function {call.name}()", position=at)
-        if call.name.startswith("json_group"):
-            raise SqlSyntaxError(f"{call.name}() as a window function is not supported yet", position=at)
+        if call.order:
+            raise SqlSyntaxError("ORDER BY inside a window function is not supported", position=at)
         if call.distinct:
             raise SqlSyntaxError("DISTINCT is not supported for window functions", position=at)
         if call.filter is not None and call.name in WINDOW_FUNCTIONS:
@@ -85,13 +85,15 @@ class Windows:
         node = self._resolved(node)
         self.allowed = False  # not inside of each other
         try:
-            args = tuple(self._place(expressions.bind(a)) for a in call.args)
+            given = expressions.as_json(call.name, tuple(uncollated(expressions.bind(a)) for a in call.args))
+            args = tuple(self._place(a) for a in given)
+            order = [(_folded(expressions.bind(o.value)), o.descending, o.nulls_first) for o in node.order]
             bound = l.WindowCall(
                 "group_concat" if call.name == "string_agg" else call.name,
                 args,
                 None if call.filter is None else self._place(expressions.bind(call.filter)),
-                tuple(self._place(expressions.bind(e)) for e in node.partition),
-                tuple((self._place(expressions.bind(o.value)), o.descending, o.nulls_first) for o in node.order),
+                tuple(self._place(_folded(expressions.bind(e))) for e in node.partition),
+                tuple((self._place(value), down, first) for value, down, first in order),
                 self._frame(node, expressions, call.name),
             )
         finally:
@@ -144,6 +146,11 @@ class Windows:
                 raise SqlSyntaxError(f"frame {which} offset must be a constant")
             values.append(None if bound is None else self._place(bound))
         return l.Frame(given.kind, given.start, values[0], given.end, values[1], given.exclude)
+
+
+def _folded(expr: Expr) -> Expr:
+    """Returns a term of PARTITION BY or ORDER BY as its collation counts it."""
+    return folded(uncollated(expr), collation_of(expr))
 
 
 def split(binder: Binder, block: l.Block, windows: Windows, count: int) -> l.Block:

@@ -67,6 +67,7 @@ class Workspace:
         head: Gives the newest commit.
         firing: Names of the triggers that run now, outermost first.
         recursive_triggers: Whether a trigger may fire itself.
+        conflict: What the statement that fired a trigger said: it holds for those in the trigger too.
     """
 
     __slots__ = (
@@ -76,6 +77,7 @@ class Workspace:
         "_writers",
         "base",
         "claims",
+        "conflict",
         "deferred",
         "dirty_bytes",
         "firing",
@@ -100,6 +102,7 @@ class Workspace:
         self.moved: set[int] = set()
         self.firing: list[str] = []
         self.recursive_triggers = False
+        self.conflict: str | None = None
         self.head: Callable[[], Snapshot] = lambda: base
         self._owner = Owner()
         self._editors: dict[int, TreeEditor] = {}

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.paths import variable
-from dosql.plan.expr import Aggregate
+from dosql.functions.aggregates import COLLECTING
+from dosql.plan.expr import Aggregate, collation_of
 from dosql.plan.logical import Block
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
 
@@ -19,9 +20,6 @@ _INITIAL = {
     "min": ["None"],
     "max": ["None"],
     "bare": ["None", "False"],
-    "group_concat": ["[]"],
-    "json_group_array": ["[]"],
-    "json_group_object": ["[]"],
 }
 _ORDERED = {*NUMERIC_TYPES, *TEMPORAL_TYPES, SqlType.TEXT, SqlType.BLOB}
 
@@ -38,7 +36,7 @@ class AggregateEmitter:
         initial: list[str] = []
         for aggregate in block.aggregates:
             names = []
-            for value in [*_INITIAL[aggregate.name], *(["set()"] if aggregate.distinct else [])]:
+            for value in [*_INITIAL.get(aggregate.name, ["[]"]), *(["set()"] if aggregate.distinct else [])]:
                 names.append(f"g[{len(initial)}]" if self._grouped else function.module.fresh("a"))
                 initial.append(value)
             self._states.append(names)
@@ -77,15 +75,14 @@ class AggregateEmitter:
 
     def _update(self, lines: Lines, aggregate: Aggregate, names: list[str]) -> None:
         name = aggregate.name
-        if not aggregate.args:
+        if not aggregate.args and name == "count":
             lines.add(f"{names[0]} += 1")
+            return
+        if name in COLLECTING:
+            self._collect(lines, aggregate, names)
             return
         arg = aggregate.args[0]
         value = self._expressions.value(arg)
-        if name.startswith("json_group"):  # NULL counts
-            values = ", ".join(self._expressions.value(a) for a in aggregate.args)
-            lines.add(f"{names[0]}.append({values if len(aggregate.args) == 1 else f'({values})'})")
-            return
         if name == "bare":
             with lines.block(f"if not {names[1]}:"):
                 lines.add(f"{names[0]} = {value}")
@@ -100,11 +97,35 @@ class AggregateEmitter:
         test = f"{value} is not None" if arg.nullable else ""
         if aggregate.distinct:
             seen = names[-1]
-            test += f"{' and ' if test else ''}{value} not in {seen}"
+            seen_value = self._expressions.fold(value, aggregate.collation)
+            test += f"{' and ' if test else ''}{seen_value} not in {seen}"
         with lines.block(f"if {test}:"):
             if aggregate.distinct:
-                lines.add(f"{names[-1]}.add({value})")
+                lines.add(f"{names[-1]}.add({seen_value})")
             self._add(lines, aggregate, names, value)
+
+    def _collect(self, lines: Lines, aggregate: Aggregate, names: list[str]) -> None:
+        """Emits the keeping of a row of arguments, with what it is sorted by."""
+        values = [self._expressions.value(a) for a in aggregate.args]
+        keys = [
+            f"sort_key({self._expressions.fold(self._expressions.value(e), collation_of(e))})"
+            for e, _, _ in aggregate.order
+        ]
+        tests = []
+        if values and not COLLECTING[aggregate.name].takes_null and aggregate.args[0].nullable:
+            if not values[0].isidentifier():
+                lines.add(f"v = {values[0]}")
+                values[0] = "v"
+            tests.append(f"{values[0]} is not None")
+        if aggregate.distinct:
+            key = self._expressions.fold(values[0], aggregate.collation)
+            tests.append(f"{key} not in {names[-1]}")
+        with lines.block(f"if {' and '.join(tests) or 'True'}:"):
+            if aggregate.distinct:
+                lines.add(f"{names[-1]}.add({key})")
+            lines.add(
+                f"{names[0]}.append(({', '.join([*values, *keys])},))" if values or keys else f"{names[0]}.append(())"
+            )
 
     def _add(self, lines: Lines, aggregate: Aggregate, names: list[str], value: str) -> None:
         name, arg = aggregate.name, aggregate.args[0]
@@ -116,9 +137,11 @@ class AggregateEmitter:
             lines.add(f"{names[1]} += 1")
         elif name in ("min", "max"):
             sign = "<" if name == "min" else ">"
-            better = f"{value} {sign} {names[0]}"
+            fold = self._expressions.fold
+            left, right = fold(value, aggregate.collation), fold(names[0], aggregate.collation)
+            better = f"{left} {sign} {right}"
             if arg.type not in _ORDERED:
-                better = f"sort_key({value}) {sign} sort_key({names[0]})"
+                better = f"sort_key({left}) {sign} sort_key({right})"
             with lines.block(f"if {names[0]} is None or {better}:"):
                 lines.add(f"{names[0]} = {value}")
                 if self._lone_extreme is aggregate:  # bare columns are of the row that has it
@@ -126,9 +149,6 @@ class AggregateEmitter:
                         if other.name == "bare":
                             lines.add(f"{states[0]} = {self._expressions.value(other.args[0])}")
                             lines.add(f"{states[1]} = True")
-        else:
-            separator = self._expressions.value(aggregate.args[1]) if len(aggregate.args) > 1 else "','"
-            lines.add(f"{names[0]}.append(({value}, {separator}))")
 
     def finish(self, lines: Lines, emit: Callable[[Lines], None]) -> None:
         """Emits the loop over the groups, and in it the keys' and results' variables, then ``emit``."""
@@ -159,8 +179,10 @@ class AggregateEmitter:
                 result = f"average({names[0]}, {names[1]})"
             elif aggregate.name == "total":
                 result = f"float({names[0]})"
-            elif aggregate.name.startswith("json_group"):
-                result = f"{aggregate.name}({names[0]})"
-            elif aggregate.name == "group_concat":
-                result = f"joined({names[0]})"
+            elif aggregate.name in COLLECTING:
+                rows = names[0]
+                if aggregate.order:
+                    directions = [(d, (not d) if n is None else n) for _, d, n in aggregate.order]
+                    rows = f"sorted_rows({rows}, {len(aggregate.args)}, {directions!r})"
+                result = f"collected({aggregate.name!r}, {rows})"
             lines.add(f"{variable(self._block.group_source, first + i)} = {result}")

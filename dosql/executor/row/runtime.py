@@ -9,10 +9,10 @@ from typing import Any
 
 from dosql.errors import ResourceExhausted, TypeMismatch
 from dosql.executor.row.guard import leaves, spans, tick
-from dosql.executor.row.totals import average, joined, sum_of
+from dosql.executor.row.totals import average, sum_of
 from dosql.executor.row.windows import windowed
 from dosql.functions import scalar as f
-from dosql.functions.json_text import array_of, object_of
+from dosql.functions.aggregates import collected, sorted_rows
 from dosql.functions.tables import rows_of
 from dosql.schema import Index, Table
 from dosql.types.collations import COLLATIONS
@@ -317,8 +317,8 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "bisect_right": bisect_right,
     "bit_and": f.bit_and,
     "average": average,
-    "json_group_array": lambda values: str(array_of(values)),
-    "json_group_object": lambda pairs: str(object_of(pairs)),
+    "collected": collected,
+    "sorted_rows": sorted_rows,
     "recursion": recursion,
     "summand": f.summand,
     "windowed": windowed,
@@ -345,7 +345,6 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "regexp": f.regexp,
     "rows_of": rows_of,
     "is_": f.is_,
-    "joined": joined,
     "key_bounds": key_bounds,
     "key_values": key_values,
     "le": le,

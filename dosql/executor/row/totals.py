@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from dosql.errors import TypeMismatch
-from dosql.functions import scalar as f
 from dosql.types.numbers import INT_MAX, INT_MIN
 
 
@@ -24,14 +23,3 @@ def average(total: Any, count: int) -> Any:
         return None
     mean = total / count
     return None if mean != mean else mean
-
-
-def joined(values: list[tuple[Any, Any]]) -> Any:
-    """Result of group_concat(): each separator goes before its value."""
-    if not values:
-        return None
-    out = [f.text(values[0][0])]
-    for value, separator in values[1:]:
-        out.append(f.text(separator) or "")
-        out.append(f.text(value))
-    return "".join(out)

@@ -14,8 +14,9 @@ from typing import Any
 
 from dosql.errors import TypeMismatch
 from dosql.executor.row.guard import tick
-from dosql.executor.row.totals import average, joined, sum_of
+from dosql.executor.row.totals import average, sum_of
 from dosql.functions import scalar as f
+from dosql.functions.aggregates import COLLECTING
 from dosql.plan.logical import WindowCall
 from dosql.types.compare import sort_key
 
@@ -254,9 +255,8 @@ class _State:
         self._name = name
         self._count = 0
         self._total: Any = 0
-        self._parts: list[tuple[Any, Any]] = []
 
-    def add(self, value: Any, separator: Any) -> None:
+    def add(self, value: Any) -> None:
         """Takes one more value, which is not NULL."""
         name = self._name
         self._count += 1
@@ -265,19 +265,14 @@ class _State:
         elif name == "min":
             if self._count == 1 or sort_key(value) < sort_key(self._total):
                 self._total = value
-        elif name == "max":
-            if self._count == 1 or sort_key(value) > sort_key(self._total):
-                self._total = value
-        elif name == "group_concat":
-            self._parts.append((value, separator))
+        elif name == "max" and (self._count == 1 or sort_key(value) > sort_key(self._total)):
+            self._total = value
 
     def result(self) -> Any:
         """Returns the aggregate of the values so far."""
         name = self._name
         if name == "count":
             return self._count
-        if name == "group_concat":
-            return joined(self._parts)
         return _finished(name, self._total, self._count)
 
 
@@ -293,6 +288,8 @@ def _finished(name: str, total: Any, count: int) -> Any:
 
 def _aggregate(part: _Partition) -> list[Any]:
     call = part.call
+    if call.name in COLLECTING:
+        return _collected(part)
     frames = part.frames()
     counted = [call.filter is None or bool(f.truth(row[call.filter])) for row in part.rows]
     values = [(part.argument(i, 0, 1) if taken else None) for i, taken in enumerate(counted)]
@@ -311,8 +308,28 @@ def _aggregate(part: _Partition) -> list[Any]:
         state = _State(call.name)
         for j in part.members(i, start, end):
             if values[j] is not None:
-                state.add(values[j], part.argument(j, 1, ","))
+                state.add(values[j])
         out.append(state.result())
+    return out
+
+
+def _collected(part: _Partition) -> list[Any]:
+    """Aggregates that need all values of their frame."""
+    call, kind = part.call, COLLECTING[part.call.name]
+    rows = [tuple([row[place] for place in call.args]) for row in part.rows]
+    taken = [
+        (call.filter is None or bool(f.truth(row[call.filter])))
+        and (kind.takes_null or not args or args[0] is not None)
+        for row, args in zip(part.rows, rows, strict=True)
+    ]
+    out: list[Any] = []
+    last: tuple[Sequence[int], Any] | None = None
+    for i, (start, end) in enumerate(part.frames()):
+        tick()
+        members = part.members(i, start, end)
+        if last is None or last[0] != members:
+            last = members, kind.finish([rows[j] for j in members if taken[j]])
+        out.append(last[1])
     return out
 
 
@@ -324,7 +341,7 @@ def _growing(part: _Partition, values: list[Any], ends: list[int]) -> list[Any]:
         if at < end or not out:
             for j in range(at, end):
                 if values[j] is not None:
-                    state.add(values[j], part.argument(j, 1, ","))
+                    state.add(values[j])
             at, result = end, state.result()
         out.append(result)
     return out
