@@ -18,6 +18,7 @@ from dosql.plan.logical import PragmaStatement
 from dosql.planner import bind_view_table
 from dosql.planner.windows import WINDOW_FUNCTIONS
 from dosql.schema import Table
+from dosql.storage.federation import Federation
 from dosql.types.collations import COLLATIONS
 from dosql.types.sqltypes import SqlType
 
@@ -49,10 +50,27 @@ def run_pragma(session: Session, body: PragmaStatement) -> Rows:
     name, value = body.name, body.value
     handler = HANDLERS.get(name)
     if handler is not None:
-        return handler(session, value)
+        return handler(session if not body.db or name not in OF_SCHEMA else Part(session, body.db), value)  # type: ignore[arg-type]
     if value is None:
         return [(_CONSTANTS[name],)] if name in _CONSTANTS else []
     return []
+
+
+class Part:
+    """One database of a session, for PRAGMAs that read its schema."""
+
+    def __init__(self, session: Session, db: str) -> None:
+        self.view = PartView(session.view, db)
+        self.folder = session.folder
+
+
+class PartView:
+    """A view with the schema of one database."""
+
+    def __init__(self, view: Any, db: str) -> None:
+        self.schema = view.schema.part(db)
+        self.trees = view.trees
+        self.reads = view.reads
 
 
 def _truth(value: str) -> bool:
@@ -224,7 +242,11 @@ def _functions() -> Iterator[tuple[Any, ...]]:
 
 
 def _database_list(session: Session, value: str | None) -> Rows:
-    return [(0, "main", session.folder)]
+    store: Any = getattr(session, "store", None)
+    names = list(store.stores) if isinstance(store, Federation) else ["main"]
+    names.sort(key=lambda name: {"main": 0, "temp": 1}.get(name, 2))
+    rows = [(0 if n == "main" else 1 if n == "temp" else i + ("temp" not in names)) for i, n in enumerate(names)]
+    return [(i, n, session.folder if n == "main" else "") for i, n in zip(rows, names, strict=True)]
 
 
 HANDLERS: dict[str, Callable[[Session, str | None], Rows]] = {

@@ -104,7 +104,8 @@ class Related:
         from dosql.engine.statement import Statement  # which compiles triggers too
 
         try:
-            return Statement(trigger.sql, self.schema, lambda _: 0, self, node=node, row=(table, trigger.event))
+            schema = self.schema if trigger.db in ("", "temp") else self.schema.part(trigger.db)
+            return Statement(trigger.sql, schema, lambda _: 0, self, node=node, row=(table, trigger.event))
         except DosqlError as e:
             raise SqlSyntaxError(f"trigger {trigger.name}: {e.message}", code=e.code, hint=e.hint) from e
 

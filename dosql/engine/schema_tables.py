@@ -11,6 +11,8 @@ from typing import Any
 from dosql.engine import pragmas
 from dosql.functions.tables import TABLE_FUNCTIONS, TableFunction
 from dosql.schema import Schema
+from dosql.schema.combined import CombinedSchema
+from dosql.types.sqltypes import SqlType
 
 Rows = Iterator[tuple[Any, ...]]
 
@@ -27,14 +29,18 @@ def _pragma(name: str) -> Callable[..., list[tuple[Any, ...]]]:
     handler = pragmas.HANDLERS[name]
 
     def call(view: Any, argument: Any = None, schema: Any = None) -> list[tuple[Any, ...]]:
-        return handler(_Reader(view), None if argument is None else str(argument))  # type: ignore[arg-type]
+        seen = view if schema is None else pragmas.PartView(view, str(schema))
+        reader: Any = _Reader(seen)
+        return handler(reader, None if argument is None else str(argument))
 
     return call
 
 
-def schema_rows(view: Any) -> Rows:
-    """Yields the rows of ``sqlite_schema``."""
-    schema: Schema = view.schema
+def schema_rows(view: Any, db: Any = "main") -> Rows:
+    """Yields the rows of ``sqlite_schema`` of a database."""
+    if db == "temp" and not isinstance(view.schema, CombinedSchema):
+        return
+    schema: Schema = view.schema.part(str(db))
     entries: list[tuple[int, tuple[Any, ...]]] = []
     for table in schema.tables:
         if not table.name.startswith("dosql_"):
@@ -98,9 +104,14 @@ def _schemata(view: Any) -> Rows:
 
 def register() -> None:
     """Adds them to the table-valued functions."""
-    master = TableFunction(schema_rows, ("type", "name", "tbl_name", "rootpage", "sql"))
+    columns_of_master = ("type", "name", "tbl_name", "rootpage", "sql")
+    kinds = (SqlType.TEXT, SqlType.TEXT, SqlType.TEXT, SqlType.INTEGER, SqlType.TEXT)
+    master = TableFunction(schema_rows, columns_of_master, ("_db",), 0, kinds)
     for name in ("sqlite_schema", "sqlite_master"):
         TABLE_FUNCTIONS[name] = master
+    temporary = TableFunction(lambda view: schema_rows(view, "temp"), columns_of_master, (), 0, kinds)
+    for name in ("sqlite_temp_schema", "sqlite_temp_master"):
+        TABLE_FUNCTIONS[name] = temporary
     for name in pragmas.OF_SCHEMA:
         columns = tuple(pragmas.COLUMNS[name].split())
         TABLE_FUNCTIONS[f"pragma_{name}"] = TableFunction(_pragma(name), columns, ("arg", "schema"))

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from dosql.config import StoreSettings
 from dosql.engine.applying import apply_rows, rows_to_change
+from dosql.engine.attaching import attach, detach, federate
 from dosql.engine.pragmas import run_pragma
 from dosql.engine.result import ChangeResult, Result
 from dosql.engine.statement import RECURSION, Statement
@@ -39,6 +40,7 @@ from dosql.executor.inserting import Inserter
 from dosql.functions.last_change import current
 from dosql.functions.raising import RaiseIgnore
 from dosql.plan import logical as l
+from dosql.schema import TemporaryNeeded
 from dosql.storage import Snapshot, Workspace
 from dosql.transaction import LockWait
 from dosql.types.numbers import INT_MAX, INT_MIN
@@ -58,7 +60,7 @@ class Session(Transactions):
         """Returns another session of the same client: what its PRAGMAs have set holds there too."""
         other = self._database.session()
         other.foreign_keys, other.query_only = self.foreign_keys, self.query_only
-        other.recursive_triggers = self.recursive_triggers
+        other.recursive_triggers, other.opens_files = self.recursive_triggers, self.opens_files
         other.lock_timeout_s, other.last_change = self.lock_timeout_s, self.last_change
         return other
 
@@ -192,6 +194,16 @@ class Session(Transactions):
 
         return (work, True) if statement.run is not None else (rehearse, False)
 
+    def use(self, store: Any) -> None:
+        """Goes on with another store: the same with temporary tables, or with what is attached."""
+        self._database = type(self._database)(store)
+        self._store, self._cache = store, self._database.statements
+
+    @property
+    def store(self) -> Any:
+        """What it reads and writes."""
+        return self._store
+
     def prepare(self, sql: str) -> Statement:
         """Returns the compiled statement, from the cache if it is there and not stale."""
         view = self.view
@@ -201,6 +213,14 @@ class Session(Transactions):
         return statement
 
     def _prepared(self, sql: str, view: Snapshot | Workspace) -> Statement:
+        """Compiles a statement; the first that names ``temp`` gives the session temporary tables."""
+        try:
+            return self._compiled(sql, view)
+        except TemporaryNeeded:
+            federate(self)
+            return self._compiled(sql, self.view)
+
+    def _compiled(self, sql: str, view: Snapshot | Workspace) -> Statement:
         """Compiles a statement: a write outside a transaction against the head, which it will change, else ``view``."""
         head = self._store.head
         if self._workspace is None and head.schema is not view.schema:
@@ -269,6 +289,12 @@ class Session(Transactions):
                 rows = run_pragma(self, body)
                 lsn = self.view.lsn if self._workspace is not None else self._store.head.lsn
                 return ChangeResult(statement, rows, lsn, unflushed=self._workspace is None and self._store.pending)
+            case l.AttachStatement():
+                if body.query is None:
+                    detach(self, body.name)
+                else:
+                    attach(self, body.name, self._run(statement, self.view, values)[0][0])
+                return Result([], [], [], self._store.durable.lsn)
             case l.CheckpointStatement():
                 self._store.upkeep.request()
                 return ChangeResult(None, [], self._store.durable.lsn, unflushed=True)
@@ -323,13 +349,13 @@ class Session(Transactions):
                 workspace.create_view(body.view)
         elif isinstance(body, l.DropViewStatement):
             if body.name is not None:
-                workspace.drop_view(body.name)
+                workspace.drop_view(body.name, body.db)
         elif isinstance(body, l.CreateTriggerStatement):
             if body.trigger is not None:
                 workspace.create_trigger(body.trigger)
         elif isinstance(body, l.DropTriggerStatement):
             if body.name is not None:
-                workspace.drop_trigger(body.name)
+                workspace.drop_trigger(body.name, body.db)
         elif isinstance(body, l.AlterTableStatement):
             related = self._database.related(body.schema)
             default = None if body.default is None else related.compiled(body.default)
@@ -349,7 +375,7 @@ class Session(Transactions):
         rows = self._run(statement, workspace, values)
         self._check_size(len(rows))
         create_table(workspace, body.create)
-        table = workspace.schema.table(body.create.name)
+        table = workspace.schema.home(body.create.db).table(body.create.name)
         assert table is not None
         if rows:
             Inserter(table, range(len(table.columns)), None, None).insert(workspace, rows, keep_rows=False)

@@ -168,7 +168,7 @@ class Statement:
             updater = self.updater = Updater(table, body.targets, related.rules(table), body.conflict)
             self.triggers = self.triggers and self.triggers.of_columns(frozenset(body.targets))
             updater.triggers, updater.deletes, updater.key_conflicts = self.triggers, deletes, key_conflicts
-        self.referential = bool(table.foreign_keys) or table.name.lower() in schema.referencing
+        self.referential = bool(table.foreign_keys) or bool(schema.referencing_of(table))
         if schema.triggers and schema.referencing:  # what they change may refer, or be referred to
             self.referential = True
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dosql.engine.attaching import close_attached
 from dosql.engine.result import ChangeResult, Result
 from dosql.errors import (
     DeadlockDetected,
@@ -72,6 +73,7 @@ class Transactions:
         last_change: What its statements did last.
         foreign_keys, query_only: The pragmas: foreign keys are enforced; nothing can be changed.
         recursive_triggers: The pragma: a trigger may fire itself.
+        opens_files: ATTACH, and tables that are files, may name any file of this machine.
         lock_timeout_s: How long its statements wait for a lock; 0 is for ever.
         began_at, used_at: For whoever watches over silent clients, in seconds of ``time.monotonic``.
     """
@@ -93,6 +95,7 @@ class Transactions:
         self.foreign_keys = True
         self.query_only = False
         self.recursive_triggers = False
+        self.opens_files = False
         self.lock_timeout_s = database.store.settings.lock_timeout_s
         self.began_at = 0.0
         self.used_at = 0.0
@@ -212,6 +215,7 @@ class Transactions:
         if self._workspace is not None:
             self._end()
         self.release()
+        close_attached(self._store)
 
     def _end(self) -> None:
         workspace, self._workspace = self._workspace, None

@@ -47,7 +47,7 @@ def alter_table(
             part = slice(start, start + ROWS_AT_ONCE)
             writer.update_many(keys[part], [(slot, column[part])])
     for index in indexes:
-        workspace.create_index(msgspec.structs.replace(index, id=workspace.schema.next_id))
+        workspace.create_index(msgspec.structs.replace(index, id=workspace.schema.beside(after.id).next_id))
     if before.name != after.name:
         _rename_sequence(workspace, before, after)
     if rules is not None and len(after.checks) > len(before.checks):
@@ -102,7 +102,7 @@ def _parts(workspace: Workspace, table: Table) -> list[tuple[Sequence[int], list
 
 
 def _rename_sequence(workspace: Workspace, before: Table, after: Table) -> None:
-    sequences = workspace.schema.table(SEQUENCES)
+    sequences = workspace.schema.beside(after.id).table(SEQUENCES)
     found = None if sequences is None else workspace.find_first(sequences, 0, before.name)
     if sequences is not None and found is not None:
         workspace.writer(sequences).update(found[0], found[1:], (after.name, found[2]))

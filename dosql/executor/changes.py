@@ -176,7 +176,7 @@ def next_key(workspace: Workspace, writer: TableWriter, table: Table) -> int:
 def note_key(workspace: Workspace, table: Table, key: int) -> None:
     """Keeps the highest key of a table with AUTOINCREMENT."""
     found = _sequence(workspace, table)
-    sequences = workspace.schema.table(SEQUENCES)
+    sequences = workspace.schema.beside(table.id).table(SEQUENCES)
     assert sequences is not None
     writer = workspace.writer(sequences)
     if found is None:
@@ -191,6 +191,6 @@ SEQUENCES = "sqlite_sequence"
 
 def _sequence(workspace: Workspace, table: Table) -> tuple[int, str, int] | None:
     """Returns (key, name, highest key) of a table's row in ``sqlite_sequence``."""
-    sequences = workspace.schema.table(SEQUENCES)
+    sequences = workspace.schema.beside(table.id).table(SEQUENCES)
     assert sequences is not None
     return workspace.find_first(sequences, 0, table.name)

@@ -81,7 +81,7 @@ def enforce(workspace: Workspace, start: int, related: Related) -> None:
         table = workspace.schema.by_id.get(op[1]) if op[0] in OF_ROWS else None
         if table is None:
             continue
-        children = workspace.schema.referencing.get(table.name.lower(), ())
+        children = workspace.schema.referencing_of(table)
         if not children and not table.foreign_keys:
             continue
         moved_to = ops[at] if at - 1 in workspace.moved else None  # the row got another key
@@ -120,7 +120,7 @@ def test_drop(view: Workspace, table: Table) -> None:
     Raises:
         ConstraintViolation: Somebody does.
     """
-    for child, reference in view.schema.referencing.get(table.name.lower(), ()):
+    for child, reference in view.schema.referencing_of(table):
         if child.id == table.id or not view.trees[table.id].count:
             continue
         for leaf in leaves(view.trees[child.id].root):
@@ -137,7 +137,7 @@ def violations(view: Snapshot | Workspace, table: Table) -> Iterator[tuple[int, 
                 values = _values(table, reference.columns, key, stored)
                 if None in values:
                     continue
-                parent = view.schema.table(reference.parent)
+                parent = view.schema.beside(table.id).table(reference.parent)
                 if parent is not None:
                     index, columns = _key_of(view.schema, parent, table, reference)
                     wanted = _converted(parent, columns, values)
@@ -237,7 +237,7 @@ def _test(workspace: Workspace, due: Due) -> None:
             raise _violation(child, due.reference)
         return
     assert due.values is not None
-    parent = workspace.schema.table(due.reference.parent)
+    parent = workspace.schema.beside(child.id).table(due.reference.parent)
     if parent is not None:
         index, columns = _key_of(workspace.schema, parent, child, due.reference)
         if _there(workspace, parent, index, columns, due.values):
@@ -247,7 +247,7 @@ def _test(workspace: Workspace, due: Due) -> None:
 
 
 def _has_parent(workspace: Workspace, child: Table, reference: ForeignKey, values: tuple[Any, ...]) -> bool:
-    parent = workspace.schema.table(reference.parent)
+    parent = workspace.schema.beside(child.id).table(reference.parent)
     if parent is None:
         raise SchemaError(f"no such table: main.{reference.parent}")
     index, columns = _key_of(workspace.schema, parent, child, reference)

@@ -307,6 +307,7 @@ class CreateTableStatement:
     autoincrement: bool = False
     without_rowid: bool = False
     key_conflict: str = ""
+    db: str = ""
 
     def table(self, table_id: int) -> Table:
         """Returns the descriptor."""
@@ -322,6 +323,7 @@ class CreateTableStatement:
             self.autoincrement,
             self.without_rowid,
             self.key_conflict,
+            self.db,
         )
 
 
@@ -366,6 +368,7 @@ class DropViewStatement:
     """DROP VIEW; None where IF EXISTS found none."""
 
     name: str | None
+    db: str = ""
 
 
 @dataclass(slots=True)
@@ -380,6 +383,7 @@ class DropTriggerStatement:
     """DROP TRIGGER; None where IF EXISTS found none."""
 
     name: str | None
+    db: str = ""
 
 
 @dataclass(slots=True)
@@ -452,6 +456,7 @@ class PragmaStatement:
 
     name: str
     value: str | None
+    db: str = ""
 
 
 @dataclass(slots=True)

@@ -46,11 +46,12 @@ class _Alteration:
         self._binder = binder
         self._node = node
         self._text = node.texts
-        self._schema: Schema = binder.schema
+        known = binder.space(node.db).table(node.table)
+        self._schema: Schema = binder.space(node.db) if known is None else binder.schema.beside(known.id)
         self._at = Position.at(binder.sql, node.at)
         if self._schema.view(node.table) is not None:
             raise SchemaError(f"view {node.table} may not be altered", position=self._at)
-        self._table = binder.table(node.table, node.at)
+        self._table = binder.table(node.table, node.at, node.db)
         if self._table.system:
             raise RequestError(f"table {node.table} may not be altered", code="FORBIDDEN", position=self._at)
 

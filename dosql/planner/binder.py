@@ -141,16 +141,16 @@ class Binder:
             case s.Insert() | s.Update() | s.Delete():
                 return self._change(node)
             case s.CreateTable():
-                created = bind_create_table(self.schema, self.sql, node)
+                created = bind_create_table(self.schema.home(node.db), self.sql, node)
                 validate(self, created)
                 return created
             case s.CreateTableAs():
                 assert node.query is not None
                 query = self.query(node.query, None)
-                create = bind_create_table(self.schema, self.sql, table_of(node, query))
+                create = bind_create_table(self.schema.home(node.db), self.sql, table_of(node, query))
                 return l.CreateTableAsStatement(create, query)
             case s.CreateIndex():
-                index = bind_create_index(self.schema, self.sql, node)
+                index = bind_create_index(self._of_table(node.table, node.db), self.sql, node)
                 validate_index(self, index)
                 return index
             case s.CreateView():
@@ -167,11 +167,13 @@ class Binder:
             case s.Maintain():
                 return bind_maintain(self, node)
             case s.Drop():
-                return bind_drop(self.schema, self.sql, node)
+                return bind_drop(self.space(node.db), self.sql, node)
             case s.Transaction():
                 return l.TransactionStatement(node.verb, node.name, node.read_only, node.isolation, node.mode)
             case s.Pragma():
-                return l.PragmaStatement(node.name, node.value)
+                return l.PragmaStatement(node.name, node.value, node.db)
+            case s.Attach():
+                return self._attach(node)
             case s.Checkpoint():
                 return l.CheckpointStatement()
             case s.Explain():
@@ -180,7 +182,7 @@ class Binder:
                 raise Unsupported(f"{type(node).__name__} is not supported yet")
 
     def _change(self, node: s.Insert | s.Update | s.Delete) -> l.Bound:
-        view = self.schema.view(node.table)
+        view = self.space(node.db).view(node.table)
         if view is not None and not node.returning:
             return bind_view_change(self, view, node)
         if isinstance(node, s.Insert):
@@ -230,11 +232,29 @@ class Binder:
             raise Unsupported("the statement has too many row sources")
         return self._next_source - 1
 
-    def table(self, name: str, at: int) -> Table:
+    def space(self, db: str) -> Schema:
+        """Returns where a name is looked for: in one database, or in all."""
+        return self.schema if not db else self.schema.part(db)
+
+    def _of_table(self, name: str, db: str) -> Schema:
+        """Returns the schema of the database that a table is in."""
+        table = self.space(db).table(name)
+        return self.space(db) if table is None else self.schema.beside(table.id)
+
+    def _attach(self, node: s.Attach) -> l.AttachStatement:
+        file = node.file
+        if file is None:
+            return l.AttachStatement(node.name, None)
+        value = s.Literal(file.column) if isinstance(file, s.Name) and file.table is None else file
+        query = self.query(s.Query(s.Select([(value, None)])), None)
+        assert isinstance(query, l.Block)
+        return l.AttachStatement(node.name, query)
+
+    def table(self, name: str, at: int, db: str = "") -> Table:
         """Returns a table by name."""
-        table = self.schema.table(name)
+        table = self.space(db).table(name)
         if table is None:
-            if self.schema.view(name) is not None:
+            if self.space(db).view(name) is not None:
                 raise SchemaError(f"cannot modify {name} because it is a view", position=Position.at(self.sql, at))
             raise SchemaError(
                 f"no such table: {name}",
@@ -512,18 +532,18 @@ class Binder:
         """Binds what is no join in FROM, and adds its name to a scope."""
         number = self.new_source()
         if isinstance(item, s.TableRef):
-            for depth in range(len(self.ctes) - 1, -1, -1):
+            for depth in range(len(self.ctes) - 1, -1, -1) if not item.db else ():
                 cte = self.ctes[depth].get(item.name.lower())
                 if isinstance(cte, Working):
                     return cte.source(item.alias or item.name, number, scope, self.sql, item.at)
                 if cte is not None:
                     return self._cte(item, cte, depth, number, scope)
-            view = self.schema.view(item.name)
+            if function_named(item.name, item.db) is not None and self._is_function(item):
+                return bind_function(self, item, scope, number)
+            view = self.space(item.db).view(item.name)
             if view is not None:
                 return bind_view(self, item, view, number, scope)
-            if self.schema.table(item.name) is None and function_named(item.name, item.db) is not None:
-                return bind_function(self, item, scope, number)
-            table = self.table(item.name, item.at)
+            table = self.table(item.name, item.at, item.db)
             if item.index:
                 self._indexed_by(table, item)
             scope.add(table_relation(number, item.alias or table.name, table), self.sql, item.at)
@@ -534,6 +554,13 @@ class Binder:
         inner = Scope(scope.parent, outer_uses=scope.outer_uses)
         query = self.query(item.query, inner if scope.parent is not None else self.root())
         return self.derived(query, item.alias or f"subquery-{number}", item.columns, number, scope, item.at)
+
+    def _is_function(self, item: s.TableRef) -> bool:
+        """Whether a name stands for a table-valued function, and for no table or view."""
+        if item.db not in ("", "main") and function_named(item.name, item.db) != item.name.lower():
+            return True
+        space = self.space(item.db)
+        return space.table(item.name) is None and space.view(item.name) is None
 
     def _indexed_by(self, table: Table, item: s.TableRef) -> None:
         """Makes sure that the index of INDEXED BY is there; which one is used, is the planner's choice."""

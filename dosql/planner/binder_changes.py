@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def bind_insert(binder: Binder, node: s.Insert) -> l.InsertStatement:
     """Binds INSERT."""
-    table = _written(binder, node.table, node.at)
+    table = _written(binder, node.table, node.at, node.db)
     everything = [i for i, c in enumerate(table.columns) if not c.generated]
     targets = [column_of(binder, table, c, node.at) for c in node.columns] or everything
     check_written(binder, table, targets)
@@ -49,7 +49,7 @@ def bind_insert(binder: Binder, node: s.Insert) -> l.InsertStatement:
 
 def bind_update(binder: Binder, node: s.Update) -> l.UpdateStatement:
     """Binds UPDATE."""
-    table = _written(binder, node.table, node.at)
+    table = _written(binder, node.table, node.at, node.db)
     with binder.with_ctes(node.limited):
         block, scope = _target_block(binder, table, node.alias, node.where, node.source)
         targets = bind_assignments(binder, table, scope, node.assignments, block)
@@ -62,7 +62,7 @@ def bind_update(binder: Binder, node: s.Update) -> l.UpdateStatement:
 
 def bind_delete(binder: Binder, node: s.Delete) -> l.DeleteStatement:
     """Binds DELETE."""
-    table = _written(binder, node.table, node.at)
+    table = _written(binder, node.table, node.at, node.db)
     with binder.with_ctes(node.limited):
         block, scope = _target_block(binder, table, node.alias, node.where)
         _limit(binder, node.limited, block, scope)
@@ -114,9 +114,9 @@ def _returning(binder: Binder, table: Table, items: list[tuple[s.Expr, str | Non
     return block
 
 
-def _written(binder: Binder, name: str, at: int) -> Table:
+def _written(binder: Binder, name: str, at: int, db: str) -> Table:
     """Returns a table that a statement changes."""
-    table = binder.table(name, at)
+    table = binder.table(name, at, db)
     if table.system and table.name != "sqlite_sequence":
         at_text = Position.at(binder.sql, at)
         raise RequestError(f"table {table.name} may not be modified", code="FORBIDDEN", position=at_text)

@@ -89,6 +89,7 @@ def bind_create_table(schema: Schema, sql: str, node: s.CreateTable) -> CreateTa
         key_column >= 0 and node.columns[key_column].autoincrement,
         node.without_rowid,
         conflict if key_column >= 0 else "",
+        node.db,
     )
 
 
@@ -151,7 +152,9 @@ def table_of(node: s.CreateTableAs, query: Query) -> s.CreateTable:
         declared = {SqlType.ANY: "", SqlType.INTEGER: "INT"}.get(kind, kind.value)
         columns.append(s.ColumnSpec(name, declared, at=node.at))
     body = ",".join(f'"{c.name.replace(chr(34), chr(34) * 2)}" {c.declared}'.strip() for c in columns)
-    return s.CreateTable(node.name, columns, None, [], node.if_not_exists, f"CREATE TABLE {node.name}({body})", node.at)
+    return s.CreateTable(
+        node.name, columns, None, [], node.if_not_exists, f"CREATE TABLE {node.name}({body})", node.at, node.db
+    )
 
 
 def _reference(names: list[str], spec: s.ReferenceSpec, table: str, sql: str) -> ForeignKey:
@@ -285,7 +288,7 @@ def bind_drop(
         if trigger is None and not node.if_exists:
             hint = nearest(node.name, (t.name for t in schema.triggers))
             raise SchemaError(f"no such trigger: {node.name}", code="TRIGGER_NOT_FOUND", hint=hint, position=at)
-        return DropTriggerStatement(None if trigger is None else trigger.name)
+        return DropTriggerStatement(None if trigger is None else trigger.name, trigger.db if trigger else "")
     view = schema.view(node.name)
     if node.kind == "VIEW":
         if view is None and schema.table(node.name) is not None:
@@ -293,7 +296,7 @@ def bind_drop(
         if view is None and not node.if_exists:
             hint = nearest(node.name, (v.name for v in schema.views))
             raise SchemaError(f"no such view: {node.name}", hint=hint, position=at)
-        return DropViewStatement(None if view is None else view.name)
+        return DropViewStatement(None if view is None else view.name, view.db if view else "")
     if node.kind == "TABLE":
         if view is not None:
             raise SchemaError(f"use DROP VIEW to delete view {node.name}", position=at)

@@ -8,7 +8,7 @@ from dosql.errors import Position, SchemaError, SqlSyntaxError
 from dosql.functions.tables import TABLE_FUNCTIONS
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import Col, Expr, Op, sources_of
+from dosql.plan.expr import Col, Const, Expr, Op, sources_of
 from dosql.planner.binder_expr import ExpressionBinder
 from dosql.planner.scope import Relation, Scope, nearest
 from dosql.types.sqltypes import SqlType
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def function_named(name: str, db: str = "") -> str | None:
     """Returns the name of the table-valued function that a name in FROM may mean, None without one."""
-    full = name.lower() if db in ("", "main") else f"{db}.{name.lower()}"
+    lowered = name.lower()
+    full = lowered if db in ("", "main") or lowered in ("sqlite_schema", "sqlite_master") else f"{db}.{lowered}"
     return full if full in TABLE_FUNCTIONS else None
 
 
@@ -44,6 +45,8 @@ def bind_function(binder: Binder, item: s.TableFunction | s.TableRef, scope: Sco
         if len(item.args) > len(function.hidden):
             raise SqlSyntaxError(f"too many arguments on {name}() - max {len(function.hidden)}", position=at)
         args = [ExpressionBinder(binder, scope, "FROM").bind(a) for a in item.args]
+    elif item.db and function.hidden == ("_db",):
+        args = [Const(item.db, SqlType.TEXT)]
     alias = item.alias or item.name
     names = [*function.columns, *function.hidden]
     types = function.types + (SqlType.ANY,) * (len(names) - len(function.types))

@@ -62,7 +62,10 @@ def bind_create_trigger(binder: Binder, node: s.CreateTrigger) -> l.CreateTrigge
         SchemaError: There is one of that name, or its table does not exist.
     """
     at = Position.at(binder.sql, node.at)
-    schema = binder.schema
+    schema = binder.space(node.db)
+    found = schema.table(node.table)
+    if found is not None:
+        schema = schema.beside(found.id)
     if schema.trigger(node.name) is not None:
         if node.if_not_exists:
             return l.CreateTriggerStatement(None)
@@ -79,7 +82,7 @@ def bind_create_trigger(binder: Binder, node: s.CreateTrigger) -> l.CreateTrigge
         raise SchemaError(f"cannot create INSTEAD OF trigger on table: {node.table}", position=at)
     target = table or view
     assert target is not None
-    return l.CreateTriggerStatement(Trigger(node.name, target.name, node.timing, node.event, node.sql))
+    return l.CreateTriggerStatement(Trigger(node.name, target.name, node.timing, node.event, node.sql, target.db))
 
 
 def program_columns(table: Table, node: s.CreateTrigger) -> frozenset[int]:

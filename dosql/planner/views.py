@@ -21,7 +21,9 @@ VIEW_DEPTH_MAX = 50
 def bind_view(binder: Binder, item: s.TableRef, view: View, number: int, scope: Scope) -> l.Source:
     if binder.view_depth == VIEW_DEPTH_MAX:
         raise SchemaError(f"view {view.name} is circularly defined", position=Position.at(binder.sql, item.at))
-    sql, ctes = binder.sql, binder.ctes
+    sql, ctes, schema = binder.sql, binder.ctes, binder.schema
+    if view.db not in ("", "temp"):  # it sees its own database only
+        binder.schema = schema.part(view.db)
     binder.sql, binder.ctes = view.sql, []  # it sees the schema, and nothing of the statement
     binder.view_depth += 1
     try:
@@ -31,7 +33,7 @@ def bind_view(binder: Binder, item: s.TableRef, view: View, number: int, scope: 
     except SqlError as e:
         raise SchemaError(f"view {view.name} cannot be read: {e.message}", code=e.code) from e
     finally:
-        binder.sql, binder.ctes = sql, ctes
+        binder.sql, binder.ctes, binder.schema = sql, ctes, schema
         binder.view_depth -= 1
     return binder.derived(query, item.alias or view.name, list(view.columns), number, scope, item.at)
 
@@ -40,8 +42,9 @@ def bind_create_view(binder: Binder, node: s.CreateView) -> l.CreateViewStatemen
     assert node.query is not None
     at = Position.at(binder.sql, node.at)
     name = node.name.lower()
-    taken = name in binder.schema.by_name or name in binder.schema.index_by_name
-    if taken or binder.schema.view(name) is not None:
+    home = binder.schema.home(node.db)
+    taken = name in home.by_name or name in home.index_by_name
+    if taken or home.view(name) is not None:
         if node.if_not_exists and not taken:
             return l.CreateViewStatement(None)
         raise SchemaError(f"{node.name} already exists", code="ALREADY_EXISTS", position=at)
@@ -54,7 +57,7 @@ def bind_create_view(binder: Binder, node: s.CreateView) -> l.CreateViewStatemen
     if node.columns and len(node.columns) != len(names):
         raise SqlSyntaxError(f"view {node.name} has {len(names)} columns but {len(node.columns)} names", position=at)
     text = f"CREATE VIEW {binder.sql[node.at :].rstrip().rstrip(';')}"
-    return l.CreateViewStatement(View(node.name, tuple(node.columns), node.sql, text))
+    return l.CreateViewStatement(View(node.name, tuple(node.columns), node.sql, text, node.db))
 
 
 def bind_maintain(binder: Binder, node: s.Maintain) -> l.MaintainStatement:

@@ -4,6 +4,6 @@ A schema is part of each snapshot, so DDL is as transactional as anything else.
 """
 
 from dosql.schema.descriptors import Check, Column, ForeignKey, Index, Table, Trigger, View
-from dosql.schema.schema import Schema
+from dosql.schema.schema import Schema, TemporaryNeeded
 
-__all__ = ["Check", "Column", "ForeignKey", "Index", "Schema", "Table", "Trigger", "View"]
+__all__ = ["Check", "Column", "ForeignKey", "Index", "Schema", "Table", "TemporaryNeeded", "Trigger", "View"]

@@ -120,12 +120,14 @@ class View(msgspec.Struct, frozen=True):
         columns: Names given to its columns; empty: those of the query.
         sql: Text of the query.
         text: Text of CREATE VIEW.
+        db: Name of its database, where several are read as one; empty elsewhere. So with tables and triggers.
     """
 
     name: str
     columns: tuple[str, ...]
     sql: str
     text: str = ""
+    db: str = ""
 
 
 class Trigger(msgspec.Struct, frozen=True):
@@ -143,6 +145,7 @@ class Trigger(msgspec.Struct, frozen=True):
     timing: str
     event: str
     sql: str
+    db: str = ""
 
 
 class Table(msgspec.Struct, frozen=True, dict=True):
@@ -168,11 +171,7 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     autoincrement: bool = False
     without_rowid: bool = False
     key_conflict: str = ""
-
-    @property
-    def db(self) -> str:
-        """Name of the database that it is in."""
-        return "main"
+    db: str = ""
 
     @property
     def system(self) -> bool:

@@ -7,7 +7,12 @@ from typing import Any
 
 import msgspec
 
+from dosql.errors import SchemaError
 from dosql.schema.descriptors import ForeignKey, Index, Table, Trigger, View
+
+
+class TemporaryNeeded(Exception):
+    """A statement names ``temp``, and the session has nothing there yet."""
 
 
 class Schema(msgspec.Struct, frozen=True, dict=True):
@@ -64,6 +69,31 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
                 out.setdefault(key.parent.lower(), []).append((table, key))
         return out
 
+    def part(self, db: str) -> Schema:
+        """Returns the schema of a database by name: of this one, or, for ``temp``, an error that makes one.
+
+        Raises:
+            TemporaryNeeded: The session has no temporary tables yet.
+            SchemaError: There is no such database.
+        """
+        if db == "main":
+            return self
+        if db == "temp":
+            raise TemporaryNeeded
+        raise SchemaError(f"unknown database {db}", code="DATABASE_NOT_FOUND")
+
+    def home(self, db: str) -> Schema:
+        """Returns where something new goes that names no database, or one."""
+        return self.part(db or "main")
+
+    def beside(self, item_id: int) -> Schema:
+        """Returns the schema that a table or an index is in."""
+        return self
+
+    def referencing_of(self, table: Table) -> list[tuple[Table, ForeignKey]]:
+        """Returns children of a table, with their foreign keys."""
+        return self.referencing.get(table.name.lower(), [])
+
     def table(self, name: str) -> Table | None:
         """Returns the table of that name, or None."""
         return self.by_name.get(name.lower())
@@ -95,7 +125,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
         """Returns the schema with one more trigger."""
         return self._next(triggers=(*self.triggers, trigger))
 
-    def without_trigger(self, name: str) -> Schema:
+    def without_trigger(self, name: str, db: str = "") -> Schema:
         """Returns the schema without the trigger."""
         return self._next(triggers=tuple(t for t in self.triggers if t.name != name))
 
@@ -103,7 +133,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
         """Returns the schema with one more view."""
         return self._next(views=(*self.views, view))
 
-    def without_view(self, name: str) -> Schema:
+    def without_view(self, name: str, db: str = "") -> Schema:
         """Returns the schema without the view."""
         return self._next(
             views=tuple(v for v in self.views if v.name != name),

@@ -185,10 +185,10 @@ class Workspace:
         self.schema = self.schema.with_view(view)
         self.ops.append((OP_CREATE_VIEW, msgspec.to_builtins(view)))
 
-    def drop_view(self, name: str) -> None:
+    def drop_view(self, name: str, db: str = "") -> None:
         """Removes a view."""
-        self.schema = self.schema.without_view(name)
-        self.ops.append((OP_DROP_VIEW, name))
+        self.schema = self.schema.without_view(name, db)
+        self.ops.append((OP_DROP_VIEW, name, db) if db else (OP_DROP_VIEW, name))
 
     def alter_table(self, before: Table, after: Table, sources: Sequence[int], others: dict[str, Any]) -> None:
         """Changes a table's columns or names.
@@ -217,10 +217,10 @@ class Workspace:
         self.schema = self.schema.with_trigger(trigger)
         self.ops.append((OP_CREATE_TRIGGER, msgspec.to_builtins(trigger)))
 
-    def drop_trigger(self, name: str) -> None:
+    def drop_trigger(self, name: str, db: str = "") -> None:
         """Removes a trigger."""
-        self.schema = self.schema.without_trigger(name)
-        self.ops.append((OP_DROP_TRIGGER, name))
+        self.schema = self.schema.without_trigger(name, db)
+        self.ops.append((OP_DROP_TRIGGER, name, db) if db else (OP_DROP_TRIGGER, name))
 
     def set(self, name: str, value: int) -> None:
         """Sets a number that is stored with the schema."""
@@ -274,7 +274,7 @@ class Workspace:
             elif kind == OP_CREATE_VIEW:
                 self.create_view(msgspec.convert(op[1], View))
             elif kind == OP_DROP_VIEW:
-                self.drop_view(op[1])
+                self.drop_view(*op[1:])
             elif kind == OP_SET:
                 self.set(op[1], op[2])
             elif kind == OP_ALTER_TABLE:
@@ -282,7 +282,7 @@ class Workspace:
             elif kind == OP_CREATE_TRIGGER:
                 self.create_trigger(msgspec.convert(op[1], Trigger))
             elif kind == OP_DROP_TRIGGER:
-                self.drop_trigger(op[1])
+                self.drop_trigger(*op[1:])
             else:
                 writer = self.writer(self.schema.by_id[op[1]])
                 if kind == OP_INSERT:
