@@ -75,6 +75,8 @@ class PartView:
 
 def _truth(value: str) -> bool:
     word = value.lower()
+    if word.replace(".", "", 1).isdigit():
+        return int(float(word)) != 0
     if word in ("1", "on", "yes", "true"):
         return True
     if word in ("0", "off", "no", "false"):
@@ -90,18 +92,14 @@ def _foreign_keys(session: Session, value: str | None) -> Rows:
     return []
 
 
-def _recursive_triggers(session: Session, value: str | None) -> Rows:
-    if value is None:
-        return [(int(session.recursive_triggers),)]
-    session.recursive_triggers = _truth(value)
-    return []
+def _flag(name: str) -> Callable[[Session, str | None], Rows]:
+    def run(session: Session, value: str | None) -> Rows:
+        if value is None:
+            return [(int(getattr(session, name)),)]
+        setattr(session, name, _truth(value))
+        return []
 
-
-def _query_only(session: Session, value: str | None) -> Rows:
-    if value is None:
-        return [(int(session.query_only),)]
-    session.query_only = _truth(value)
-    return []
+    return run
 
 
 def _busy_timeout(session: Session, value: str | None) -> Rows:
@@ -251,8 +249,10 @@ def _database_list(session: Session, value: str | None) -> Rows:
 
 HANDLERS: dict[str, Callable[[Session, str | None], Rows]] = {
     "foreign_keys": _foreign_keys,
-    "query_only": _query_only,
-    "recursive_triggers": _recursive_triggers,
+    "query_only": _flag("query_only"),
+    "recursive_triggers": _flag("recursive_triggers"),
+    "ignore_check_constraints": _flag("ignores_checks"),
+    "defer_foreign_keys": _flag("defers_keys"),
     "busy_timeout": _busy_timeout,
     **{name: _stored(name) for name in _STORED},
     "table_info": _table_info,

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from dosql.btree import leaves
 from dosql.config import StoreSettings
 from dosql.engine.applying import apply_rows, rows_to_change
 from dosql.engine.attaching import attach, detach, federate
@@ -33,14 +34,14 @@ from dosql.errors import (
     TypeMismatch,
 )
 from dosql.executor.altering import alter_table
-from dosql.executor.changes import Change
+from dosql.executor.changes import Change, delete_rows
 from dosql.executor.definitions import create_index, create_table, drop_table
-from dosql.executor.foreign_keys import enforce, test_deferred, test_drop
+from dosql.executor.foreign_keys import enforce, test_deferred
 from dosql.executor.inserting import Inserter
 from dosql.functions.last_change import current
 from dosql.functions.raising import RaiseIgnore
 from dosql.plan import logical as l
-from dosql.schema import TemporaryNeeded
+from dosql.schema import Table, TemporaryNeeded
 from dosql.storage import Snapshot, Workspace
 from dosql.transaction import LockWait
 from dosql.types.numbers import INT_MAX, INT_MIN
@@ -338,8 +339,8 @@ class Session(Transactions):
                 create_index(workspace, body.index)
         elif isinstance(body, l.DropTableStatement):
             if body.table is not None:
-                if self.foreign_keys:
-                    test_drop(workspace, body.table)
+                if self.foreign_keys and workspace.schema.referencing_of(body.table):
+                    self._empty(workspace, body.table)
                 drop_table(workspace, body.table)
         elif isinstance(body, l.DropIndexStatement):
             if body.index is not None:
@@ -366,6 +367,14 @@ class Session(Transactions):
                 create_index(workspace, index)
         return Change()
 
+    def _empty(self, workspace: Workspace, table: Table) -> None:
+        """Removes the rows of a table that goes, with what foreign keys ask then."""
+        start = len(workspace.ops)
+        keys = [(key,) for leaf in leaves(workspace.trees[table.id].root) for key in leaf.keys]
+        if keys:
+            delete_rows(workspace, table, keys, keep_rows=False)
+            enforce(workspace, start, self._database.related(workspace.schema))
+
     def _create_as(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
         """Does CREATE TABLE ... AS: the query reads what stood before the table was made."""
         body = statement.body
@@ -382,7 +391,8 @@ class Session(Transactions):
         return Change()
 
     def _change(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
-        workspace.recursive_triggers = self.recursive_triggers
+        workspace.recursive_triggers, workspace.unchecked = self.recursive_triggers, self.ignores_checks
+        workspace.defers_keys = self.defers_keys
         rows = self._guarded(statement, lambda: rows_to_change(statement, workspace, values))
         if self._each_statement and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement):
             rows = self._still(rows, 0)

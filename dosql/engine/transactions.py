@@ -73,6 +73,7 @@ class Transactions:
         last_change: What its statements did last.
         foreign_keys, query_only: The pragmas: foreign keys are enforced; nothing can be changed.
         recursive_triggers: The pragma: a trigger may fire itself.
+        ignores_checks, defers_keys: The pragmas ignore_check_constraints and defer_foreign_keys.
         opens_files: ATTACH, and tables that are files, may name any file of this machine.
         lock_timeout_s: How long its statements wait for a lock; 0 is for ever.
         began_at, used_at: For whoever watches over silent clients, in seconds of ``time.monotonic``.
@@ -96,6 +97,7 @@ class Transactions:
         self.query_only = False
         self.recursive_triggers = False
         self.opens_files = False
+        self.ignores_checks = self.defers_keys = False
         self.lock_timeout_s = database.store.settings.lock_timeout_s
         self.began_at = 0.0
         self.used_at = 0.0
@@ -222,7 +224,7 @@ class Transactions:
         assert workspace is not None
         self._savepoints.clear()
         self._savepoint_began = False
-        self._each_statement = False
+        self._each_statement = self.defers_keys = False
         if not isinstance(workspace, AbortedWorkspace):
             self._store.end(workspace.lsn)
         self.release()

@@ -98,7 +98,7 @@ def enforce(workspace: Workspace, start: int, related: Related) -> None:
                 for child, reference in children:
                     _parent_changed(workspace, table, child, reference, (key, before), now, due, related)
     for one in due:
-        if one.reference.deferred:
+        if one.reference.deferred or workspace.defers_keys:
             workspace.deferred.append(one)
         else:
             _test(workspace, one)
@@ -112,21 +112,6 @@ def test_deferred(workspace: Workspace) -> None:
     """
     for one in workspace.deferred:
         _test(workspace, one)
-
-
-def test_drop(view: Workspace, table: Table) -> None:
-    """Tests that nobody refers to a table that goes.
-
-    Raises:
-        ConstraintViolation: Somebody does.
-    """
-    for child, reference in view.schema.referencing_of(table):
-        if child.id == table.id or not view.trees[table.id].count:
-            continue
-        for leaf in leaves(view.trees[child.id].root):
-            for key, *stored in zip(leaf.keys, *leaf.cols, strict=True):
-                if None not in _values(child, reference.columns, key, stored):
-                    raise _violation(child, reference)
 
 
 def violations(view: Snapshot | Workspace, table: Table) -> Iterator[tuple[int, int]]:

@@ -57,7 +57,7 @@ class RowRules:
         Raises:
             ConstraintViolation: One is not.
         """
-        if self._checks is None:
+        if self._checks is None or workspace.unchecked:
             return
         for (place,) in self._checks(workspace, (), given=rows):
             if place is not None:
@@ -66,7 +66,7 @@ class RowRules:
 
     def hold(self, workspace: Workspace, row: Row) -> bool:
         """Whether a row is as it must be."""
-        return self._checks is None or self._checks(workspace, (), given=[row])[0][0] is None
+        return self._checks is None or workspace.unchecked or self._checks(workspace, (), given=[row])[0][0] is None
 
 
 class RowDefaults:

@@ -375,9 +375,8 @@ def _editor(name: str, *, add: bool, change: bool) -> Callable[..., Any]:
             return None
         element = parsed(value)
         for path, new in zip(pairs[::2], pairs[1::2], strict=True):
-            if path is None:
-                return None
-            element = _edited(element, steps_of(text(path)), _element(new), add=add, change=change)
+            if path is not None:
+                element = _edited(element, steps_of(text(path)), _element(new), add=add, change=change)
         return JsonText(written(element))
 
     return run
@@ -479,6 +478,11 @@ GIVE_JSON: dict[str, tuple[Callable[..., Any], tuple[int, int]]] = {
 """Functions whose results are JSON to those in TAKE_JSON, with fewest and most arguments."""
 
 TAKE_JSON = {
+    "jsonb_array",
+    "jsonb_object",
+    "jsonb_insert",
+    "jsonb_replace",
+    "jsonb_set",
     "json_group_array",
     "json_group_object",
     "jsonb_group_array",

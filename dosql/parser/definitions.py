@@ -286,7 +286,10 @@ class _Definitions(TableReader):
         part: list[Token] = []
         for token in [t for t in self._given if t.start > begins]:
             if token.text == ";" and token is not self._given[-1]:
-                out.append(self._body(part))
+                step = self._body(part)
+                if getattr(step, "returning", None):
+                    raise self.error("cannot use RETURNING in a trigger")
+                out.append(step)
                 part = []
             else:
                 part.append(token)

@@ -29,6 +29,8 @@ class TableReader(Reader):
         if_not_exists = self.accept("IF", "NOT", "EXISTS")
         at = self.offset()
         db, name = self.qualified("the table")
+        if temporary and db not in ("", "temp"):
+            raise self.error("temporary table name must be unqualified")
         db = "temp" if temporary else db
         if self.accept("AS"):
             if not self.more():

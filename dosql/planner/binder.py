@@ -471,7 +471,9 @@ class Binder:
         """Binds ORDER BY of what is no single SELECT."""
         names = [o.name.lower() for o in bound.outputs]
         for item in query.order_by:
-            value = item.value.value if isinstance(item.value, s.Collate) else item.value
+            value = item.value
+            while isinstance(value, s.Collate):
+                value = value.value
             if isinstance(value, s.Literal) and isinstance(value.value, int) and 1 <= value.value <= len(names):
                 place = value.value - 1
             elif isinstance(value, s.Name) and value.column.lower() in names:

@@ -295,6 +295,11 @@ class ExpressionBinder:
         fewest, most = function.arity
         if len(args) < fewest or (most >= 0 and len(args) > most):
             raise self._arity(node)
+        if name == "likelihood":
+            chance = args[1].value if isinstance(args[1], Const) else None
+            if not isinstance(chance, float) or not 0 <= chance <= 1:
+                message = "second argument to likelihood() must be a constant between 0.0 and 1.0"
+                raise SqlSyntaxError(message, position=self._at(node))
         if name not in ("nullif", "min", "max"):
             args = tuple(as_text(a) if a.type in TEMPORAL_TYPES else a for a in args)
         args = self.as_json(name, args)

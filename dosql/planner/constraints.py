@@ -12,9 +12,10 @@ import msgspec
 from dosql.errors import Position, SchemaError, SqlError, SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import NULL, ROW_KEY, CaseWhen, Col, Const, Expr, Func, Op, Subquery, conjuncts, walk
+from dosql.plan.expr import NULL, ROW_KEY, CaseWhen, Col, Const, Expr, Op, Subquery, conjuncts, walk
 from dosql.planner.binder_expr import ExpressionBinder
 from dosql.planner.comparing import uncollated
+from dosql.planner.determinism import require_determinism
 from dosql.planner.generated import generated_block
 from dosql.planner.index_terms import alike, implied, index_terms
 from dosql.planner.scope import Relation, Scope, key_column, nearest, table_relation
@@ -125,13 +126,11 @@ def validate(binder: Binder, statement: l.CreateTableStatement) -> None:
     block = checks_block(binder, table)
     with_default = [i for i, c in enumerate(table.columns) if c.default_sql]
     defaults = defaults_block(binder, table, with_default)
-    for made, what in ((block, "CHECK constraints"), (defaults, "DEFAULT")):
-        for output in made.outputs if made is not None else ():
-            for part in walk(output.expr):
-                if isinstance(part, Subquery):
-                    raise SqlSyntaxError(f"subqueries are prohibited in {what}")
-                if what != "DEFAULT" and isinstance(part, Func) and part.name in ("random", "current_timestamp"):
-                    raise SqlSyntaxError(f"{part.name}() is prohibited in {what}")
+    for output in block.outputs if block is not None else ():
+        require_determinism(output.expr, "a CHECK constraint")
+    for output in defaults.outputs if defaults is not None else ():
+        if any(isinstance(part, Subquery) for part in walk(output.expr)):
+            raise SqlSyntaxError("subqueries are prohibited in DEFAULT")
     if binder.param_keys:
         raise SqlSyntaxError("parameters are prohibited in CREATE TABLE")
 

@@ -33,9 +33,10 @@ def bind_create_table(schema: Schema, sql: str, node: s.CreateTable) -> CreateTa
         Unsupported: A type or a constraint that this version does not have.
     """
     at = Position.at(sql, node.at)
-    if schema.view(node.name) is not None:
+    view = schema.view(node.name) is not None
+    if view and not node.if_not_exists:
         raise SchemaError(f"view {node.name} already exists", code="ALREADY_EXISTS", position=at)
-    exists = node.name.lower() in schema.by_name or node.name.lower() in schema.index_by_name
+    exists = view or node.name.lower() in schema.by_name or node.name.lower() in schema.index_by_name
     if exists and not node.if_not_exists:
         raise SchemaError(f"table {node.name} already exists", code="ALREADY_EXISTS", position=at)
     if node.name.lower().startswith(("sqlite_", "dosql_")) or node.name.lower().endswith("__changelog"):
@@ -212,8 +213,9 @@ def _default(spec: s.ColumnSpec, kind: SqlType, at: Position) -> tuple[Any, str]
         return None, ""
     if isinstance(node, s.Call) and node.name in ("current_timestamp", "current_date"):
         return None, node.name
-    if isinstance(node, s.Name) and node.table is None and node.quoted:
-        node = s.Literal(node.column)
+    if isinstance(node, s.Name) and node.table is None:  # SQLite: a bare word is a text
+        words = {"true": 1, "false": 0}
+        node = s.Literal(node.column if node.quoted else words.get(node.column.lower(), node.column))
     if isinstance(node, s.Operator) and node.op == "NEG" and isinstance(node.args[0], s.Literal):
         node = s.Literal(-node.args[0].value)
     if not isinstance(node, s.Literal):
@@ -225,8 +227,16 @@ def _default(spec: s.ColumnSpec, kind: SqlType, at: Position) -> tuple[Any, str]
         return None, ""
     try:
         return column_storer(kind, spec.declared)(node.value), ""
-    except TypeMismatch as e:
-        raise TypeMismatch(f"default of column {spec.name}: {e.message}", position=at) from None
+    except TypeMismatch:  # it is refused where it is used, as in SQLite
+        spec.default_sql = f"({sql_literal(node.value)})"
+        return None, ""
+
+
+def sql_literal(value: Any) -> str:
+    """Returns a value as SQL writes it."""
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'"
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
 
 def bind_create_index(schema: Schema, sql: str, node: s.CreateIndex) -> CreateIndexStatement:

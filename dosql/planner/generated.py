@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dosql.errors import SqlError, SqlSyntaxError
-from dosql.functions import SCALARS
 from dosql.plan import logical as l
-from dosql.plan.expr import CastTo, Col, Expr, Func, Subquery, transform, walk
+from dosql.plan.expr import CastTo, Col, Expr, transform
 from dosql.planner.binder_expr import ExpressionBinder
+from dosql.planner.determinism import require_determinism
 from dosql.planner.scope import Scope, table_relation
 from dosql.schema import Table
 
@@ -58,9 +58,5 @@ def _bound(binder: Binder, table: Table, position: int, scope: Scope) -> Expr:
         raise SqlError(f"generated column {column.name}: {e.message}", code=e.code, hint=e.hint) from e
     finally:
         binder.sql = outer
-    for part in walk(bound):
-        if isinstance(part, Subquery):
-            raise SqlSyntaxError("subqueries are prohibited in generated columns")
-        if isinstance(part, Func) and not SCALARS[part.name].stable and not part.args:
-            raise SqlSyntaxError(f"non-deterministic functions are prohibited in generated columns: {part.name}()")
+    require_determinism(bound, "a generated column")
     return bound

@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from dosql.errors import SqlError, SqlSyntaxError
-from dosql.functions import SCALARS
 from dosql.plan import logical as l
-from dosql.plan.expr import ROW_KEY, Col, Expr, Func, Op, Subquery, children, conjuncts, transform, walk
+from dosql.plan.expr import ROW_KEY, Col, Expr, Op, Subquery, children, conjuncts, transform
 from dosql.planner.binder_expr import ExpressionBinder
 from dosql.planner.comparing import uncollated
+from dosql.planner.determinism import require_determinism
 from dosql.planner.scope import Scope, table_relation
 from dosql.schema import Index, Table
 from dosql.types.sqltypes import SqlType
@@ -87,11 +87,7 @@ def validate_index(binder: Binder, statement: l.CreateIndexStatement) -> None:
         return
     found = index_terms(binder, binder.schema.by_id[index.table_id], index)
     for expr in [*found.terms, *found.where]:
-        for part in walk(expr):
-            if isinstance(part, Subquery):
-                raise SqlSyntaxError("subqueries are prohibited in an index")
-            if isinstance(part, Func) and not SCALARS[part.name].stable and not part.args:
-                raise SqlSyntaxError(f"non-deterministic functions are prohibited in an index: {part.name}()")
+        require_determinism(expr, "an index")
     if binder.param_keys:
         raise SqlSyntaxError("parameters are prohibited in an index")
 

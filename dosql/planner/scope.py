@@ -55,14 +55,7 @@ class Scope:
     aliases: dict[str, s.Expr] = field(default_factory=dict)
 
     def add(self, relation: Relation, sql: str, at: int) -> None:
-        """Adds a relation; its alias must be new here."""
-        if any(r.alias.lower() == relation.alias.lower() for r in self.relations):
-            raise SchemaError(
-                f"the name {relation.alias} stands for two tables",
-                code="AMBIGUOUS_COLUMN",
-                hint="Give one of them an alias",
-                position=Position.at(sql, at),
-            )
+        """Adds a relation."""
         self.relations.append(relation)
 
     def find(self, table: str | None, column: str, db: str = "") -> list[Expr]:

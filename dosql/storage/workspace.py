@@ -67,6 +67,8 @@ class Workspace:
         head: Gives the newest commit.
         firing: Names of the triggers that run now, outermost first.
         recursive_triggers: Whether a trigger may fire itself.
+        defers_keys: All foreign keys are tested at COMMIT only.
+        unchecked: CHECK constraints are not looked at.
         conflict: What the statement that fired a trigger said: it holds for those in the trigger too.
     """
 
@@ -79,6 +81,7 @@ class Workspace:
         "claims",
         "conflict",
         "deferred",
+        "defers_keys",
         "dirty_bytes",
         "firing",
         "head",
@@ -88,6 +91,7 @@ class Workspace:
         "recursive_triggers",
         "schema",
         "trees",
+        "unchecked",
     )
 
     def __init__(self, base: Snapshot, key_floors: dict[int, int] | None = None) -> None:
@@ -103,6 +107,7 @@ class Workspace:
         self.firing: list[str] = []
         self.recursive_triggers = False
         self.conflict: str | None = None
+        self.defers_keys = self.unchecked = False
         self.head: Callable[[], Snapshot] = lambda: base
         self._owner = Owner()
         self._editors: dict[int, TreeEditor] = {}
