@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dosql.errors import RequestError, TypeMismatch
+from dosql.functions.modules import sql_type, stored_values
 from querymode.formats import FileError, read_file
 
 BATCH_BYTES = 2 << 20
@@ -67,37 +68,3 @@ async def load_arrow(db: Any, data: pa.Table, table: str) -> int:
 def quoted(name: str) -> str:
     """Returns a name as SQL."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def sql_type(arrow: pa.DataType) -> str:
-    """Returns the SQL type for an Arrow type; what has no counterpart is TEXT."""
-    types = pa.types
-    if types.is_integer(arrow):
-        return "INTEGER"
-    if types.is_floating(arrow):
-        return "REAL"
-    if types.is_boolean(arrow):
-        return "BOOLEAN"
-    if types.is_date(arrow):
-        return "DATE"
-    if types.is_timestamp(arrow):
-        return "TIMESTAMP"
-    if types.is_binary(arrow) or types.is_large_binary(arrow) or types.is_fixed_size_binary(arrow):
-        return "BLOB"
-    return "TEXT"
-
-
-def stored_values(column: pa.ChunkedArray) -> list[Any]:
-    """Returns a column as Python values; dates are days and timestamps microseconds since 1970."""
-    types, arrow = pa.types, column.type
-    if types.is_date(arrow):
-        return list(column.cast(pa.date32()).cast(pa.int32()).to_pylist())
-    if types.is_timestamp(arrow):
-        return list(column.cast(pa.timestamp("us", tz=arrow.tz), safe=False).cast(pa.int64()).to_pylist())
-    if types.is_nested(arrow):
-        import json
-
-        return [None if v is None else json.dumps(v, default=str) for v in column.to_pylist()]
-    if types.is_decimal(arrow) or types.is_time(arrow) or types.is_duration(arrow):
-        return [None if v is None else str(v) for v in column.to_pylist()]
-    return list(column.to_pylist())

@@ -87,7 +87,7 @@ class EmbeddedBackend:
         else:
             self._database, self._lock = _shared.acquire(path, settings)
         self.session: Session = self._database.session()
-        self.session.opens_files = True
+        self._database.opens_files = True
 
     @property
     def in_transaction(self) -> bool:

@@ -52,7 +52,7 @@ def attach(session: Session, name: str, file: Any) -> None:
         raise RequestError(
             "this connection may not open files",
             code="FORBIDDEN",
-            hint="ATTACH ':memory:' is allowed; files are for embedded databases, or a server with --allow-files",
+            hint="ATTACH ':memory:' is allowed; files are for embedded databases, or for a server with --allow-files",
         )
     federation = federate(session)
     lowered = name.lower()

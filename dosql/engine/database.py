@@ -8,14 +8,17 @@ from dosql.config import StoreSettings
 from dosql.engine.related import Related
 from dosql.engine.session import Session
 from dosql.engine.statement import Statement
+from dosql.errors import RequestError
 from dosql.fsx import FileSystem, LocalFileSystem, MemoryFileSystem
 from dosql.fsx.objects import ObjectFileSystem
 from dosql.fsx.tiered import BlockCache, TieredFileSystem
+from dosql.plan.logical import CreateViewStatement
 from dosql.schema import Schema
 from dosql.storage import Snapshot, Store, Workspace
 from dosql.storage.ownership import Ownership
 
 STATEMENTS_MAX = 1000
+FILES_HINT = "Files are for embedded databases, or for a server with --allow-files"
 
 
 class Database:
@@ -23,12 +26,16 @@ class Database:
 
     Args:
         store: Open.
+
+    Attributes:
+        opens_files: Its sessions may name files of this machine: in ATTACH, and in FROM.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.statements: dict[str, Statement] = {}
         self.scanning: set[str] = set()
+        self.opens_files = False
         self._related = Related(Schema())
 
     @classmethod
@@ -64,6 +71,11 @@ class Database:
         views = [view]
         related = self.related(view.schema)
         statement = Statement(sql, view.schema, lambda table_id: views[0].trees[table_id].count, related)
+        virtual = isinstance(statement.body, CreateViewStatement) and statement.body.view is not None
+        if (statement.files or (virtual and statement.body.view.module == "file")) and not self.opens_files:  # type: ignore[union-attr]
+            raise RequestError("this connection may not open files", code="FORBIDDEN", hint=FILES_HINT)
+        if statement.outside:
+            return statement
         views.clear()  # what was compiled may keep the function, and must not keep the snapshot with it
         cache = self.statements
         if len(cache) >= STATEMENTS_MAX:

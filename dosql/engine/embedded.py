@@ -177,7 +177,7 @@ class EmbeddedDatabase(_Statements, RunsTransactions["Transaction"]):
         self.database = Database.open(self._path, self._settings)
         self._target = Target(self.database, GroupCommit(self.database.store, asyncio.get_running_loop()))
         self._session = self.database.session()
-        self._session.opens_files = True
+        self.database.opens_files = True
         return self
 
     async def __aexit__(

@@ -61,7 +61,7 @@ class Session(Transactions):
         """Returns another session of the same client: what its PRAGMAs have set holds there too."""
         other = self._database.session()
         other.foreign_keys, other.query_only = self.foreign_keys, self.query_only
-        other.recursive_triggers, other.opens_files = self.recursive_triggers, self.opens_files
+        other.recursive_triggers = self.recursive_triggers
         other.lock_timeout_s, other.last_change = self.lock_timeout_s, self.last_change
         return other
 
@@ -197,8 +197,14 @@ class Session(Transactions):
 
     def use(self, store: Any) -> None:
         """Goes on with another store: the same with temporary tables, or with what is attached."""
-        self._database = type(self._database)(store)
+        before, self._database = self._database, type(self._database)(store)
+        self._database.opens_files = before.opens_files
         self._store, self._cache = store, self._database.statements
+
+    @property
+    def opens_files(self) -> bool:
+        """Whether it may name files of this machine."""
+        return self._database.opens_files
 
     @property
     def store(self) -> Any:

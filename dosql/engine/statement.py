@@ -14,6 +14,7 @@ from dosql.executor.rules import RowDefaults
 from dosql.executor.triggers import EventTriggers
 from dosql.executor.updating import Updater
 from dosql.functions.last_change import NAMES as LAST_CHANGE
+from dosql.functions.tables import VIRTUAL
 from dosql.parser import parse
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
@@ -48,6 +49,8 @@ class Statement:
         referential: It changes a table that has a foreign key, or that one refers to.
         scans: Ids of tables that the query reads as a whole, one for each time.
         triggers: Of the table or view that it changes.
+        outside: It reads a virtual table, whose columns nobody watches: it is not kept.
+        files: It reads a file.
     """
 
     __slots__ = (
@@ -56,7 +59,9 @@ class Statement:
         "body",
         "columns",
         "counts",
+        "files",
         "inserter",
+        "outside",
         "param_keys",
         "plans",
         "positional",
@@ -113,6 +118,7 @@ class Statement:
             body = body.statement
         self.counts: dict[int, int] = {}
         self.scans: list[int] = []
+        self.outside = self.files = False
         query = getattr(body, "query", None)
         if query is not None:
             self.query = self._compiled(query, count_of)
@@ -186,6 +192,9 @@ class Statement:
             self.scans.append(RECURSION)
         for block_plan in compiled.plans:
             for step in block_plan.steps:
+                if isinstance(step.source, l.FunctionSource) and step.source.function == VIRTUAL:
+                    self.outside = True
+                    self.files = self.files or getattr(step.source.args[0], "value", "") == "file"
                 if isinstance(step.source, l.TableSource) and isinstance(step.path, FullScan | HashProbe | Gathered):
                     self.scans.append(step.source.table.id)
         return compiled

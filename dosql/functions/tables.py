@@ -12,6 +12,7 @@ from typing import Any
 
 from dosql.errors import TypeMismatch
 from dosql.functions import json_rows
+from dosql.functions.modules import module_rows
 from dosql.functions.scalar import integer
 from dosql.types.numbers import INT_MAX, INT_MIN
 from dosql.types.sqltypes import SqlType
@@ -65,12 +66,18 @@ TABLE_FUNCTIONS["jsonb_each"] = TABLE_FUNCTIONS["json_each"]
 TABLE_FUNCTIONS["jsonb_tree"] = TABLE_FUNCTIONS["json_tree"]
 
 
-def rows_of(name: str, view: Any, args: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+VIRTUAL = "virtual table"
+"""Stands for a virtual table: its arguments are the module and the module's own."""
+
+
+def rows_of(name: str, view: Any, args: tuple[Any, ...]) -> Rows:
     """Returns the rows of a function, each with its arguments behind it.
 
     Raises:
         TypeMismatch: An argument is missing.
     """
+    if name == VIRTUAL:
+        return module_rows(view, *args)
     function = TABLE_FUNCTIONS[name]
     if len(args) < function.required:
         missing = function.hidden[len(args)]

@@ -20,6 +20,7 @@ from dosql.plan.syntax import (
     CreateTable,
     CreateTrigger,
     CreateView,
+    CreateVirtual,
     Drop,
     Maintain,
     Pragma,
@@ -219,6 +220,8 @@ class _Definitions(TableReader):
             return self._create_view(temporary=temporary)
         if self.accept("TRIGGER"):
             return self._create_trigger(temporary=temporary)
+        if self.accept("VIRTUAL", "TABLE"):
+            return self._create_virtual()
         raise self.unsupported(f"CREATE {self.word()}")
 
     def _create_index(self, *, unique: bool) -> CreateIndex:
@@ -245,6 +248,29 @@ class _Definitions(TableReader):
         if not self.more():
             raise self.error("expected a query")
         return CreateView(name, columns, self.offset(), if_not_exists, at, db="temp" if temporary else db)
+
+    def _create_virtual(self) -> CreateVirtual:
+        if_not_exists = self.accept("IF", "NOT", "EXISTS")
+        at = self.offset()
+        db, name = self.qualified("the table")
+        self.expect("USING")
+        module = self.name("the module")
+        arguments: list[str] = []
+        if self.more():
+            self.expect("(")
+            while self.word() != ")":
+                start = self.at
+                while self.more() and not (self.plain() and self.word() in (",", ")")):
+                    self.at += 1
+                part = self.tokens[start : self.at]
+                if not part:
+                    raise self.error("expected an argument")
+                whole = self.sql[part[0].start : part[-1].end + 1]
+                arguments.append(part[0].text if len(part) == 1 else whole)
+                self.accept(",")
+            self.expect(")")
+        self.done()
+        return CreateVirtual(name, module, arguments, if_not_exists, at, db)
 
     def _create_trigger(self, *, temporary: bool) -> CreateTrigger:
         if_not_exists = self.accept("IF", "NOT", "EXISTS")

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from sqlglot.dialects.sqlite import SQLite
 from sqlglot.errors import TokenError
@@ -18,7 +19,17 @@ from sqlglot.tokenizer_core import Token, TokenType
 from dosql.errors import Position, SqlSyntaxError
 from dosql.types.numbers import INT_MAX
 
-DIALECT = SQLite()
+
+class _Dialect(SQLite):
+    """SQLite's, without statements whose rest is one token."""
+
+    class Tokenizer(SQLite.Tokenizer):
+        """Its tokens."""
+
+        COMMANDS: ClassVar[set[TokenType]] = set()
+
+
+DIALECT = _Dialect()
 MARK = "\ue000"
 PARAMETERS_MAX = 32766
 

@@ -528,6 +528,18 @@ class CreateView:
 
 
 @dataclass(slots=True)
+class CreateVirtual:
+    """CREATE VIRTUAL TABLE."""
+
+    name: str
+    module: str
+    arguments: list[str]
+    if_not_exists: bool
+    at: int = 0
+    db: str = ""
+
+
+@dataclass(slots=True)
 class Drop:
     """DROP; ``kind`` is TABLE, INDEX, VIEW or TRIGGER."""
 
@@ -576,5 +588,5 @@ class Explain:
 
 Statement: TypeAlias = (
     "Query | Insert | Update | Delete | CreateTable | CreateIndex | CreateView | Drop | Transaction | Checkpoint"
-    " | Explain | Pragma | CreateTableAs | CreateTrigger | AlterTable | Truncate | Maintain | Attach"
+    " | Explain | Pragma | CreateTableAs | CreateTrigger | AlterTable | Truncate | Maintain | Attach | CreateVirtual"
 )

@@ -33,7 +33,7 @@ from dosql.planner.joins import bind_join
 from dosql.planner.locking import lock_rows
 from dosql.planner.recursion import Working, bind_recursive, parts_of
 from dosql.planner.scope import Relation, Scope, nearest, table_relation
-from dosql.planner.table_functions import bind_function, function_named, take_arguments
+from dosql.planner.table_functions import bind_function, bind_virtual, function_named, names_file, take_arguments
 from dosql.planner.terms import any_of, same_item, whole_number, written
 from dosql.planner.triggers import (
     bind_create_trigger,
@@ -42,7 +42,7 @@ from dosql.planner.triggers import (
     row_scope,
     view_table,
 )
-from dosql.planner.views import bind_create_view, bind_maintain, bind_view
+from dosql.planner.views import bind_create_view, bind_create_virtual, bind_maintain, bind_view
 from dosql.planner.windows import Windows, split
 from dosql.schema import Index, Schema, Table, Trigger, View
 
@@ -155,6 +155,8 @@ class Binder:
                 return index
             case s.CreateView():
                 return bind_create_view(self, node)
+            case s.CreateVirtual():
+                return bind_create_virtual(self, node)
             case s.CreateTrigger():
                 return bind_create_trigger(self, node)
             case s.AlterTable():
@@ -543,6 +545,8 @@ class Binder:
             if function_named(item.name, item.db) is not None and self._is_function(item):
                 return bind_function(self, item, scope, number)
             view = self.space(item.db).view(item.name)
+            if view is None and names_file(item.name) and self.space(item.db).table(item.name) is None:
+                return bind_virtual(self, "file", (item.name,), item, scope, number)
             if view is not None:
                 return bind_view(self, item, view, number, scope)
             table = self.table(item.name, item.at, item.db)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dosql.errors import Position, SchemaError, SqlSyntaxError
-from dosql.functions.tables import TABLE_FUNCTIONS
+from dosql.functions.modules import FILE_ENDINGS, virtual_table
+from dosql.functions.tables import TABLE_FUNCTIONS, VIRTUAL
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import Col, Const, Expr, Op, sources_of
@@ -55,6 +56,23 @@ def bind_function(binder: Binder, item: s.TableFunction | s.TableRef, scope: Sco
     relation.unlisted = {column.lower() for column in function.hidden}
     scope.add(relation, binder.sql, item.at)
     return l.FunctionSource(number, alias, name, args, len(names))
+
+
+def bind_virtual(
+    binder: Binder, module: str, arguments: tuple[str, ...], item: s.TableRef, scope: Scope, number: int
+) -> l.FunctionSource:
+    """Binds a virtual table, and adds its names to a scope."""
+    table = virtual_table(module, arguments)
+    alias = item.alias or item.name
+    columns = [Col(number, i, kind, True, name) for i, (name, kind) in enumerate(table.columns)]
+    scope.add(Relation(number, alias, columns, None), binder.sql, item.at)
+    args: list[Expr] = [Const(text, SqlType.TEXT) for text in (module, *arguments)]
+    return l.FunctionSource(number, alias, VIRTUAL, args, len(columns))
+
+
+def names_file(name: str) -> bool:
+    """Whether a name in FROM may be a file's."""
+    return name.lower().endswith(FILE_ENDINGS)
 
 
 def take_arguments(block: l.Block) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dosql.errors import Position, SchemaError, SqlError, SqlSyntaxError
+from dosql.functions.modules import virtual_table
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.planner.scope import Scope
+from dosql.planner.table_functions import bind_virtual
 from dosql.planner.triggers import program_columns, view_table, when_query
 from dosql.schema import Trigger, View
 from dosql.types.collations import COLLATIONS
@@ -21,6 +23,8 @@ VIEW_DEPTH_MAX = 50
 def bind_view(binder: Binder, item: s.TableRef, view: View, number: int, scope: Scope) -> l.Source:
     if binder.view_depth == VIEW_DEPTH_MAX:
         raise SchemaError(f"view {view.name} is circularly defined", position=Position.at(binder.sql, item.at))
+    if view.module:
+        return bind_virtual(binder, view.module, view.arguments, item, scope, number)
     sql, ctes, schema = binder.sql, binder.ctes, binder.schema
     if view.db not in ("", "temp"):  # it sees its own database only
         binder.schema = schema.part(view.db)
@@ -36,6 +40,19 @@ def bind_view(binder: Binder, item: s.TableRef, view: View, number: int, scope: 
         binder.sql, binder.ctes, binder.schema = sql, ctes, schema
         binder.view_depth -= 1
     return binder.derived(query, item.alias or view.name, list(view.columns), number, scope, item.at)
+
+
+def bind_create_virtual(binder: Binder, node: s.CreateVirtual) -> l.CreateViewStatement:
+    """Binds CREATE VIRTUAL TABLE; its module is asked for the columns, so that it is wrong now and not later."""
+    home, at, name = binder.schema.home(node.db), Position.at(binder.sql, node.at), node.name.lower()
+    if name in home.by_name or home.view(name) is not None:
+        if node.if_not_exists:
+            return l.CreateViewStatement(None)
+        raise SchemaError(f"table {node.name} already exists", code="ALREADY_EXISTS", position=at)
+    arguments = tuple(node.arguments)
+    columns = tuple(name for name, _ in virtual_table(node.module, arguments).columns)
+    text = f"CREATE VIRTUAL TABLE {binder.sql[node.at :].rstrip().rstrip(';')}"
+    return l.CreateViewStatement(View(node.name, columns, "", text, node.db, node.module.lower(), arguments))
 
 
 def bind_create_view(binder: Binder, node: s.CreateView) -> l.CreateViewStatement:

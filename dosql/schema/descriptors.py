@@ -120,6 +120,7 @@ class View(msgspec.Struct, frozen=True):
         columns: Names given to its columns; empty: those of the query.
         sql: Text of the query.
         text: Text of CREATE VIEW.
+        module, arguments: Of a virtual table, which has no query.
         db: Name of its database, where several are read as one; empty elsewhere. So with tables and triggers.
     """
 
@@ -128,6 +129,8 @@ class View(msgspec.Struct, frozen=True):
     sql: str
     text: str = ""
     db: str = ""
+    module: str = ""
+    arguments: tuple[str, ...] = ()
 
 
 class Trigger(msgspec.Struct, frozen=True):
