@@ -136,6 +136,7 @@ class ServerSettings:
         subscriptions_per_connection_max: Change streams of one connection.
         transaction_idle_s: An open transaction whose client is silent for longer is rolled back; 0 is no limit.
         transaction_s: So is one that is open for longer.
+        allow_files: Clients may name files of the server's machine, in ATTACH and in FROM.
         statement_s: A query that runs on a thread, because it reads much, is stopped after that time; 0 is no limit.
     """
 
@@ -146,3 +147,4 @@ class ServerSettings:
     transaction_idle_s: float = 600.0
     transaction_s: float = 3600.0
     statement_s: float = 300.0
+    allow_files: bool = False

@@ -140,6 +140,11 @@ _OPTIONS += [
         help="Stop a query that reads much after this time; 0: never.",
     ),
     click.option(
+        "--allow-files",
+        is_flag=True,
+        help="Let clients name files of this machine: FROM 'file.parquet', CREATE VIRTUAL TABLE ... USING file, ATTACH.",
+    ),
+    click.option(
         "--lock-timeout",
         type=click.FloatRange(min=0),
         default=_DEFAULTS.lock_timeout_s,
@@ -201,6 +206,7 @@ def limits_from(options: dict[str, Any]) -> ServerSettings:
         transaction_idle_s=options["transaction_idle"],
         transaction_s=options["transaction_limit"],
         statement_s=options["statement_limit"],
+        allow_files=options["allow_files"],
     )
 
 
@@ -208,6 +214,8 @@ def arguments_from(options: dict[str, Any]) -> list[str]:
     """Returns the options as arguments, for a process that takes the same ones."""
     out = []
     for name, value in options.items():
-        if value not in (None, ""):
+        if value is True:
+            out.append("--" + name.replace("_", "-"))
+        elif value not in (None, "", False):
             out += ["--" + name.replace("_", "-"), str(value)]
     return out

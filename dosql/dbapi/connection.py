@@ -12,6 +12,7 @@ from dosql.config import StoreSettings
 from dosql.dbapi.cursor import Cursor
 from dosql.dbapi.exceptions import InterfaceError, NotSupportedError, translated
 from dosql.engine import Database, Result, Session
+from dosql.engine.extensions import Extensible
 from dosql.engine.transactions import LEVELS, MODES
 from dosql.engine.waiting import blocking, statement
 from dosql.errors import DosqlError
@@ -194,7 +195,7 @@ def connect(
     return Connection(backend, autocommit, isolation.upper(), mode.upper())
 
 
-class Connection:
+class Connection(Extensible):
     """A PEP 249 connection. Use it from one thread at a time."""
 
     def __init__(self, backend: Backend, autocommit: bool, isolation: str, mode: str) -> None:
@@ -202,6 +203,12 @@ class Connection:
         self.autocommit = autocommit
         self.isolation = isolation
         self.mode = mode
+
+    def _changed(self) -> Database | None:
+        backend = self.backend
+        if not isinstance(backend, EmbeddedBackend):
+            raise NotSupportedError("functions of a program are for databases in the same process")
+        return backend.session.database
 
     @property
     def backend(self) -> Backend:

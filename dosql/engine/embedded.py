@@ -21,6 +21,7 @@ from typing import Any
 
 from dosql.config import StoreSettings
 from dosql.engine.database import Database
+from dosql.engine.extensions import Extensible
 from dosql.engine.group_commit import GroupCommit
 from dosql.engine.result import ChangeResult, Result
 from dosql.engine.session import Params, Session
@@ -165,7 +166,7 @@ class _Statements:
         return same
 
 
-class EmbeddedDatabase(_Statements, RunsTransactions["Transaction"]):
+class EmbeddedDatabase(_Statements, Extensible, RunsTransactions["Transaction"]):
     """An open database. All calls must come from the loop it was opened on."""
 
     def __init__(self, path: str | os.PathLike[str], settings: StoreSettings | None) -> None:
@@ -192,6 +193,9 @@ class EmbeddedDatabase(_Statements, RunsTransactions["Transaction"]):
             await self._target.commits.close()
             self.database.close()
             self.database = None
+
+    def _changed(self) -> Database | None:
+        return self.database
 
     def _transaction(self, begin: m.BeginParams) -> Transaction:
         self._open()

@@ -51,7 +51,7 @@ def schema_rows(view: Any, db: Any = "main") -> Rows:
             entries.append((index.id, ("index", index.name, name, index.id, index.sql or None)))
     yield from (row for _, row in sorted(entries))
     for view_ in schema.views:
-        yield "view", view_.name, view_.name, 0, view_.text
+        yield "table" if view_.module else "view", view_.name, view_.name, 0, view_.text
     for trigger in schema.triggers:
         yield "trigger", trigger.name, trigger.table, 0, trigger.sql
 

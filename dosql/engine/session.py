@@ -11,7 +11,7 @@ leaves no trace; whoever can wait does (:mod:`dosql.engine.waiting`), and calls 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dosql.btree import leaves
 from dosql.config import StoreSettings
@@ -46,6 +46,9 @@ from dosql.storage import Snapshot, Workspace
 from dosql.transaction import LockWait
 from dosql.types.numbers import INT_MAX, INT_MIN
 from dosql.types.storing import plain
+
+if TYPE_CHECKING:
+    from dosql.engine.database import Database
 
 HEAVY_ROWS = 20_000  # about 2 ms
 
@@ -200,11 +203,17 @@ class Session(Transactions):
         before, self._database = self._database, type(self._database)(store)
         self._database.opens_files = before.opens_files
         self._store, self._cache = store, self._database.statements
+        self._owns_store = True
 
     @property
     def opens_files(self) -> bool:
         """Whether it may name files of this machine."""
         return self._database.opens_files
+
+    @property
+    def database(self) -> Database:
+        """Its statements and what belongs to tables."""
+        return self._database
 
     @property
     def store(self) -> Any:

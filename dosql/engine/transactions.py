@@ -95,6 +95,7 @@ class Transactions:
         self.foreign_keys = True
         self.query_only = False
         self.recursive_triggers = False
+        self._owns_store = False
         self.ignores_checks = self.defers_keys = False
         self.lock_timeout_s = database.store.settings.lock_timeout_s
         self.began_at = 0.0
@@ -215,7 +216,8 @@ class Transactions:
         if self._workspace is not None:
             self._end()
         self.release()
-        close_attached(self._store)
+        if self._owns_store:
+            close_attached(self._store)
 
     def _end(self) -> None:
         workspace, self._workspace = self._workspace, None

@@ -308,6 +308,8 @@ def bind_drop(
             raise SchemaError(f"no such view: {node.name}", hint=hint, position=at)
         return DropViewStatement(None if view is None else view.name, view.db if view else "")
     if node.kind == "TABLE":
+        if view is not None and view.module:
+            return DropViewStatement(view.name, view.db)
         if view is not None:
             raise SchemaError(f"use DROP VIEW to delete view {node.name}", position=at)
         table = schema.table(node.name)

@@ -86,6 +86,7 @@ def serve(
     sock = bind_socket(listen)
     try:
         database = Database.open(data, store_settings, name=name)
+        database.opens_files = settings is not None and settings.allow_files
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(_run(database, sock, settings or ServerSettings(), ready, parent_fd))
