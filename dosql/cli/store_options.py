@@ -142,7 +142,7 @@ _OPTIONS += [
     click.option(
         "--allow-files",
         is_flag=True,
-        help="Let clients name files of this machine: FROM 'file.parquet', CREATE VIRTUAL TABLE ... USING file, ATTACH.",
+        help="Let clients name files of this machine: in FROM, in CREATE VIRTUAL TABLE ... USING file, and in ATTACH.",
     ),
     click.option(
         "--lock-timeout",

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dosql.btree import leaves
 from dosql.config import StoreSettings
 from dosql.engine.applying import apply_rows, rows_to_change
 from dosql.engine.attaching import attach, detach, federate
+from dosql.engine.defining import define
+from dosql.engine.outcome import internal, keeps, presented
 from dosql.engine.pragmas import run_pragma
 from dosql.engine.result import ChangeResult, Result
 from dosql.engine.statement import RECURSION, Statement
@@ -24,7 +25,6 @@ from dosql.engine.transactions import Transactions
 from dosql.errors import (
     ConstraintViolation,
     DosqlError,
-    InternalError,
     LockNotAvailable,
     RequestError,
     ResourceExhausted,
@@ -33,15 +33,14 @@ from dosql.errors import (
     TransactionError,
     TypeMismatch,
 )
-from dosql.executor.altering import alter_table
-from dosql.executor.changes import Change, delete_rows
-from dosql.executor.definitions import create_index, create_table, drop_table
+from dosql.executor.changes import Change
+from dosql.executor.definitions import create_table
 from dosql.executor.foreign_keys import enforce, test_deferred
 from dosql.executor.inserting import Inserter
 from dosql.functions.last_change import current
 from dosql.functions.raising import RaiseIgnore
 from dosql.plan import logical as l
-from dosql.schema import Table, TemporaryNeeded
+from dosql.schema import TemporaryNeeded
 from dosql.storage import Snapshot, Workspace
 from dosql.transaction import LockWait
 from dosql.types.numbers import INT_MAX, INT_MIN
@@ -113,9 +112,9 @@ class Session(Transactions):
         except (DosqlError, MemoryError):
             raise
         except Exception as e:
-            raise _internal(statement, e) from e
+            raise internal(statement, e) from e
         if statement.presenters:
-            rows = _presented(rows, statement)
+            rows = presented(rows, statement)
         return Result(statement.columns, statement.types, rows, view.lsn)
 
     def execute_many(self, sql: str, param_sets: Sequence[Params]) -> Result:
@@ -190,7 +189,7 @@ class Session(Transactions):
 
         def work() -> Result:
             rows = run(view, values)
-            return Result(statement.columns, statement.types, _presented(rows, statement), view.lsn)
+            return Result(statement.columns, statement.types, presented(rows, statement), view.lsn)
 
         def rehearse() -> Result:
             run(view, values)
@@ -292,7 +291,7 @@ class Session(Transactions):
                 return self._write(statement, lambda w: self._change(statement, w, values), values)
             case l.QueryStatement() if body.locks is None:
                 view = self._workspace or self._store.head  # the schema it was compiled for
-                rows = _presented(self._run(statement, view, values), statement)
+                rows = presented(self._run(statement, view, values), statement)
                 return Result(statement.columns, statement.types, rows, view.lsn)
             case l.QueryStatement():
                 return self._locking(statement, body, values)
@@ -319,7 +318,7 @@ class Session(Transactions):
                 return Result(statement.columns, statement.types, rows, self.view.lsn)
             case _:
                 self._store.calm()
-                return self._write(statement, lambda w: self._define(w, body), values, many=True)
+                return self._write(statement, lambda w: define(self, w, body), values, many=True)
 
     def set_stored(self, name: str, value: int) -> None:
         """Sets a number that is stored with the schema: ``PRAGMA user_version``."""
@@ -344,51 +343,6 @@ class Session(Transactions):
     def folder(self) -> str:
         """Where the database is."""
         return self._store.fs.description
-
-    def _define(self, workspace: Workspace, body: l.Bound) -> Change:
-        if isinstance(body, l.CreateTableStatement):
-            if not body.if_not_exists:
-                create_table(workspace, body)
-        elif isinstance(body, l.CreateIndexStatement):
-            if body.index is not None:
-                create_index(workspace, body.index)
-        elif isinstance(body, l.DropTableStatement):
-            if body.table is not None:
-                if self.foreign_keys and workspace.schema.referencing_of(body.table):
-                    self._empty(workspace, body.table)
-                drop_table(workspace, body.table)
-        elif isinstance(body, l.DropIndexStatement):
-            if body.index is not None:
-                workspace.drop_index(body.index)
-        elif isinstance(body, l.CreateViewStatement):
-            if body.view is not None:
-                workspace.create_view(body.view)
-        elif isinstance(body, l.DropViewStatement):
-            if body.name is not None:
-                workspace.drop_view(body.name, body.db)
-        elif isinstance(body, l.CreateTriggerStatement):
-            if body.trigger is not None:
-                workspace.create_trigger(body.trigger)
-        elif isinstance(body, l.DropTriggerStatement):
-            if body.name is not None:
-                workspace.drop_trigger(body.name, body.db)
-        elif isinstance(body, l.AlterTableStatement):
-            related = self._database.related(body.schema)
-            default = None if body.default is None else related.compiled(body.default)
-            alter_table(workspace, body, related.rules(body.after), default)
-        elif isinstance(body, l.MaintainStatement) and body.verb == "REINDEX":
-            for index in body.indexes:
-                workspace.drop_index(index)
-                create_index(workspace, index)
-        return Change()
-
-    def _empty(self, workspace: Workspace, table: Table) -> None:
-        """Removes the rows of a table that goes, with what foreign keys ask then."""
-        start = len(workspace.ops)
-        keys = [(key,) for leaf in leaves(workspace.trees[table.id].root) for key in leaf.keys]
-        if keys:
-            delete_rows(workspace, table, keys, keep_rows=False)
-            enforce(workspace, start, self._database.related(workspace.schema))
 
     def _create_as(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
         """Does CREATE TABLE ... AS: the query reads what stood before the table was made."""
@@ -418,7 +372,7 @@ class Session(Transactions):
         try:
             return self._guarded(statement, lambda: apply_rows(statement, workspace, rows, values))
         except DosqlError as e:
-            if mark is not None and not _keeps(e):
+            if mark is not None and not keeps(e):
                 workspace.rewind(mark)
             raise
 
@@ -448,7 +402,7 @@ class Session(Transactions):
                         enforce(workspace, start, self._database.related(workspace.schema))
                     return change
                 except DosqlError as e:
-                    if _keeps(e):
+                    if keeps(e):
                         pass
                     elif mark is not None:
                         workspace.rewind(mark)
@@ -476,7 +430,7 @@ class Session(Transactions):
             try:
                 change = work(workspace)
             except ConstraintViolation as e:
-                if not _keeps(e):
+                if not keeps(e):
                     raise
                 change, failed = Change(), e  # OR FAIL: what was done before it stays
             store.calm()
@@ -534,7 +488,7 @@ class Session(Transactions):
                 self.release()
                 raise
             self.release()
-        rows = _presented([row[: body.width] for row in rows], statement)
+        rows = presented([row[: body.width] for row in rows], statement)
         lsn = self.view.lsn if self._workspace is not None else self._store.head.lsn
         return Result(statement.columns, statement.types, rows, lsn)
 
@@ -577,7 +531,7 @@ class Session(Transactions):
         except RaiseIgnore:
             raise SqlSyntaxError("RAISE(IGNORE) may only be used within a trigger") from None
         except Exception as e:
-            raise _internal(statement, e) from e
+            raise internal(statement, e) from e
 
     def _changed(
         self,
@@ -595,7 +549,7 @@ class Session(Transactions):
         ):
             self.last_change.note(change.count, change.last_key)
         if statement.returning is not None:
-            rows = _presented(statement.returning.run(workspace, values, given=change.rows), statement)
+            rows = presented(statement.returning.run(workspace, values, given=change.rows), statement)
         return ChangeResult(
             statement,
             rows,
@@ -604,29 +558,3 @@ class Session(Transactions):
             last_insert_id=change.last_key,
             unflushed=unflushed,
         )
-
-
-def _keeps(error: DosqlError) -> bool:
-    """Whether what a statement did before an error stays."""
-    return isinstance(error, ConstraintViolation) and error.resolution == "FAIL"
-
-
-def _presented(rows: list[tuple[Any, ...]], statement: Statement) -> list[tuple[Any, ...]]:
-    """Returns rows with Python's own dates, datetimes and booleans."""
-    if not statement.presenters:
-        return rows
-    out = []
-    for row in rows:
-        values = list(row)
-        for i, present in statement.presenters:
-            if values[i] is not None:
-                values[i] = present(values[i])
-        out.append(tuple(values))
-    return out
-
-
-def _internal(statement: Statement, error: Exception) -> InternalError:
-    return InternalError(
-        f"the statement failed inside the engine: {type(error).__name__}: {error}",
-        hint=f"Please report it with this statement: {statement.sql[:200]}",
-    )

@@ -18,23 +18,22 @@ from dosql.plan.expr import (
     collation_of,
     conjuncts,
     has_affinity,
-    transform,
     walk,
 )
 from dosql.planner.altering import bind_alter
 from dosql.planner.binder_changes import bind_delete, bind_insert, bind_update
 from dosql.planner.binder_expr import AGGREGATED, ExpressionBinder
-from dosql.planner.comparing import folded
 from dosql.planner.constraints import checks_block, defaults_block, validate
 from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop, collation_named, table_of
 from dosql.planner.generated import generated_block
 from dosql.planner.index_terms import IndexTerms, index_terms, terms_block, validate_index
 from dosql.planner.joins import bind_join
 from dosql.planner.locking import lock_rows
+from dosql.planner.ordering import order_outputs, regroup, sorting
 from dosql.planner.recursion import Working, bind_recursive, parts_of
 from dosql.planner.scope import Relation, Scope, nearest, table_relation
 from dosql.planner.table_functions import bind_function, bind_virtual, function_named, names_file, take_arguments
-from dosql.planner.terms import any_of, same_item, whole_number, written
+from dosql.planner.terms import any_of, whole_number, written
 from dosql.planner.triggers import (
     bind_create_trigger,
     bind_view_change,
@@ -289,7 +288,7 @@ class Binder:
                 return self._select(node.body, node, scope)
             bound = self._body(node.body, scope)
             assert isinstance(bound, l.ValuesRows | l.CompoundRows)
-            self.order_outputs(node, bound)
+            order_outputs(self, node, bound)
             bound.limit, bound.offset = self.limits(node, scope)
             return bound
         finally:
@@ -370,7 +369,7 @@ class Binder:
         count = len(block.outputs)
         block.outputs += [l.Output(e, "") for e in windows.inputs]
         if block.grouped:
-            self._regroup(block, pending)
+            regroup(block, pending)
         return split(self, block, windows, count) if windows.calls else block
 
     @contextmanager
@@ -442,15 +441,9 @@ class Binder:
             else:
                 place = self._order_output(item.value, node, block, expressions)
             key = l.SortKey(
-                place, item.descending, item.nulls_first, self._sorting(item.value, block.outputs[place].expr)
+                place, item.descending, item.nulls_first, sorting(self, item.value, block.outputs[place].expr)
             )
             block.order_by.append(key)
-
-    def _sorting(self, value: s.Expr, expr: Expr) -> str:
-        """Returns the collation of a term of ORDER BY."""
-        if isinstance(value, s.Collate):
-            return self.collation(value.name, value.at)
-        return collation_of(expr)
 
     def collation(self, name: str, at: int = 0) -> str:
         """Returns a collation as plans name it: empty is BINARY."""
@@ -468,58 +461,6 @@ class Binder:
                 return i
         block.outputs.append(l.Output(bound, ""))
         return len(block.outputs) - 1
-
-    def order_outputs(self, query: s.Query, bound: l.ValuesRows | l.CompoundRows | l.RecursiveRows) -> None:
-        """Binds ORDER BY of what is no single SELECT."""
-        names = [o.name.lower() for o in bound.outputs]
-        for item in query.order_by:
-            value = item.value
-            while isinstance(value, s.Collate):
-                value = value.value
-            if isinstance(value, s.Literal) and isinstance(value.value, int) and 1 <= value.value <= len(names):
-                place = value.value - 1
-            elif isinstance(value, s.Name) and value.column.lower() in names:
-                place = names.index(value.column.lower())
-            elif (found := same_item(query.body, value)) is not None:
-                place = found
-            else:
-                raise SqlSyntaxError("an ORDER BY term of a compound SELECT must be a result column")
-            collation = self._sorting(item.value, bound.outputs[place].expr)
-            bound.order_by.append(l.SortKey(place, item.descending, item.nulls_first, collation))
-
-    def _regroup(self, block: l.Block, pending: list[Aggregate]) -> None:
-        """Makes outputs and HAVING read the groups: their keys, the aggregates, and bare columns."""
-        keys = block.group_by
-        group = block.group_source
-
-        def rule(expr: Expr) -> Expr | None:
-            if expr in keys and not collation_of(expr):
-                i = keys.index(expr)
-                name = expr.name if isinstance(expr, Col) else "key"
-                return Col(group, i, expr.type, expr.nullable, name)
-            if expr in keys:  # equal texts may differ; that of some row is shown
-                return _bare(expr)
-            if isinstance(expr, Col):
-                if expr.source == group:
-                    return Col(group, len(keys) + expr.index - AGGREGATED, expr.type, expr.nullable, expr.name)
-                if expr.source in own:  # a column that is neither grouped nor aggregated: of some row
-                    return _bare(expr)
-            return None
-
-        def _bare(expr: Expr) -> Col:
-            bare = Aggregate("bare", (expr,), False, None, expr.type, True)
-            if bare not in pending:
-                pending.append(bare)
-            name = expr.name if isinstance(expr, Col) else "key"
-            return Col(group, len(keys) + pending.index(bare), expr.type, True, name, collation_of(expr))
-
-        own = {step.source.number for step in block.steps}
-        for output in block.outputs:
-            output.expr = transform(output.expr, rule)
-        if block.having is not None:
-            block.having = transform(block.having, rule)
-        block.aggregates = pending
-        block.group_by = [folded(key, collation_of(key)) for key in keys]
 
     # --- FROM ------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from dosql.errors import SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import Col
+from dosql.planner.ordering import order_outputs
 from dosql.planner.scope import Relation, Scope
 from dosql.types.sqltypes import SqlType
 
@@ -117,6 +118,6 @@ def bind_recursive(
         bound.append(query)
     outputs = [l.Output(Col(-1, i, SqlType.ANY, True, column), column) for i, column in enumerate(names)]
     out = l.RecursiveRows(first, bound, distinct, outputs)
-    binder.order_outputs(node, out)
+    order_outputs(binder, node, out)
     out.limit, out.offset = binder.limits(node, Scope(None))
     return out

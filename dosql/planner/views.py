@@ -21,6 +21,7 @@ VIEW_DEPTH_MAX = 50
 
 
 def bind_view(binder: Binder, item: s.TableRef, view: View, number: int, scope: Scope) -> l.Source:
+    """Binds a view as a source: its query, with nothing of the statement in sight."""
     if binder.view_depth == VIEW_DEPTH_MAX:
         raise SchemaError(f"view {view.name} is circularly defined", position=Position.at(binder.sql, item.at))
     if view.module:
@@ -56,6 +57,7 @@ def bind_create_virtual(binder: Binder, node: s.CreateVirtual) -> l.CreateViewSt
 
 
 def bind_create_view(binder: Binder, node: s.CreateView) -> l.CreateViewStatement:
+    """Binds CREATE VIEW."""
     assert node.query is not None
     at = Position.at(binder.sql, node.at)
     name = node.name.lower()
@@ -78,6 +80,7 @@ def bind_create_view(binder: Binder, node: s.CreateView) -> l.CreateViewStatemen
 
 
 def bind_maintain(binder: Binder, node: s.Maintain) -> l.MaintainStatement:
+    """Binds ANALYZE, REINDEX and VACUUM."""
     schema, name = binder.schema, node.name.lower()
     table = schema.table(name) if name else None
     index = schema.index_by_name.get(name)

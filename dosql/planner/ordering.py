@@ -1,0 +1,77 @@
+"""ORDER BY of what is no single SELECT, and what outputs read once there are groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dosql.errors import SqlSyntaxError
+from dosql.plan import logical as l
+from dosql.plan import syntax as s
+from dosql.plan.expr import Aggregate, Col, Expr, collation_of, transform
+from dosql.planner.binder_expr import AGGREGATED
+from dosql.planner.comparing import folded
+from dosql.planner.terms import same_item
+
+if TYPE_CHECKING:
+    from dosql.planner.binder import Binder
+
+
+def sorting(binder: Binder, value: s.Expr, expr: Expr) -> str:
+    """Returns the collation of a term of ORDER BY."""
+    if isinstance(value, s.Collate):
+        return binder.collation(value.name, value.at)
+    return collation_of(expr)
+
+
+def order_outputs(binder: Binder, query: s.Query, bound: l.ValuesRows | l.CompoundRows | l.RecursiveRows) -> None:
+    """Binds ORDER BY of what is no single SELECT."""
+    names = [o.name.lower() for o in bound.outputs]
+    for item in query.order_by:
+        value = item.value
+        while isinstance(value, s.Collate):
+            value = value.value
+        if isinstance(value, s.Literal) and isinstance(value.value, int) and 1 <= value.value <= len(names):
+            place = value.value - 1
+        elif isinstance(value, s.Name) and value.column.lower() in names:
+            place = names.index(value.column.lower())
+        elif (found := same_item(query.body, value)) is not None:
+            place = found
+        else:
+            raise SqlSyntaxError("an ORDER BY term of a compound SELECT must be a result column")
+        collation = sorting(binder, item.value, bound.outputs[place].expr)
+        bound.order_by.append(l.SortKey(place, item.descending, item.nulls_first, collation))
+
+
+def regroup(block: l.Block, pending: list[Aggregate]) -> None:
+    """Makes outputs and HAVING read the groups: their keys, the aggregates, and bare columns."""
+    keys = block.group_by
+    group = block.group_source
+
+    def rule(expr: Expr) -> Expr | None:
+        if expr in keys and not collation_of(expr):
+            i = keys.index(expr)
+            name = expr.name if isinstance(expr, Col) else "key"
+            return Col(group, i, expr.type, expr.nullable, name)
+        if expr in keys:  # equal texts may differ; that of some row is shown
+            return _bare(expr)
+        if isinstance(expr, Col):
+            if expr.source == group:
+                return Col(group, len(keys) + expr.index - AGGREGATED, expr.type, expr.nullable, expr.name)
+            if expr.source in own:  # a column that is neither grouped nor aggregated: of some row
+                return _bare(expr)
+        return None
+
+    def _bare(expr: Expr) -> Col:
+        bare = Aggregate("bare", (expr,), False, None, expr.type, True)
+        if bare not in pending:
+            pending.append(bare)
+        name = expr.name if isinstance(expr, Col) else "key"
+        return Col(group, len(keys) + pending.index(bare), expr.type, True, name, collation_of(expr))
+
+    own = {step.source.number for step in block.steps}
+    for output in block.outputs:
+        output.expr = transform(output.expr, rule)
+    if block.having is not None:
+        block.having = transform(block.having, rule)
+    block.aggregates = pending
+    block.group_by = [folded(key, collation_of(key)) for key in keys]
