@@ -36,7 +36,7 @@ def apply_rows(statement: Statement, workspace: Workspace, rows: Rows, values: t
     if statement.inserter is not None:
         return statement.inserter.insert(workspace, rows, values, keep_rows=keep)
     if statement.updater is not None:
-        return statement.updater.update(workspace, rows, keep_rows=keep)
+        return statement.updater.update(workspace, rows, values, keep_rows=keep)
     if isinstance(body, l.ViewChangeStatement):
         assert statement.triggers is not None
         return _change_view(workspace, body, statement.triggers, rows)

@@ -174,6 +174,8 @@ class Statement:
             updater = self.updater = Updater(table, body.targets, related.rules(table), body.conflict)
             self.triggers = self.triggers and self.triggers.of_columns(frozenset(body.targets))
             updater.triggers, updater.deletes, updater.key_conflicts = self.triggers, deletes, key_conflicts
+            if self.triggers is not None and body.again is not None:
+                updater.again = self._compiled(body.again, count_of).run
         self.referential = bool(table.foreign_keys) or bool(schema.referencing_of(table))
         if schema.triggers and schema.referencing:  # what they change may refer, or be referred to
             self.referential = True

@@ -106,8 +106,13 @@ class Inserter:
         conflict = workspace.conflict or self._conflict
         given = None if self.defaults is None else iter(self.defaults.values(workspace, len(rows)))
         plain = self.plain and self._rules is None and workspace.conflict is None
+        highest = 0  # under AUTOINCREMENT one that was not used is not given again
         for values in rows:
             key, stored = self._row(workspace, writer, values)
+            if self._table.autoincrement:
+                if self._key_place is None or values[self._key_place] is None:
+                    key = max(key, highest + 1)
+                highest = max(highest, key)
             if given is not None:
                 stored = self._with_defaults(stored, next(given))
             if plain:
@@ -127,6 +132,8 @@ class Inserter:
             change.last_key = key
             if keep_rows:
                 change.rows.append((key, stored))
+        if highest:
+            note_key(workspace, self._table, highest)
         return change
 
     def _insert_one(
@@ -148,8 +155,9 @@ class Inserter:
             given = self._key_place is not None and values[self._key_place] is not None
             if not triggers.run(workspace, triggers.before, None, (row[0] if given else -1, row[1]), conflict):
                 return None
-            if not given:  # they may have inserted rows of their own
-                row = (next_key(workspace, workspace.writer(self._table), self._table), row[1])
+            writer = workspace.writer(self._table)
+            if not given and writer.row_at(row[0]) is not None:  # they have inserted rows of their own
+                row = (next_key(workspace, writer, self._table), row[1])
         writer = workspace.writer(self._table)
         filled = self._filled(row[1], conflict)
         if filled is None:
@@ -163,8 +171,6 @@ class Inserter:
                 return None
             self._rules.verify(workspace, [row])
         key, stored = row
-        if self._table.autoincrement:  # also one that is not used is not given again
-            note_key(workspace, self._table, key)
         if self.upserts and self._upserted(workspace, writer, key, stored, params, change, keep_rows=keep_rows):
             return None
         resolves = conflict in ("IGNORE", "REPLACE") or (self.key_conflicts and not conflict)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from dosql.errors import ConstraintViolation
+from dosql.errors import ConstraintViolation, TypeMismatch
 from dosql.executor.changes import (
     BULK_ROWS_MIN,
     Change,
@@ -39,6 +39,8 @@ class Updater:
         triggers: Of UPDATE of these columns.
         deletes: Triggers of DELETE, for what REPLACE removes.
         key_conflicts: What constraints themselves say, by id of the UNIQUE index, 0 for the row key.
+        again: Gives key and new values of a row that is handed to it: triggers may have changed it since the
+            statement began.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Updater:
         self.triggers: EventTriggers | None = None
         self.deletes: EventTriggers | None = None
         self.key_conflicts: dict[int, str] = {}
+        self.again: Callable[..., list[tuple[Any, ...]]] | None = None
         self._completes = rules is not None and rules.completes
         self._targets: list[tuple[int, Any, Callable[[Any], Any]]] = []
         self._key_place: int | None = None
@@ -66,7 +69,9 @@ class Updater:
         special = self._completes or self.triggers is not None or self._null_conflicts or self.key_conflicts
         return not special and self._conflict in (None, "ABORT")
 
-    def update(self, workspace: Workspace, rows: Sequence[Sequence[Any]], *, keep_rows: bool) -> Change:
+    def update(
+        self, workspace: Workspace, rows: Sequence[Sequence[Any]], params: Sequence[Any] = (), *, keep_rows: bool
+    ) -> Change:
         """Applies the new values.
 
         Raises:
@@ -83,6 +88,8 @@ class Updater:
             if before is None:  # OR REPLACE, or a trigger, has removed it
                 continue
             try:
+                if self.again is not None:
+                    row = self.again(workspace, params, given=[(row[0], before)])[0]
                 done = self._update_one(workspace, row, before, conflict)
             except ConstraintViolation as e:
                 if conflict == "IGNORE" and not e.resolution:
@@ -130,9 +137,9 @@ class Updater:
         if new_key == key:
             writer.update(key, before, after)
         else:
-            if writer.row_at(new_key) is not None:
-                writer.conflicts(new_key, after)  # which is read
-                raise key_violation(self._table)
+            for index, other in writer.conflicts(new_key, after):  # before the row goes, which OR FAIL would keep so
+                if other != key:
+                    raise key_violation(self._table) if index is None else unique_violation(self._table, index)
             workspace.moved.add(len(workspace.ops))
             writer.delete(key, before)
             writer.insert(new_key, after)
@@ -170,7 +177,7 @@ class Updater:
         key: int = row[0]
         if self._key_place is not None:
             if row[self._key_place] is None:
-                raise null_violation(self._table, "rowid")
+                raise TypeMismatch("datatype mismatch: a row's key cannot be NULL")
             key = row_key(self._table, row[self._key_place])
         return key, tuple(values)
 

@@ -126,10 +126,15 @@ class Reader:
 
     def _key_term(self, *, expressions: bool) -> KeyTerm:
         start, depth = self.at, 0
-        while self.more() and (depth or not (self.plain() and self.word() in (",", ")", "COLLATE", "ASC", "DESC"))):
+        while self.more() and (depth or not (self.plain() and self.word() in (",", ")"))):
             if self.plain():
                 depth += {"(": 1, ")": -1}.get(self.tokens[self.at].text, 0)
             self.at += 1
+        end = self.at
+        if self.at > start + 1 and self.tokens[self.at - 1].text.upper() in ("ASC", "DESC"):
+            self.at -= 1
+        if self.at > start + 2 and self.tokens[self.at - 2].text.upper() == "COLLATE":
+            self.at -= 2
         if self.at == start:
             raise self.error("expected a column")
         first, last = self.tokens[start], self.tokens[self.at - 1]
@@ -144,6 +149,8 @@ class Reader:
             out.collation = self.name("a collation")
         out.descending = self.accept("DESC")
         self.accept("ASC")
+        if self.at != end:
+            raise self.error("expected , or )")
         return out
 
     def conflict(self) -> str:

@@ -34,11 +34,16 @@ class Const:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A parameter; ``index`` is its place in the tuple that the generated function gets."""
+    """A parameter; ``index`` is its place in the tuple that the generated function gets.
+
+    Those of OLD and NEW in triggers have a type and a collation; only the row key has an affinity, as in SQLite.
+    """
 
     index: int
     type: SqlType = SqlType.ANY
     nullable: bool = True
+    collation: str | None = None
+    affinity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +203,13 @@ def transform(expr: Expr, rule: Callable[[Expr], Expr | None]) -> Expr:
 
 def has_affinity(expr: Expr) -> bool:
     """Whether an expression brings its type into comparisons, as columns and casts do."""
-    if isinstance(expr, Col):
-        return expr.affinity and expr.type is not SqlType.ANY
+    if isinstance(expr, Col | Param):
+        return expr.affinity
     if isinstance(expr, Op) and expr.op in ("COLLATE", "FOLD", "ONE OF"):
         return any(has_affinity(a) for a in expr.args)
     if isinstance(expr, Subquery) and expr.kind == "scalar":
         return has_affinity(expr.query.outputs[expr.column].expr)
-    return isinstance(expr, CastTo | Param) and expr.type is not SqlType.ANY
+    return isinstance(expr, CastTo) and expr.type is not SqlType.ANY
 
 
 def sources_of(expr: Expr) -> frozenset[int]:
@@ -245,7 +250,13 @@ def explicit_collation(expr: Expr) -> str | None:
 def _implicit(expr: Expr) -> str | None:
     while isinstance(expr, CastTo):
         expr = expr.value
-    return expr.collation if isinstance(expr, Col) else None
+    return expr.collation if isinstance(expr, Col | Param) else None
+
+
+def own_collation(expr: Expr) -> str | None:
+    """Returns the collation that a subquery's column has from its expression, None without one."""
+    found = explicit_collation(expr)
+    return _implicit(expr) if found is None else found
 
 
 def collation_of(*exprs: Expr) -> str:

@@ -272,7 +272,10 @@ class InsertStatement:
 
 @dataclass(slots=True)
 class UpdateStatement:
-    """``query`` gives the row key, then the new values of ``targets``; with ``joined``, perhaps a row twice."""
+    """``query`` gives the row key, then the new values of ``targets``; with ``joined``, perhaps a row twice.
+
+    ``again`` gives the same for a row that is handed to it.
+    """
 
     table: Table
     targets: list[int]
@@ -280,6 +283,7 @@ class UpdateStatement:
     returning: Block | None
     conflict: str | None = None
     joined: bool = False
+    again: Block | None = None
 
 
 @dataclass(slots=True)

@@ -15,9 +15,9 @@ from dosql.plan.expr import (
     Const,
     Expr,
     Param,
-    collation_of,
     conjuncts,
     has_affinity,
+    own_collation,
     walk,
 )
 from dosql.planner.altering import bind_alter
@@ -338,7 +338,8 @@ class Binder:
             if aggregate not in pending:
                 pending.append(aggregate)
             place = pending.index(aggregate)
-            return Col(block.group_source, AGGREGATED + place, aggregate.type, aggregate.nullable, aggregate.name)
+            known = (AGGREGATED + place, aggregate.type, aggregate.nullable, aggregate.name)
+            return Col(block.group_source, *known, affinity=False)
 
         scope.aliases = {alias.lower(): item for item, alias in node.items if alias is not None}
         windows = Windows(self, node.windows)
@@ -546,7 +547,7 @@ class Binder:
             names = columns
         cols = [
             Col(
-                *(number, i, output.expr.type, output.expr.nullable, name, collation_of(output.expr) or None),
+                *(number, i, output.expr.type, output.expr.nullable, name, own_collation(output.expr)),
                 affinity=has_affinity(output.expr),
             )
             for i, (name, output) in enumerate(zip(names, query.outputs, strict=False))

@@ -15,6 +15,7 @@ from dosql.planner.constraints import (
     check_written,
     column_of,
     defaults_block,
+    given_block,
 )
 from dosql.planner.scope import Scope, key_column, table_relation
 from dosql.schema import Table
@@ -56,8 +57,14 @@ def bind_update(binder: Binder, node: s.Update) -> l.UpdateStatement:
         block.visible = len(block.outputs)
         _limit(binder, node.limited, block, scope)
         returning = _returning(binder, table, node.returning)
+        again = None
+        if binder.schema.triggers_of(table.name) and node.source is None:
+            again, scope = given_block(binder, table, node.alias)
+            again.outputs = [l.Output(key_column(scope.relations[0].number), "rowid")]
+            bind_assignments(binder, table, scope, node.assignments, again)
+            again.visible = len(again.outputs)
     joined = node.source is not None
-    return l.UpdateStatement(table, targets, block, returning, node.conflict, joined)
+    return l.UpdateStatement(table, targets, block, returning, node.conflict, joined, again)
 
 
 def bind_delete(binder: Binder, node: s.Delete) -> l.DeleteStatement:

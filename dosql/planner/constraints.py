@@ -135,11 +135,16 @@ def validate(binder: Binder, statement: l.CreateTableStatement) -> None:
         raise SqlSyntaxError("parameters are prohibited in CREATE TABLE")
 
 
+def given_block(binder: Binder, table: Table, alias: str | None) -> tuple[l.Block, Scope]:
+    """Returns an empty block over rows of a table that are handed to it, and the scope of its names."""
+    return _over(binder, table, table, alias)
+
+
 def _over(binder: Binder, rows: Table, table: Table | None = None, alias: str | None = None) -> tuple[l.Block, Scope]:
     """Returns an empty block over rows that are handed to it, and the scope of its names: those of ``table``."""
     table = table or rows
     number = binder.new_source()
-    scope = Scope(None)
+    scope = binder.root()
     scope.add(table_relation(number, alias or table.name, table), binder.sql, 0)
     return l.Block([l.JoinStep(l.GivenSource(number, table.name, rows))], [], [], 0), scope
 

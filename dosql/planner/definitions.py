@@ -64,16 +64,19 @@ def bind_create_table(schema: Schema, sql: str, node: s.CreateTable) -> CreateTa
         raise SqlSyntaxError("must have at least one non-generated column", position=at)
     if any(columns[i].generated for i in primary):
         raise SqlSyntaxError("generated columns cannot be part of the PRIMARY KEY", position=at)
-    uniques: list[Index] = []
-    if primary and key_column < 0:
+    uniques: list[Index] = []  # in SQLite's order, which decides what is reported of several violations
+    has_primary = bool(primary) and key_column < 0
+    for i, spec in enumerate(node.columns):
+        if spec.primary_key and has_primary:
+            uniques.append(_unique_index(columns, primary, primary_collations, conflict))
+        if spec.unique and i != key_column:
+            uniques.append(_unique_index(columns, (i,), [""], spec.unique_conflict))
+    if node.primary_key is not None and has_primary:
         uniques.append(_unique_index(columns, primary, primary_collations, conflict))
     for key in node.uniques:
         places = tuple(_position(names, term.column, node.name) for term in key.terms)
         if places != (key_column,):
             uniques.append(_unique_index(columns, places, [t.collation for t in key.terms], key.conflict))
-    for i, spec in enumerate(node.columns):
-        if spec.unique and i != key_column:
-            uniques.append(_unique_index(columns, (i,), [""], spec.unique_conflict))
     unique = list({(i.columns, i.collations): i for i in uniques}.values())
     checks = tuple(Check(check.sql, check.name) for check in node.checks)
     references = tuple(_reference(names, spec, node.name, sql) for spec in node.references)

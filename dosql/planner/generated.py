@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dosql.errors import SqlError, SqlSyntaxError
@@ -28,7 +29,9 @@ def generated_block(binder: Binder, table: Table) -> l.Block | None:
         return None
     number = binder.new_source()
     scope = Scope(None)
-    scope.add(table_relation(number, table.name, table), binder.sql, 0)
+    relation = table_relation(number, table.name, table)
+    relation.columns = [replace(c, nullable=True) for c in relation.columns]  # BEFORE triggers see them unchecked
+    scope.add(relation, binder.sql, 0)
     bound = {i: _bound(binder, table, i, scope) for i in table.generated}
 
     def expanded(position: int, above: tuple[int, ...]) -> Expr:

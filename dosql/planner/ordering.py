@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dosql.errors import SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import Aggregate, Col, Expr, collation_of, transform
+from dosql.plan.expr import Aggregate, Col, Expr, collation_of, has_affinity, transform
 from dosql.planner.binder_expr import AGGREGATED
 from dosql.planner.comparing import folded
 from dosql.planner.terms import same_item
@@ -51,12 +51,13 @@ def regroup(block: l.Block, pending: list[Aggregate]) -> None:
         if expr in keys and not collation_of(expr):
             i = keys.index(expr)
             name = expr.name if isinstance(expr, Col) else "key"
-            return Col(group, i, expr.type, expr.nullable, name)
+            return Col(group, i, expr.type, expr.nullable, name, affinity=has_affinity(expr))
         if expr in keys:  # equal texts may differ; that of some row is shown
             return _bare(expr)
         if isinstance(expr, Col):
             if expr.source == group:
-                return Col(group, len(keys) + expr.index - AGGREGATED, expr.type, expr.nullable, expr.name)
+                place = len(keys) + expr.index - AGGREGATED
+                return Col(group, place, expr.type, expr.nullable, expr.name, affinity=False)
             if expr.source in own:  # a column that is neither grouped nor aggregated: of some row
                 return _bare(expr)
         return None
@@ -66,7 +67,8 @@ def regroup(block: l.Block, pending: list[Aggregate]) -> None:
         if bare not in pending:
             pending.append(bare)
         name = expr.name if isinstance(expr, Col) else "key"
-        return Col(group, len(keys) + pending.index(bare), expr.type, True, name, collation_of(expr))
+        place = len(keys) + pending.index(bare)
+        return Col(group, place, expr.type, True, name, collation_of(expr), has_affinity(expr))
 
     own = {step.source.number for step in block.steps}
     for output in block.outputs:

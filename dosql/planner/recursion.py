@@ -32,7 +32,7 @@ class Working:
     def source(self, alias: str, number: int, scope: Scope, sql: str, at: int) -> l.WorkSource:
         """Adds it to a scope."""
         self.uses += 1
-        columns = [Col(number, i, SqlType.ANY, True, name) for i, name in enumerate(self.names)]
+        columns = [Col(number, i, SqlType.ANY, True, name, affinity=False) for i, name in enumerate(self.names)]
         scope.add(Relation(number, alias, columns, None), sql, at)
         return l.WorkSource(number, alias, len(self.names))
 
@@ -116,7 +116,8 @@ def bind_recursive(
         if isinstance(query, l.Block) and query.grouped:
             raise SqlSyntaxError("recursive aggregate queries are not supported")
         bound.append(query)
-    outputs = [l.Output(Col(-1, i, SqlType.ANY, True, column), column) for i, column in enumerate(names)]
+    cols = [Col(-1, i, SqlType.ANY, True, column, affinity=False) for i, column in enumerate(names)]
+    outputs = [l.Output(col, col.name) for col in cols]
     out = l.RecursiveRows(first, bound, distinct, outputs)
     order_outputs(binder, node, out)
     out.limit, out.offset = binder.limits(node, Scope(None))

@@ -31,10 +31,10 @@ def row_scope(table: Table, event: str) -> Scope:
         if event == absent:
             continue
         params = {
-            c.name.lower(): Param(number * width + i, c.type, c.nullable or i == table.key_column)
+            c.name.lower(): Param(number * width + i, c.type, True, c.collation, i == table.key_column)
             for i, c in enumerate(table.columns)
         }
-        key = Param(number * width + width - 1, SqlType.INTEGER, True)
+        key = Param(number * width + width - 1, SqlType.INTEGER, True, affinity=True)
         for key_name in _KEY_NAMES:
             params.setdefault(key_name, key)
         scope.relations.append(Relation(-1, name, [], None, params=params))

@@ -103,7 +103,7 @@ class Windows:
         if kind is SqlType.ANY and args and call.name in ("first_value", "last_value", "nth_value", "min", "max"):
             kind = self.inputs[args[0]].type
         nullable = call.name not in _TYPES
-        return Col(self.source, len(self.calls) - 1, kind, nullable, call.name)
+        return Col(self.source, len(self.calls) - 1, kind, nullable, call.name, affinity=False)
 
     def _place(self, expr: Expr) -> int:
         for i, known in enumerate(self.inputs):

@@ -340,8 +340,9 @@ class TableWriter:
         self._workspace = workspace
         self._claims = workspace.claims
         self._key_floors = key_floors
-        self._indexes = [
-            (entry_maker(table, index), workspace.editor(index.id)) for index in workspace.schema.indexes_of(table.id)
+        self._indexes = [  # the newest first: the order in which SQLite looks for violations
+            (entry_maker(table, index), workspace.editor(index.id))
+            for index in reversed(workspace.schema.indexes_of(table.id))
         ]
 
     def next_key(self) -> int:

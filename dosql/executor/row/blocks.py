@@ -201,6 +201,8 @@ class _BlockEmitter:
                 expr, value = exprs[key.output], f"row[{key.output}]"
                 value = self._expressions.fold(value, key.collation)
                 if expr.type not in _SIMPLE:
+                    if key.nulls_first is not None:
+                        parts.append(f"{value} is {'not ' if key.nulls_first != key.descending else ''}None")
                     parts.append(f"sort_key({value})")
                 elif expr.nullable or key.nulls_first is not None:
                     first = (not key.descending) if key.nulls_first is None else key.nulls_first

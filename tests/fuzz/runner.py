@@ -1,0 +1,176 @@
+"""One seed in both engines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+
+from dosql.engine import Database, Session
+from dosql.errors import DosqlError, InternalError
+from tests.fuzz.generator import Generator
+
+STEPS = 60
+
+
+class Mismatch(AssertionError):
+    """The engines differ.
+
+    Args:
+        message: How.
+        script: What was run.
+    """
+
+    def __init__(self, message: str, script: list[str]) -> None:
+        super().__init__(message)
+        self.script = script
+
+
+class Pair:
+    """A database in each engine, with the script so far."""
+
+    def __init__(self) -> None:
+        self.lite = apsw.Connection(":memory:")
+        self.lite.execute("PRAGMA foreign_keys = ON")
+        self.database = Database.open(":memory:")
+        self.session: Session = self.database.session()
+        self.script: list[str] = []
+
+    def run(self, sql: str, *, ordered: bool = False) -> list[tuple[Any, ...]] | None:
+        """Runs a statement in both; returns its rows, None where both refuse it.
+
+        Raises:
+            Mismatch: One refuses it, or the rows differ.
+        """
+        self.script.append(sql)
+        theirs, refused = self._sqlite(sql)
+        mine, error = self._dosql(sql)
+        if isinstance(error, InternalError) or not (error is None or isinstance(error, DosqlError)):
+            raise Mismatch(f"{type(error).__name__}: {error}", list(self.script))
+        if (refused is None) != (error is None):
+            raise Mismatch(f"SQLite: {refused or theirs}\nDoSQL: {error or mine}", list(self.script))
+        if refused is not None:
+            return None
+        a, b = [canonical(row) for row in theirs], [canonical(row) for row in mine]
+        if (a if ordered else sorted(a)) != (b if ordered else sorted(b)):
+            found = f"SQLite: {sorted(theirs, key=repr)}\nDoSQL: {sorted(mine, key=repr)}"
+            raise Mismatch(found, list(self.script))
+        return mine
+
+    def _sqlite(self, sql: str) -> tuple[list[tuple[Any, ...]], Exception | None]:
+        try:
+            return list(self.lite.execute(sql)), None
+        except (apsw.Error, OverflowError) as e:
+            return [], e
+
+    def _dosql(self, sql: str) -> tuple[list[tuple[Any, ...]], Exception | None]:
+        try:
+            rows = self.session.execute(sql).rows
+            self.database.store.flush()
+            return rows, None
+        except Exception as e:
+            self.database.store.flush()
+            return [], e
+
+    def close(self) -> None:
+        """Closes both."""
+        self.session.close()
+        self.database.close()
+        self.lite.close()
+
+
+def canonical(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Returns a row so that it sorts, and rounding in the last digit does not count."""
+    out: list[tuple[int, Any]] = []
+    for value in row:
+        if value is None:
+            out.append((0, 0))
+        elif isinstance(value, int | float):
+            out.append((1, float(f"{value:.10g}")))
+        else:
+            out.append((2, value) if isinstance(value, str) else (3, bytes(value)))
+    return tuple(out)
+
+
+def run_seed(seed: int) -> None:
+    """Runs the statements of a seed.
+
+    Raises:
+        Mismatch: The engines differ; its text is a script that shows it.
+    """
+    made, pair = Generator(seed), Pair()
+    try:
+        for sql in made.schema():
+            pair.run(sql)
+        for _ in range(STEPS):
+            _step(made, pair)
+        problems = pair.session.execute("PRAGMA integrity_check").rows
+        if problems != [("ok",)]:
+            raise Mismatch(str(problems), pair.script)
+    except Mismatch as e:
+        script = minimised(e.script)
+        raise Mismatch(f"seed {seed}\n{_differs(script) or e}\n" + ";\n".join(script) + ";", script) from None
+    finally:
+        pair.close()
+
+
+def minimised(script: list[str]) -> list[str]:
+    """Returns a part of a script whose last statement still differs."""
+    at = len(script) - 2
+    while at >= 0:
+        shorter = script[:at] + script[at + 1 :]
+        if _differs(shorter):
+            script = shorter
+        at -= 1
+    return script
+
+
+def _differs(script: list[str]) -> str:
+    """Returns how the last statement of a script differs, or nothing."""
+    pair = Pair()
+    try:
+        for place, sql in enumerate(script):
+            try:
+                pair.run(sql)
+            except Mismatch as e:
+                return str(e) if place == len(script) - 1 else ""
+        return ""
+    finally:
+        pair.close()
+
+
+def _step(made: Generator, pair: Pair) -> None:
+    form = made.r.random()
+    if form < 0.45:
+        pair.run(made.change())
+        for table in made.tables:
+            pair.run(f"SELECT * FROM {table.name}")
+            pair.script.pop()
+    elif form < 0.85:
+        sql, ordered = made.query()
+        pair.run(sql, ordered=ordered)
+        pair.script.pop()
+    elif form < 0.95:
+        _partition(made, pair)
+    elif form < 0.97:
+        pair.run(made.index())
+    elif form < 0.985:
+        pair.run(made.alteration())
+
+
+def _partition(made: Generator, pair: Pair) -> None:
+    """Ternary logic partitioning, and the condition as a value beside the condition in WHERE."""
+    text, condition = made.predicate()
+    counts = []
+    for where in ("", f" WHERE {condition}", f" WHERE NOT ({condition})", f" WHERE ({condition}) IS NULL"):
+        found = pair.run(f"SELECT count(*) FROM {text}{where}")
+        pair.script.pop()
+        if found is None:
+            return
+        counts.append(found[0][0])
+    if counts[0] != sum(counts[1:]):
+        raise Mismatch(f"{counts} of FROM {text} by {condition}", pair.script)
+    found = pair.run(f"SELECT total(({condition}) IS TRUE) FROM {text}")
+    pair.script.pop()
+    if found is not None and int(found[0][0]) != counts[1]:
+        raise Mismatch(f"{found} and {counts[1]} of FROM {text} by {condition}", pair.script)
