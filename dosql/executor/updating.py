@@ -158,6 +158,8 @@ class Updater:
         self, row: Sequence[Any], before: Sequence[Any], given: str | None
     ) -> tuple[int, tuple[Any, ...]] | None:
         """Returns key and stored columns of a row as it will be; None where it is to be left alone."""
+        if self._key_place is not None and row[self._key_place] is None:
+            raise TypeMismatch("datatype mismatch: a row's key cannot be NULL")
         values = list(before)
         for slot, (column, place), store in self._targets:
             value = row[place]
@@ -176,8 +178,6 @@ class Updater:
                 values[slot] = stored_as(store, value, self._table, column.name)
         key: int = row[0]
         if self._key_place is not None:
-            if row[self._key_place] is None:
-                raise TypeMismatch("datatype mismatch: a row's key cannot be NULL")
             key = row_key(self._table, row[self._key_place])
         return key, tuple(values)
 

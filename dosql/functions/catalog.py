@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from dosql.functions import identifiers as i
 from dosql.functions import json_text as j
 from dosql.functions import last_change as c
 from dosql.functions import moments as t
@@ -114,7 +115,20 @@ SCALARS: dict[str, ScalarFunction] = {
     "format": ScalarFunction(format_text, _TEXT, (1, -1), nullable=True),
     "glob": ScalarFunction(lambda pattern, value: _bit(f.glob(value, pattern)), _INTEGER, (2, 2)),
     "like": ScalarFunction(lambda pattern, value, *escape: _bit(f.like(value, pattern, *escape)), _INTEGER, (2, 3)),
-    "regexp": ScalarFunction(lambda pattern, value: _bit(f.regexp(value, pattern)), _INTEGER, (2, 2)),
+    "regexp": ScalarFunction(lambda pattern, value: i.regexp_like(value, pattern), _INTEGER, (2, 2)),
+    "regexp_like": ScalarFunction(i.regexp_like, _INTEGER, (2, 2)),
+    "regexp_substr": ScalarFunction(i.regexp_substr, _TEXT, (2, 2), nullable=True),
+    "regexp_capture": ScalarFunction(i.regexp_capture, _TEXT, (2, 3), nullable=True),
+    "regexp_replace": ScalarFunction(i.regexp_replace, _TEXT, (3, 3)),
+    "randomblob": ScalarFunction(i.randomblob, SqlType.BLOB, (1, 1), total=True, stable=False),
+    "uuid4": ScalarFunction(i.uuid4_blob, SqlType.BLOB, (0, 0), stable=False),
+    "uuid4_str": ScalarFunction(i.uuid4_text, _TEXT, (0, 0), stable=False),
+    "gen_random_uuid": ScalarFunction(i.uuid4_text, _TEXT, (0, 0), stable=False),
+    "uuid7": ScalarFunction(i.uuid7_blob, SqlType.BLOB, (0, 1), stable=False),
+    "uuid7_timestamp_ms": ScalarFunction(i.uuid7_milliseconds, _INTEGER, (1, 1), nullable=True),
+    "uuid_str": ScalarFunction(i.uuid_text, _TEXT, (1, 1), nullable=True),
+    "uuid_blob": ScalarFunction(i.uuid_bytes, SqlType.BLOB, (1, 1), nullable=True),
+    "sqlite_source_id": ScalarFunction(lambda: "DoSQL", _TEXT, (0, 0)),
     "unhex": ScalarFunction(f.unhex, SqlType.BLOB, (1, 2), nullable=True),
     "soundex": ScalarFunction(f.soundex, _TEXT, (1, 1), total=True),
     "likelihood": ScalarFunction(lambda value, chance: value, None, (2, 2)),

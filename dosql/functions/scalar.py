@@ -10,6 +10,7 @@ import math
 import os
 import re
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -68,21 +69,6 @@ def summand(value: Any) -> Any:
 
 
 _WHOLE = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
-
-
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as e:
-        raise TypeMismatch(f"the regular expression cannot be read: {e}") from None
-
-
-def regexp(value: Any, pattern: Any) -> bool | None:
-    """``value REGEXP pattern``: whether a part of the value fits a regular expression of Python's :mod:`re`."""
-    if value is None or pattern is None:
-        return None
-    return _compiled(text(pattern)).search(text(value)) is not None
 
 
 def truth(value: Any) -> bool | None:
@@ -382,7 +368,10 @@ def round_(a: Any, digits: Any = 0) -> Any:
         return value
     if places == 0:
         return float(int(value + (0.5 if value >= 0 else -0.5)))
-    return float(f"{value + math.copysign(1e-15 * max(abs(value), 1e-300), value):.{places}f}")
+    return float(Decimal(value).quantize(Decimal(1).scaleb(-places), context=_HALF_AWAY))
+
+
+_HALF_AWAY = Context(prec=400, rounding=ROUND_HALF_UP)
 
 
 def sign(a: Any) -> int | None:

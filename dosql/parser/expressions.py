@@ -303,5 +303,6 @@ _HANDLERS: dict[type[exp.Expression], Callable[[ExpressionTranslator, Any], s.Ex
     exp.Subquery: lambda self, node: s.Scalar(self.query(node), offset_of(node)),
     exp.Select: lambda self, node: s.Scalar(self.query(node), offset_of(node)),
     exp.CurrentDate: _now("current_date"),
+    exp.CurrentTime: _now("current_time"),
     exp.CurrentTimestamp: _now("current_timestamp"),
 }

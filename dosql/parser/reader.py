@@ -139,6 +139,7 @@ class Reader:
             raise self.error("expected a column")
         first, last = self.tokens[start], self.tokens[self.at - 1]
         single = self.at == start + 1 and (first.token_type in _QUOTED or first.text.replace("$", "_").isidentifier())
+        single = single and bool(first.text)
         out = KeyTerm(first.text if single else "", at=first.start)
         if not single:
             if not expressions:

@@ -295,6 +295,8 @@ class ExpressionBinder:
         fewest, most = function.arity
         if len(args) < fewest or (most >= 0 and len(args) > most):
             raise self._arity(node)
+        if name == "nullif" and len(args) == 2 and collation_of(*args):
+            return CaseWhen(((comparison("=", *args), NULL),), args[0], args[0].type, True)
         if name == "likelihood":
             chance = args[1].value if isinstance(args[1], Const) else None
             if not isinstance(chance, float) or not 0 <= chance <= 1:

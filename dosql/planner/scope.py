@@ -65,7 +65,7 @@ class Scope:
         for relation in self.relations:
             if table is not None and relation.alias.lower() != table.lower():
                 continue
-            if db and relation.db != db:
+            if db and (relation.db or "main") != db:
                 continue
             if relation.params is not None:
                 if table is not None and name in relation.params:

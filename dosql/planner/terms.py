@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from dosql.plan import syntax as s
-from dosql.plan.expr import Const, Expr, Op, collation_of
+from dosql.plan.expr import Const, Expr, Op, own_collation
 from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
 
 
@@ -25,7 +25,7 @@ def any_of(values: list[Expr]) -> Expr:
     types = {v.type for v in values if not (isinstance(v, Const) and v.value is None)}
     common = types.pop() if len(types) == 1 else SqlType.NUMERIC if types and types <= NUMERIC_TYPES else SqlType.ANY
     made: Expr = Op("ONE OF", tuple(values), common, any(v.nullable for v in values))
-    collation = next((c for v in values if (c := collation_of(v))), "")
+    collation = next((c for v in values if (c := own_collation(v)) is not None), "")
     return Op("COLLATE", (made,), common, made.nullable, collation) if collation else made
 
 

@@ -70,7 +70,7 @@ class Generator:
         keys: list[str] = []
         if self.maybe(0.6):
             columns.append(Column("id", "INTEGER"))
-            parts.append("id INTEGER PRIMARY KEY" + (" AUTOINCREMENT" if self.maybe(0.15) else ""))
+            parts.append("id INTEGER PRIMARY KEY")
             keys.append("id")
         for place in range(r.randint(2, 4)):
             column = Column(f"c{place}", r.choice(["INTEGER", "REAL", "TEXT", "TEXT", "ANY"]))
@@ -186,7 +186,7 @@ class Generator:
             return self.expression(sources, depth - 1, prefix)
 
         forms: list[Callable[[], str]] = [
-            lambda: f"({part()} {r.choice(['+', '-', '*', '/', '%', '||', '&', '|'])} {part()})",
+            lambda: f"({part()} {r.choice(['+', '-', '*', '%', '||', '&', '|'])} {part()})",
             lambda: f"{r.choice(['abs', 'length', 'lower', 'upper', 'typeof', 'hex', 'trim', 'quote'])}({part()})",
             lambda: f"{r.choice(['coalesce', 'ifnull', 'nullif'])}({part()}, {part()})",
             lambda: f"CASE WHEN {self.condition(sources, depth - 1, prefix)} THEN {part()} ELSE {part()} END",
@@ -264,14 +264,18 @@ class Generator:
         r = self.r
         sources: list[Table] = []
         text = ""
-        for place in range(r.choice([1, 1, 2, 2, 3])):
+        count = r.choice([1, 1, 2, 2, 3])
+        for place in range(count):
             base = r.choice([*self.tables, *self.views])
             alias = Table(self._name("a"), base.columns)
             sources.append(alias)
             if place == 0:
                 text = f"{base.name} AS {alias.name}"
                 continue
-            kind = r.choice(["JOIN", "LEFT JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "CROSS JOIN"])
+            kinds = ["JOIN", "LEFT JOIN", "JOIN", "LEFT JOIN", "CROSS JOIN"]
+            if count == 2:  # SQLite 3.54 gives wrong answers for some joins of more tables that have one of these
+                kinds.append("RIGHT JOIN")  # and FULL JOIN leaves rows out
+            kind = r.choice(kinds)
             on = "" if kind == "CROSS JOIN" else f" ON {self._on(sources)}"
             text += f" {kind} {base.name} AS {alias.name}{on}"
         return text, sources
@@ -279,7 +283,9 @@ class Generator:
     def _on(self, sources: list[Table]) -> str:
         left, right = self.r.choice(sources[:-1]), sources[-1]
         same = f"{left.name}.{self.r.choice(left.columns).name} = {right.name}.{self.r.choice(right.columns).name}"
-        return same if self.maybe(0.7) else self.condition(sources, 0)
+        # No LIKE: where a column of numbers stands on its left, SQLite 3.54 loses rows of an outer join.
+        other = f"{self.expression(sources, 0)} {self.r.choice(['<', 'IS', '>='])} {self.expression(sources, 1)}"
+        return same if self.maybe(0.7) else other
 
     def query(self) -> tuple[str, bool]:
         """Returns a query, and whether its order counts."""
@@ -307,11 +313,11 @@ class Generator:
             return f"SELECT {', '.join(items)} FROM {text}{where}{group}{having if self.maybe(0.3) else ''}", False
         if form < 0.85:
             width = r.randint(1, 2)
-            selects = []
+            selects: list[str] = []
             for _ in range(r.randint(2, 3)):
                 inner, tables = self.from_clause()
-                items = ", ".join(self.expression(tables, 1) for _ in range(width))
-                selects.append(f"SELECT {items} FROM {inner} WHERE {self.condition(tables, 1)}")
+                values = ", ".join(self.expression(tables, 1) for _ in range(width))
+                selects.append(f"SELECT {values} FROM {inner} WHERE {self.condition(tables, 1)}")
             whole = selects[0]
             for one in selects[1:]:
                 whole += f" {r.choice(['UNION', 'UNION ALL', 'INTERSECT', 'EXCEPT'])} {one}"

@@ -220,7 +220,7 @@ class _BlockEmitter:
         block = plan.block
         exprs: list[Expr] = [*(o.expr for o in block.outputs), *block.group_by]
         for aggregate in block.aggregates:
-            exprs += aggregate.args
+            exprs += [*aggregate.args, *(e for e, _, _ in aggregate.order)]
             if aggregate.filter is not None:
                 exprs.append(aggregate.filter)
         for step in plan.steps:
@@ -509,7 +509,7 @@ def full_join_keys(query: FullJoinRows) -> tuple[list[tuple[Expr, Expr]], list[E
     keys: list[tuple[Expr, Expr]] = []
     rest: list[Expr] = []
     for condition in query.on:
-        if isinstance(condition, Op) and condition.op == "=":
+        if isinstance(condition, Op) and condition.op == "=" and not condition.collation:
             a, b = condition.args
             if sources_of(a) == {query.numbers[1]}:
                 a, b = b, a

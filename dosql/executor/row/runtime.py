@@ -13,6 +13,7 @@ from dosql.executor.row.totals import average, sum_of
 from dosql.executor.row.windows import windowed
 from dosql.functions import scalar as f
 from dosql.functions.aggregates import collected, sorted_rows
+from dosql.functions.identifiers import regexp_like
 from dosql.functions.tables import rows_of
 from dosql.schema import Index, Table
 from dosql.types.collations import COLLATIONS
@@ -342,7 +343,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "in_query": in_query,
     "in_rows": in_rows,
     "uniques": uniques,
-    "regexp": f.regexp,
+    "regexp": regexp_like,
     "rows_of": rows_of,
     "is_": f.is_,
     "key_bounds": key_bounds,
