@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 Rows = list[tuple[Any, ...]]
 
 _SYNCHRONOUS = {"off": 0, "normal": 1, "full": 2}
-_CONSTANTS: dict[str, Any] = {"journal_mode": "wal", "encoding": "UTF-8", "auto_vacuum": 0, "freelist_count": 0}
+_CONSTANTS: dict[str, Any] = {
+    "journal_mode": "wal",
+    "encoding": "UTF-8",
+    "auto_vacuum": 0,
+    "freelist_count": 0,
+    "temp_store": 2,
+}
 _STORED = ("user_version", "application_id")
 
 
@@ -140,7 +146,12 @@ def _table_info(session: Session, name: str | None) -> Rows:
     return [(place, *row[1:6]) for place, row in enumerate(shown)]
 
 
+_SCHEMA_COLUMNS = (("type", "TEXT"), ("name", "TEXT"), ("tbl_name", "TEXT"), ("rootpage", "INT"), ("sql", "TEXT"))
+
+
 def _table_xinfo(session: Session, name: str | None) -> Rows:
+    if (name or "").lower() in ("sqlite_schema", "sqlite_master", "sqlite_temp_schema", "sqlite_temp_master"):
+        return [(i, column, kind, 0, None, 0, 0) for i, (column, kind) in enumerate(_SCHEMA_COLUMNS)]
     out: Rows = []
     for table in _tables(session, name or ""):
         for i, column in enumerate(table.columns):

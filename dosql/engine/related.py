@@ -15,7 +15,7 @@ from dosql.parser import parse
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.planner import bind_rules, bind_view_table, plan_block
-from dosql.planner.triggers import program_columns, when_query
+from dosql.planner.triggers import program_columns, stay_at_home, when_query
 from dosql.schema import Schema, Table, Trigger
 
 from dosql.engine.computed import bound_terms  # isort: skip
@@ -82,6 +82,8 @@ class Related:
     def _program(self, trigger: Trigger, table: Table) -> TriggerProgram:
         node = parse(trigger.sql)
         assert isinstance(node, s.CreateTrigger)
+        if trigger.db != "temp":
+            stay_at_home(node.steps, trigger.db or "main", trigger.name)
         steps: list[Step] = []
 
         def compiled() -> list[Step]:

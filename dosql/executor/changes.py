@@ -65,15 +65,19 @@ def delete_rows(
 
 def delete_row(workspace: Workspace, table: Table, row: Row, triggers: EventTriggers) -> bool:
     """Deletes a row with what triggers do; returns False where one said that it stays."""
-    if not triggers.run(workspace, triggers.before, row, None):
-        return False
-    writer = workspace.writer(table)
-    now = writer.row_at(row[0])
-    if now is None:
-        return False
-    writer.delete(row[0], now)
-    triggers.run(workspace, triggers.after, row, None)
-    return True
+    outer, workspace.conflict = workspace.conflict, None  # what INSERT OR says is not for what DELETE fires
+    try:
+        if not triggers.run(workspace, triggers.before, row, None):
+            return False
+        writer = workspace.writer(table)
+        now = writer.row_at(row[0])
+        if now is None:
+            return False
+        writer.delete(row[0], now)
+        triggers.run(workspace, triggers.after, row, None)
+        return True
+    finally:
+        workspace.conflict = outer
 
 
 def remove_in_the_way(workspace: Workspace, table: Table, key: int, deletes: EventTriggers | None) -> None:

@@ -27,7 +27,8 @@ from dosql.executor.updating import Updater
 from dosql.plan.expr import ROW_KEY
 from dosql.schema import Table
 from dosql.storage import Workspace
-from dosql.storage.workspace import TableWriter, key_violation, unique_violation
+from dosql.storage.violations import key_violation, unique_violation
+from dosql.storage.workspace import TableWriter
 
 
 @dataclass(slots=True)
@@ -156,7 +157,8 @@ class Inserter:
             if not triggers.run(workspace, triggers.before, None, (row[0] if given else -1, row[1]), conflict):
                 return None
             writer = workspace.writer(self._table)
-            if not given and writer.row_at(row[0]) is not None:  # they have inserted rows of their own
+            again = self._table.autoincrement or writer.row_at(row[0]) is not None
+            if not given and again:  # they may have inserted rows of their own
                 row = (next_key(workspace, writer, self._table), row[1])
         writer = workspace.writer(self._table)
         filled = self._filled(row[1], conflict)

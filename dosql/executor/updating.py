@@ -23,7 +23,8 @@ from dosql.executor.triggers import EventTriggers
 from dosql.plan.expr import ROW_KEY
 from dosql.schema import Table
 from dosql.storage import Workspace
-from dosql.storage.workspace import TableWriter, key_violation, unique_violation
+from dosql.storage.violations import key_violation, unique_violation
+from dosql.storage.workspace import TableWriter
 
 
 class Updater:

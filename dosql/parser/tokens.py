@@ -106,6 +106,8 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
         elif kind is TokenType.VAR and token.text[:1] == "$" and len(token.text) > 1:
             out.append(_like(token, TokenType.COLON, ":"))
             out.append(_like(token, TokenType.VAR, token.text[1:]))
+        elif len(out) > 1 and out[-1].token_type is TokenType.L_PAREN and out[-2].text.upper() == MARK + "RAISE":
+            out.append(_like(token, TokenType.VAR, token.text))  # ROLLBACK and its like are keywords elsewhere
         elif kind in _ARROWS:  # sqlglot would take the path apart in its own way
             out.append(_like(token, _ARROWS[kind], token.text))
         elif kind is TokenType.HEX_STRING and sql[token.start : token.start + 2].lower() == "0x":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dosql.errors import Position, RequestError, SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import collation_of, conjuncts
+from dosql.plan.expr import Subquery, collation_of, conjuncts, walk
 from dosql.planner.binder_expr import ExpressionBinder
 from dosql.planner.constraints import (
     bind_assignments,
@@ -63,6 +63,8 @@ def bind_update(binder: Binder, node: s.Update) -> l.UpdateStatement:
             again.outputs = [l.Output(key_column(scope.relations[0].number), "rowid")]
             bind_assignments(binder, table, scope, node.assignments, again)
             again.visible = len(again.outputs)
+            if any(isinstance(e, Subquery) and not e.outer for o in again.outputs for e in walk(o.expr)):
+                again = None  # what does not depend on the row is computed once
     joined = node.source is not None
     return l.UpdateStatement(table, targets, block, returning, node.conflict, joined, again)
 
@@ -100,7 +102,7 @@ def _target_block(
     if source is not None:
         binder.from_item(source, scope, block)
     if where is not None:
-        block.where = conjuncts(ExpressionBinder(binder, scope, "WHERE").bind(where))
+        block.where += conjuncts(ExpressionBinder(binder, scope, "WHERE").bind(where))
     return block, scope
 
 

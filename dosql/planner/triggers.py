@@ -6,14 +6,15 @@ more names in sight.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
 
 from dosql.errors import Position, SchemaError, SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import ROW_KEY, Param
 from dosql.planner.scope import Relation, Scope, nearest
-from dosql.schema import Column, Table, Trigger, View
+from dosql.schema import Column, Schema, Table, Trigger, View
 from dosql.types.sqltypes import SqlType
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def bind_create_trigger(binder: Binder, node: s.CreateTrigger) -> l.CreateTrigge
     at = Position.at(binder.sql, node.at)
     schema = binder.space(node.db)
     found = schema.table(node.table)
+    if node.db == "temp" and found is None and schema.view(node.table) is None:
+        return _on_another(binder, node, schema, at)
     if found is not None:
         schema = schema.beside(found.id)
     if schema.trigger(node.name) is not None:
@@ -82,7 +85,37 @@ def bind_create_trigger(binder: Binder, node: s.CreateTrigger) -> l.CreateTrigge
         raise SchemaError(f"cannot create INSTEAD OF trigger on table: {node.table}", position=at)
     target = table or view
     assert target is not None
+    if target.db != "temp":
+        stay_at_home(node.steps, target.db or "main", node.name)
     return l.CreateTriggerStatement(Trigger(node.name, target.name, node.timing, node.event, node.sql, target.db))
+
+
+def _on_another(binder: Binder, node: s.CreateTrigger, temp: Schema, at: Position) -> l.CreateTriggerStatement:
+    """Binds a temporary trigger on a table of another database."""
+    table = binder.table(node.table, node.at)
+    if temp.trigger(node.name) is not None:
+        raise SchemaError(f"trigger {node.name} already exists", code="ALREADY_EXISTS", position=at)
+    return l.CreateTriggerStatement(Trigger(node.name, table.name, node.timing, node.event, node.sql, "temp"))
+
+
+def stay_at_home(node: Any, db: str, trigger: str) -> None:
+    """Makes names of a trigger's own database plain.
+
+    Raises:
+        SchemaError: It names another database.
+    """
+    if isinstance(node, list | tuple):
+        for part in node:
+            stay_at_home(part, db, trigger)
+        return
+    if not is_dataclass(node):
+        return
+    if isinstance(node, s.TableRef | s.Insert | s.Update | s.Delete) and node.db:
+        if node.db != db:
+            raise SchemaError(f"trigger {trigger} cannot reference objects in database {node.db}")
+        node.db = ""
+    for part in fields(node):
+        stay_at_home(getattr(node, part.name), db, trigger)
 
 
 def program_columns(table: Table, node: s.CreateTrigger) -> frozenset[int]:

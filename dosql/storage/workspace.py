@@ -14,6 +14,7 @@ from dosql.schema import Index, Schema, Table, Trigger, View
 from dosql.storage.claims import Claims
 from dosql.storage.reads import ReadSet
 from dosql.storage.snapshot import Epoch, Snapshot
+from dosql.storage.violations import key_violation, unique_violation
 from dosql.types.keys import after_prefix, decode_row_key, encode_row_key
 from dosql.types.numbers import INT_MAX
 from shared_types.changes import (
@@ -585,17 +586,3 @@ def _taken(editor: Tree | TreeEditor, prefix: bytes, but_key: int | None) -> boo
 def has_entry(index: Any, prefix: bytes) -> bool:
     """Whether an index, or None, has an entry that begins with all values of ``prefix``."""
     return index is not None and _taken(index, prefix, None)
-
-
-def unique_violation(table: Table, index: Index) -> ConstraintViolation:
-    """Returns the error of a UNIQUE index, worded as SQLite's."""
-    if index.expressions:
-        return ConstraintViolation(f"UNIQUE constraint failed: index '{index.name}'")
-    names = ", ".join(f"{table.name}.{table.columns[c].name}" for c in index.columns)
-    return ConstraintViolation(f"UNIQUE constraint failed: {names}")
-
-
-def key_violation(table: Table) -> ConstraintViolation:
-    """Returns the error of a row key that is there already."""
-    name = table.columns[table.key_column].name if table.key_column >= 0 else "rowid"
-    return ConstraintViolation(f"UNIQUE constraint failed: {table.name}.{name}")
