@@ -47,7 +47,7 @@ def _time(value: Any) -> str:
     return found.isoformat()
 
 
-DOMAINS: dict[str, Callable[[Any], str]] = {"JSON": _json, "UUID": _uuid, "TIME": _time}
+DOMAINS: dict[str, Callable[[Any], str]] = {"JSON": _json, "JSONB": _json, "UUID": _uuid, "TIME": _time}
 """By declared name; a value (not None) to its stored text."""
 
 

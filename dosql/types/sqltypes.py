@@ -47,6 +47,7 @@ _EXACT = {
     "TIMESTAMP": SqlType.TIMESTAMP,
     "DATETIME": SqlType.TIMESTAMP,
     "JSON": SqlType.TEXT,
+    "JSONB": SqlType.TEXT,
     "UUID": SqlType.TEXT,
     "TIME": SqlType.TEXT,
     "ANY": SqlType.ANY,
