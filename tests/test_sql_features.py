@@ -32,7 +32,7 @@ def examples() -> Iterator[Any]:
                 yield pytest.param(fixture.group(1), sql, same == "yes", id=f"{path.stem}: {feature}")
 
 
-@pytest.mark.parametrize(("fixture", "example", "same"), examples())
+@pytest.mark.parametrize(("fixture", "example", "same"), list(examples()))
 def test_example(fixture: str, example: str, same: bool, tmp_path: Path) -> None:
     (tmp_path / "numbers.csv").write_text("n,m\n1,a\n2,b\n", "utf-8")
     example = example.replace("{folder}", str(tmp_path))

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dosql.errors import RequestError, TypeMismatch
-from dosql.functions.modules import sql_type, stored_values
+from dosql.functions.files import sql_type, stored_values
 from querymode.formats import FileError, read_file
 
 BATCH_BYTES = 2 << 20

@@ -12,6 +12,7 @@ from dosql.errors import RequestError
 from dosql.fsx import FileSystem, LocalFileSystem, MemoryFileSystem
 from dosql.fsx.objects import ObjectFileSystem
 from dosql.fsx.tiered import BlockCache, TieredFileSystem
+from dosql.parser.depth import with_room
 from dosql.plan.logical import CreateViewStatement
 from dosql.schema import Schema
 from dosql.storage import Snapshot, Store, Workspace
@@ -70,7 +71,9 @@ class Database:
         """
         views = [view]
         related = self.related(view.schema)
-        statement = Statement(sql, view.schema, lambda table_id: views[0].trees[table_id].count, related)
+        statement = with_room(
+            lambda: Statement(sql, view.schema, lambda table_id: views[0].trees[table_id].count, related)
+        )
         virtual = isinstance(statement.body, CreateViewStatement) and statement.body.view is not None
         if (statement.files or (virtual and statement.body.view.module == "file")) and not self.opens_files:  # type: ignore[union-attr]
             raise RequestError("this connection may not open files", code="FORBIDDEN", hint=FILES_HINT)

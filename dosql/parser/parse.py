@@ -11,6 +11,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 from dosql.errors import Position, ResourceExhausted, SqlSyntaxError
 from dosql.parser import rewriting
 from dosql.parser.definitions import DEFINITION_VERBS, parse_definition
+from dosql.parser.depth import cramped, with_room
 from dosql.parser.tokens import DIALECT, mend, tokenize
 from dosql.parser.translate import translate
 from dosql.parser.upsert import split_upsert
@@ -18,6 +19,19 @@ from dosql.plan.syntax import AlterTable, CreateTableAs, CreateView, Explain, In
 
 SQL_LENGTH_MAX = 1_000_000
 _NESTING_MAX = 200
+_CHAIN_MAX = 3000
+_COMPOUND_MAX = 500
+_SET_OPERATORS = (TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT)
+_PREFIXES = (TokenType.NOT, TokenType.PLUS, TokenType.DASH, TokenType.TILDE)
+_OPERATORS = (
+    TokenType.AND,
+    TokenType.OR,
+    TokenType.PLUS,
+    TokenType.DASH,
+    TokenType.STAR,
+    TokenType.SLASH,
+    TokenType.DPIPE,
+)
 _QUERY_VERBS = {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "REPLACE"}
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(QUERY\s+PLAN\s+|CODE\s+)?", re.IGNORECASE)
 _ENDS_LIST = (TokenType.FROM, TokenType.R_PAREN, TokenType.WHERE, TokenType.COMMA)
@@ -39,6 +53,8 @@ def parse(sql: str) -> Statement:
         )
     explain = _EXPLAIN.match(sql)
     if explain is not None:  # sqlglot would take what follows for a string; blanks keep the offsets
+        if _EXPLAIN.match(sql, explain.end()):
+            raise SqlSyntaxError("EXPLAIN is followed by a statement", position=Position.at(sql, explain.end()))
         inner = parse(" " * explain.end() + sql[explain.end() :])
         return Explain(inner, code=(explain.group(1) or "").upper().startswith("CODE"))
     tokens = tokenize(sql)
@@ -57,7 +73,7 @@ def parse(sql: str) -> Statement:
     try:
         return _parse_tokens(sql, tokens)
     except RecursionError:
-        raise ResourceExhausted("the statement nests too deep") from None
+        raise ResourceExhausted("the statement nests too deep", hint="Take it apart") from None
 
 
 def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
@@ -97,12 +113,13 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
             raise SqlSyntaxError(f"there is no UPDATE OR {conflict}", position=Position.at(sql, tokens[2].start))
         tokens = [tokens[0], *tokens[3:]]
     try:
-        found = DIALECT.parser().parse(tokens, sql)
+        found = cramped(lambda: DIALECT.parser().parse(tokens, sql))
     except ParseError as e:
         raise _syntax_error(sql, given, e) from e
     if len(found) != 1 or found[0] is None:
         raise SqlSyntaxError("the text is not one statement")
-    statement = translate(sql, found[0])
+    tree = found[0]
+    statement = with_room(lambda: translate(sql, tree))
     if upserts:
         if not isinstance(statement, Insert):
             raise SqlSyntaxError("ON CONFLICT is for INSERT", position=Position.at(sql, upserts[0].at))
@@ -170,19 +187,43 @@ def split(script: str) -> list[str]:
 
 def _check_shape(sql: str, tokens: list[Token]) -> None:
     depth = 0
+    chain = prefixes = 0
+    compounds = [0]
     for token, following in zip(tokens, [*tokens[1:], None], strict=True):
         if token.token_type is TokenType.COMMA and (following is None or following.token_type in _ENDS_LIST):
             near = "the end of the statement" if following is None else repr(following.text)
             offset = len(sql.rstrip()) if following is None else following.start
             raise SqlSyntaxError(f"syntax error at {near}", position=Position.at(sql, offset))
-        if token.token_type in (TokenType.L_PAREN, TokenType.CASE):
+        prefixes = prefixes + 1 if token.token_type in _PREFIXES else 0
+        if prefixes > _NESTING_MAX:
+            raise ResourceExhausted(
+                f"more than {_NESTING_MAX} signs or NOTs in a row", position=Position.at(sql, token.start)
+            )
+        if token.token_type in _OPERATORS:
+            chain += 1
+            if chain > _CHAIN_MAX:
+                raise ResourceExhausted(
+                    f"an expression has more than {_CHAIN_MAX} operators", position=Position.at(sql, token.start)
+                )
+        elif token.token_type is TokenType.COMMA:
+            chain = 0
+        elif token.token_type in _SET_OPERATORS:
+            compounds[-1] += 1
+            if compounds[-1] >= _COMPOUND_MAX:
+                raise ResourceExhausted(
+                    f"more than {_COMPOUND_MAX} queries in a compound SELECT", position=Position.at(sql, token.start)
+                )
+        elif token.token_type in (TokenType.L_PAREN, TokenType.CASE):
             depth += 1
+            compounds.append(0)
             if depth > _NESTING_MAX:
                 raise ResourceExhausted(
                     f"the statement nests deeper than {_NESTING_MAX} levels", position=Position.at(sql, token.start)
                 )
         elif token.token_type in (TokenType.R_PAREN, TokenType.END):
             depth -= 1
+            if len(compounds) > 1:
+                compounds.pop()
 
 
 def _syntax_error(sql: str, tokens: list[Token], error: ParseError) -> SqlSyntaxError:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _COMPARISONS = {"=", "<>", "<", "<=", ">", ">="}
 _LOGIC = {"AND", "OR", "NOT", "LIKE", "GLOB", "REGEXP"}
 _INTEGER_OPS = {"&", "|", "<<", ">>", "~", "%"}
-_DEPTH_MAX = 400
+_DEPTH_MAX = 1000
 AGGREGATED = 100_000
 """Columns of a block's groups from here on are its aggregates, as long as their number is not known."""
 

@@ -216,8 +216,10 @@ def _default(spec: s.ColumnSpec, kind: SqlType, at: Position) -> tuple[Any, str]
         return None, ""
     if isinstance(node, s.Call) and node.name in ("current_timestamp", "current_date"):
         return None, node.name
+    words = {"true": 1, "false": 0}
+    if isinstance(node, s.Name) and spec.default_sql and node.column.lower() not in words:
+        raise SqlSyntaxError(f"default value of column {spec.name} is not constant", position=at)
     if isinstance(node, s.Name) and node.table is None:  # SQLite: a bare word is a text
-        words = {"true": 1, "false": 0}
         node = s.Literal(node.column if node.quoted else words.get(node.column.lower(), node.column))
     if isinstance(node, s.Operator) and node.op == "NEG" and isinstance(node.args[0], s.Literal):
         node = s.Literal(-node.args[0].value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+import builtins
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,6 +50,21 @@ class Module:
         name = self.fresh(prefix)
         self.namespace[name] = value
         return name
+
+    def outline(self, code: str, is_global: Callable[[str], bool]) -> str:
+        """Makes a function of an expression; returns the call.
+
+        Args:
+            code: The expression.
+            is_global: Whether a name in it is there everywhere; the others are passed.
+        """
+        names = [n for n in ast.walk(ast.parse(code, mode="eval")) if isinstance(n, ast.Name)]
+        own = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+        passed = sorted({n.id for n in names} - own)
+        given = ", ".join(name for name in passed if not is_global(name) and not hasattr(builtins, name))
+        function = self.fresh("e")
+        self.functions.append([f"def {function}({given}):", f"    return {code}"])
+        return f"{function}({given})"
 
 
 class Function:

@@ -13,9 +13,10 @@ value can be NULL. Comparison follows SQLite's affinity rules (datatype3.html §
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from dosql.executor.row.emitter import Function
+from dosql.executor.row.runtime import NAMES
 from dosql.functions import SCALARS
 from dosql.plan.expr import CaseWhen, CastTo, Col, Const, Expr, Func, InItems, Op, Param, Subquery, has_affinity
 from dosql.types.collations import COLLATIONS
@@ -48,6 +49,9 @@ _CASTS = {
     SqlType.DATE: "as_date",
     SqlType.TIMESTAMP: "as_timestamp",
 }
+_HEIGHT_MAX = 24
+"""Levels of an expression in one piece of code: Python takes 200 nested parentheses, and a level needs up to 4."""
+_BRANCHES_MAX = 50
 _CONDITIONS = {*_PYTHON, "AND", "OR", "NOT", "IS", "IS NOT", "LIKE", "GLOB", "REGEXP"}
 
 
@@ -76,11 +80,39 @@ class ExpressionCompiler:
         self._function = function
         self._variables = variables
         self._subquery = subquery
+        self._height = 0
 
     # --- values ----------------------------------------------------------------------------
 
     def value(self, expr: Expr) -> str:
         """Returns code for the value."""
+        return self._measured(self._value, expr)
+
+    def _measured(self, compiled: Callable[[Expr], str], expr: Expr) -> str:
+        """Compiles an expression; one that is too high goes into a function of its own."""
+        beside, self._height = self._height, 0
+        code = compiled(expr)
+        height = self._height + 1
+        if height > _HEIGHT_MAX:
+            code, height = self._outlined(code), 1
+        self._height = max(beside, height)
+        return code
+
+    def _outlined(self, code: str) -> str:
+        """Returns a call of a new function that evaluates ``code``."""
+        module = self._function.module
+        return module.outline(code, lambda name: name in NAMES or name in module.namespace)
+
+    def _chosen(self, branches: Iterable[tuple[str, str]], otherwise: str) -> str:
+        """Returns code for the first value whose condition holds; branches: (condition, value), the last one first."""
+        code = otherwise
+        for count, (condition, value) in enumerate(branches, 1):
+            code = f"{value} if {condition} else {code}"
+            if count % _BRANCHES_MAX == 0:
+                code = self._outlined(code)
+        return f"({code})"
+
+    def _value(self, expr: Expr) -> str:
         if is_condition(expr):
             truth = self.truth(expr)
             if not expr.nullable:
@@ -100,10 +132,8 @@ class ExpressionCompiler:
                 name = self._function.module.share("f_" + expr.name, SCALARS[expr.name].call)
                 return f"{name}({', '.join(self.value(a) for a in expr.args)})"
             case CaseWhen():
-                code = self.value(expr.otherwise)
-                for condition, value in reversed(expr.whens):
-                    code = f"({self.value(value)} if {self.condition(condition)} else {code})"
-                return code
+                branches = [(self.condition(condition), self.value(value)) for condition, value in expr.whens]
+                return self._chosen(reversed(branches), self.value(expr.otherwise))
             case CastTo():
                 return self._cast(expr)
             case Subquery():
@@ -159,11 +189,10 @@ class ExpressionCompiler:
                 return self.guarded(operands, lambda x, y: f"({x} + {y})", "None")
             return f"concat({operands[0][0]}, {operands[1][0]})"
         if op == "COALESCE":
-            code = self.value(expr.args[-1])
-            for arg in reversed(expr.args[:-1]):
-                name = self._temporary()
-                code = f"({name} if ({name} := {self.value(arg)}) is not None else {code})"
-            return code
+            names = [self._temporary() for _ in expr.args[:-1]]
+            given = zip(names, expr.args, strict=False)
+            branches = [(f"({name} := {self.value(arg)}) is not None", name) for name, arg in given]
+            return self._chosen(reversed(branches), self.value(expr.args[-1]))
         if op == "COLLATE":
             return self.value(expr.args[0])
         if op == "FOLD":
@@ -209,6 +238,9 @@ class ExpressionCompiler:
 
     def condition(self, expr: Expr) -> str:
         """Returns code that is true exactly where the expression is."""
+        return self._measured(self._condition, expr)
+
+    def _condition(self, expr: Expr) -> str:
         if isinstance(expr, Op):
             if expr.op in ("AND", "OR"):
                 return "(" + f" {expr.op.lower()} ".join(self.condition(a) for a in expr.args) + ")"
@@ -236,6 +268,9 @@ class ExpressionCompiler:
 
     def truth(self, expr: Expr) -> str:
         """Returns code that gives True, False or None."""
+        return self._measured(self._truth, expr)
+
+    def _truth(self, expr: Expr) -> str:
         if isinstance(expr, InItems):
             return self._in_items(expr)
         if isinstance(expr, Subquery) and expr.kind != "scalar":
@@ -245,8 +280,10 @@ class ExpressionCompiler:
         op, args = expr.op, expr.args
         if op in ("AND", "OR"):
             code = self.truth(args[0])
-            for arg in args[1:]:
+            for count, arg in enumerate(args[1:], 1):
                 code = f"{op.lower()}3({code}, {self.truth(arg)})"
+                if count % _BRANCHES_MAX == 0:
+                    code = self._outlined(code)
             return code
         if op == "NOT":
             return f"not3({self.truth(args[0])})" if args[0].nullable else f"(not {self.truth(args[0])})"

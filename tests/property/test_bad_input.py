@@ -1,0 +1,148 @@
+"""Text that is not SQL, or too much of it: refused with our errors or answered; the session lives."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dosql.engine import Database, Session
+from dosql.errors import DosqlError, InternalError, TransactionError
+from tests.fuzz.generator import Generator
+
+_TEXT = """
+SELECT FROM WHERE GROUP BY ORDER HAVING LIMIT OFFSET JOIN LEFT FULL ON USING UNION ALL EXCEPT INTERSECT VALUES WITH
+RECURSIVE AS INSERT INTO UPDATE SET DELETE REPLACE CREATE TABLE INDEX VIEW TRIGGER BEFORE AFTER BEGIN END DROP ALTER ADD
+COLUMN RENAME TO PRIMARY KEY UNIQUE CHECK DEFAULT NOT NULL REFERENCES CASE WHEN THEN ELSE CAST IN EXISTS BETWEEN LIKE
+GLOB ESCAPE IS DISTINCT COLLATE NOCASE OVER PARTITION ROWS RANGE PRECEDING FOLLOWING FILTER RETURNING CONFLICT DO
+NOTHING
+PRAGMA EXPLAIN ATTACH SAVEPOINT RELEASE ROLLBACK t a b x count( sum( json( substr( ( ) , ; . * + - / % = < > <> || ->
+->> & | ~ << ? ?1 :n @n $n 1 0 -1 1.5 1e400 9223372036854775808 'x' 'it''s' "a" [a] `a` x'00' x'0' ' " -- /* */ \x00 é
+😀
+0x 1_000
+"""
+WORDS = _TEXT.split()
+
+
+def _session() -> Session:
+    session = Database.open(":memory:").session()
+    session.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT, x ANY)")
+    session.execute("INSERT INTO t VALUES (1, 'one', 1.5), (2, NULL, x'00')")
+    session.store.flush()
+    return session
+
+
+@pytest.fixture
+def session() -> Session:
+    return _session()
+
+
+def _run(session: Session, sql: str) -> str | None:
+    """Returns the error's code, None without one. Anything but our errors is raised."""
+    try:
+        session.execute(sql, [1, "x", None])
+    except DosqlError as e:
+        assert not isinstance(e, InternalError), e
+        assert e.code
+        assert str(e)
+        return e.code
+    finally:
+        session.store.flush()
+    return None
+
+
+def _still_there(session: Session) -> None:
+    with contextlib.suppress(TransactionError):
+        session.execute("ROLLBACK")
+    assert session.execute("SELECT 40 + 2").rows == [(42,)]
+
+
+@given(words=st.lists(st.sampled_from(WORDS), max_size=30))
+def test_words_in_any_order(words: list[str]) -> None:
+    session = _session()
+    _run(session, " ".join(words))
+    _still_there(session)
+
+
+@given(text=st.text(max_size=60))
+def test_any_text(text: str) -> None:
+    session = _session()
+    _run(session, text)
+    _run(session, "SELECT " + text)
+    _still_there(session)
+
+
+@given(seed=st.integers(0, 2**32), data=st.data())
+def test_statements_with_a_part_missing_doubled_or_replaced(seed: int, data: st.DataObject) -> None:
+    generator = Generator(seed)
+    session = Database.open(":memory:").session()
+    schema = generator.schema()
+    for sql in schema:
+        _run(session, sql)
+    made = [*schema, generator.query()[0], generator.change(), generator.change(), generator.index()]
+    words = data.draw(st.sampled_from(made)).split(" ")
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(words) - 1))
+        words[at : at + 1] = data.draw(st.sampled_from([[], [words[at]] * 2, [data.draw(st.sampled_from(WORDS))]]))
+        if not words:
+            break
+    _run(session, " ".join(words))
+    _still_there(session)
+
+
+BOMBS = {
+    "parentheses": "SELECT " + "(" * 20_000 + "1" + ")" * 20_000,
+    "open parentheses": "SELECT " + "(" * 200_000,
+    "queries in queries": "SELECT * FROM " + "(SELECT * FROM " * 3_000 + "t" + ")" * 3_000,
+    "nots": "SELECT " + "NOT " * 50_000 + "1",
+    "minuses": "SELECT " + "- " * 50_000 + "1",
+    "cases": "SELECT " + "CASE WHEN 1 THEN " * 5_000 + "1" + " END" * 5_000,
+    "sums": "SELECT " + "+".join(["1"] * 400_000),
+    "conditions": "SELECT 1 WHERE " + " OR ".join(["1"] * 150_000),
+    "unions": " UNION ALL ".join(["SELECT 1"] * 50_000),
+    "joins": "SELECT 1 FROM " + "t JOIN " * 20_000 + "t" + " ON 1" * 20_000,
+    "explains": "EXPLAIN " * 20_000 + "SELECT 1",
+    "dots": "SELECT " + "a." * 100_000 + "a",
+    "escapes": "SELECT 'a' LIKE 'b'" + " ESCAPE 'c'" * 50_000,
+    "betweens": "SELECT " + "1 BETWEEN " * 50_000 + "1" + " AND 1" * 50_000,
+    "collations": "SELECT 'a'" + " COLLATE NOCASE" * 50_000,
+    "arrows": "SELECT '{}'" + " -> 'a'" * 50_000,
+    "commas": "SELECT 1" + ", 1" * 300_000,
+    "calls": "SELECT " + "abs(" * 10_000 + "1" + ")" * 10_000,
+    "casts": "SELECT " + "CAST(" * 5_000 + "1" + " AS TEXT)" * 5_000,
+    "triggers": "CREATE TRIGGER x AFTER INSERT ON t BEGIN " + "SELECT (" * 5_000,
+    "one megabyte and more": "SELECT '" + "x" * 1_100_000 + "'",
+    "a hundred tables": "SELECT count(*) FROM " + ", ".join(f"t AS t{i}" for i in range(100)),
+    "many columns": "SELECT " + ", ".join(["1"] * 20_000),
+    "a wide table": "CREATE TABLE w (" + ", ".join(f"c{i}" for i in range(5_000)) + ")",
+    "far parameter": "SELECT ?99999999999",
+    "views of itself": "WITH a AS (SELECT * FROM b), b AS (SELECT * FROM a) SELECT * FROM a",
+    "long replace": "SELECT replace(hex(zeroblob(100000)), '0', hex(zeroblob(100000)))",
+    "a huge blob": "SELECT zeroblob(9000000000)",
+    "wide printf": "SELECT printf('%.*c', 2000000000, 'x')",
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_too_much_is_refused(session: Session, name: str) -> None:
+    assert _run(session, BOMBS[name]) is not None
+    _still_there(session)
+
+
+def test_much_is_answered(session: Session) -> None:
+    terms = ", ".join(str(i) for i in range(10_000))
+    assert session.execute(f"SELECT count(*) FROM t WHERE a IN ({terms})").rows == [(2,)]
+    chain = " + ".join(["1"] * 900)
+    assert session.execute(f"SELECT {chain}").rows == [(900,)]
+    ors = " OR ".join(f"a = {i}" for i in range(900))
+    assert session.execute(f"SELECT count(*) FROM t WHERE {ors}").rows == [(2,)]
+    long = "x" * 900_000
+    assert session.execute(f"SELECT length('{long}')").rows == [(900_000,)]
+    rows = ", ".join(f"({i}, 'v')" for i in range(10, 5_010))
+    session.execute("BEGIN")
+    assert session.execute(f"INSERT INTO t (a, b) VALUES {rows}").rows_affected == 5_000
+    session.execute("ROLLBACK")
+    compound = " UNION ALL ".join(["SELECT 1"] * 400)
+    assert len(session.execute(compound).rows) == 400
