@@ -8,18 +8,16 @@ from dosql.config import StoreSettings
 from dosql.engine.related import Related
 from dosql.engine.session import Session
 from dosql.engine.statement import Statement
-from dosql.errors import RequestError
 from dosql.fsx import FileSystem, LocalFileSystem, MemoryFileSystem
 from dosql.fsx.objects import ObjectFileSystem
 from dosql.fsx.tiered import BlockCache, TieredFileSystem
+from dosql.functions.modules import files_allowed
 from dosql.parser.depth import with_room
-from dosql.plan.logical import CreateViewStatement
 from dosql.schema import Schema
 from dosql.storage import Snapshot, Store, Workspace
 from dosql.storage.ownership import Ownership
 
 STATEMENTS_MAX = 1000
-FILES_HINT = "Files are for embedded databases, or for a server with --allow-files"
 
 
 class Database:
@@ -37,7 +35,7 @@ class Database:
         self.statements: dict[str, Statement] = {}
         self.scanning: set[str] = set()
         self.opens_files = False
-        self._related = Related(Schema())
+        self._related = Related(Schema(), lambda: self.opens_files)
 
     @classmethod
     def open(
@@ -71,12 +69,10 @@ class Database:
         """
         views = [view]
         related = self.related(view.schema)
-        statement = with_room(
-            lambda: Statement(sql, view.schema, lambda table_id: views[0].trees[table_id].count, related)
-        )
-        virtual = isinstance(statement.body, CreateViewStatement) and statement.body.view is not None
-        if (statement.files or (virtual and statement.body.view.module == "file")) and not self.opens_files:  # type: ignore[union-attr]
-            raise RequestError("this connection may not open files", code="FORBIDDEN", hint=FILES_HINT)
+        with files_allowed(self.opens_files):
+            statement = with_room(
+                lambda: Statement(sql, view.schema, lambda table_id: views[0].trees[table_id].count, related)
+            )
         if statement.outside:
             return statement
         views.clear()  # what was compiled may keep the function, and must not keep the snapshot with it
@@ -94,7 +90,7 @@ class Database:
         """Returns what belongs to the tables of a schema, compiled once as long as it is the newest."""
         found = self._related
         if found.schema is not schema:
-            found = self._related = Related(schema)
+            found = self._related = Related(schema, lambda: self.opens_files)
         return found
 
     def close(self) -> None:

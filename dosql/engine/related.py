@@ -10,6 +10,7 @@ from dosql.executor.row import compile_query
 from dosql.executor.rules import RowRules
 from dosql.executor.triggers import EventTriggers, Step, TriggerProgram
 from dosql.functions.last_change import current
+from dosql.functions.modules import files_allowed
 from dosql.functions.scalar import truth
 from dosql.parser import parse
 from dosql.plan import logical as l
@@ -30,10 +31,12 @@ class Related:
 
     Args:
         schema: The schema.
+        opens_files: Whether triggers may name files of this machine, now.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, opens_files: Callable[[], bool]) -> None:
         self.schema = schema
+        self._opens_files = opens_files
         self._rules: dict[int, RowRules | None] = {}
         self._triggers: dict[tuple[str, str], EventTriggers | None] = {}
 
@@ -107,7 +110,8 @@ class Related:
 
         try:
             schema = self.schema if trigger.db in ("", "temp") else self.schema.part(trigger.db)
-            return Statement(trigger.sql, schema, lambda _: 0, self, node=node, row=(table, trigger.event))
+            with files_allowed(self._opens_files()):  # it may be compiled when it is fired
+                return Statement(trigger.sql, schema, lambda _: 0, self, node=node, row=(table, trigger.event))
         except DosqlError as e:
             raise SqlSyntaxError(f"trigger {trigger.name}: {e.message}", code=e.code, hint=e.hint) from e
 

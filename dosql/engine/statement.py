@@ -59,7 +59,6 @@ class Statement:
         "body",
         "columns",
         "counts",
-        "files",
         "inserter",
         "outside",
         "param_keys",
@@ -118,7 +117,7 @@ class Statement:
             body = body.statement
         self.counts: dict[int, int] = {}
         self.scans: list[int] = []
-        self.outside = self.files = False
+        self.outside = False
         query = getattr(body, "query", None)
         if query is not None:
             self.query = self._compiled(query, count_of)
@@ -196,7 +195,6 @@ class Statement:
             for step in block_plan.steps:
                 if isinstance(step.source, l.FunctionSource) and step.source.function == VIRTUAL:
                     self.outside = True
-                    self.files = self.files or getattr(step.source.args[0], "value", "") == "file"
                 if isinstance(step.source, l.TableSource) and isinstance(step.path, FullScan | HashProbe | Gathered):
                     self.scans.append(step.source.table.id)
         return compiled

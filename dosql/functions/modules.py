@@ -6,12 +6,15 @@ A module is a function that takes the arguments, texts as they were written, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from dosql.errors import RequestError, SchemaError
 from dosql.types.sqltypes import SqlType
 
+FILES_HINT = "Files are for embedded databases, or for a server with --allow-files"
 FILE_ENDINGS = (".parquet", ".csv", ".tsv", ".json", ".ndjson", ".jsonl", ".gz", ".bz2", ".zst", ".zip")
 
 
@@ -31,7 +34,22 @@ class VirtualTable(Protocol):
 Module = Callable[[tuple[str, ...]], VirtualTable]
 
 
+_files_allowed: ContextVar[bool] = ContextVar("files_allowed", default=True)
+
+
+@contextmanager
+def files_allowed(allowed: bool) -> Iterator[None]:
+    """While statements are compiled: whether they may name files of this machine. Not even their columns are read."""
+    token = _files_allowed.set(allowed)
+    try:
+        yield
+    finally:
+        _files_allowed.reset(token)
+
+
 def _file(arguments: tuple[str, ...]) -> VirtualTable:
+    if not _files_allowed.get():
+        raise RequestError("this connection may not open files", code="FORBIDDEN", hint=FILES_HINT)
     if len(arguments) != 1:
         raise RequestError("the module file takes one argument, the file's name")
     from dosql.functions.files import FileTable  # Arrow, which a server does not need otherwise
