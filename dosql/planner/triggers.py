@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dosql.errors import Position, SchemaError, SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import ROW_KEY, Param
+from dosql.plan.expr import ROW_KEY, Col, Param
 from dosql.planner.scope import Relation, Scope, nearest
 from dosql.schema import Column, Schema, Table, Trigger, View
 from dosql.types.sqltypes import SqlType
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _KEY_NAMES = ("rowid", "oid", "_rowid_")
 _QUERY = "SELECT"
+_SHOWN_TYPES = {SqlType.ANY: "", SqlType.INTEGER: "INT", SqlType.NUMERIC: "NUM"}
 
 
 def row_scope(table: Table, event: str) -> Scope:
@@ -51,9 +52,30 @@ def parameter_names(table: Table) -> list[int | str]:
 def view_table(binder: Binder, view: View) -> Table:
     """Returns a table that has the columns of a view."""
     scope = Scope(None)
-    binder.source(s.TableRef(view.name), scope)
-    columns = tuple(Column(c.name, c.type, "") for c in scope.relations[0].columns)
-    return Table(-1, view.name, columns)
+    source = binder.source(s.TableRef(view.name), scope)
+    columns = scope.relations[0].columns
+    names = declared_types(source.query) if isinstance(source, l.QuerySource) else [""] * len(columns)
+    return Table(-1, view.name, tuple(Column(c.name, c.type, d) for c, d in zip(columns, names, strict=True)))
+
+
+def declared_types(query: l.Query) -> list[str]:
+    """Returns the declared types of a query's columns: of the table's column where it is one, else by its values."""
+    while isinstance(query, l.CompoundRows):
+        query = query.left
+    sources = {step.source.number: step.source for step in query.steps} if isinstance(query, l.Block) else {}
+    out = []
+    for output in query.outputs[: query.visible]:
+        expr = output.expr
+        if isinstance(query, l.Block) and isinstance(expr, Col) and expr.source == query.group_source:
+            expr = query.group_by[expr.index] if expr.index < len(query.group_by) else expr
+        declared = _SHOWN_TYPES.get(expr.type, expr.type.value)
+        source = sources.get(expr.source) if isinstance(expr, Col) else None
+        if isinstance(source, l.TableSource) and isinstance(expr, Col):
+            declared = "INTEGER" if expr.index == ROW_KEY else source.table.columns[expr.index].declared
+        elif isinstance(source, l.QuerySource) and isinstance(expr, Col):
+            declared = declared_types(source.query)[expr.index]
+        out.append(declared)
+    return out
 
 
 def bind_create_trigger(binder: Binder, node: s.CreateTrigger) -> l.CreateTriggerStatement:
