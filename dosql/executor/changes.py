@@ -8,7 +8,7 @@ the caller's mark when one of them fails.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -17,6 +17,7 @@ from dosql.executor.triggers import EventTriggers
 from dosql.functions.scalar import current_date, current_timestamp, integer
 from dosql.schema import Table
 from dosql.storage import Workspace
+from dosql.storage.violations import taken
 from dosql.storage.workspace import TableWriter
 from dosql.types.sqltypes import SqlType
 from dosql.types.storing import storer
@@ -90,6 +91,45 @@ def remove_in_the_way(workspace: Workspace, table: Table, key: int, deletes: Eve
         delete_row(workspace, table, (key, before), deletes)
     else:
         writer.delete(key, before)
+
+
+def make_way(
+    workspace: Workspace,
+    table: Table,
+    row: tuple[int, tuple[Any, ...]],
+    conflict: str | Mapping[int, str],
+    deletes: EventTriggers | None,
+    own_key: int | None = None,
+) -> bool:
+    """Looks for rows in the way of one that comes; REPLACE removes them.
+
+    Args:
+        workspace: The transaction.
+        table: The table.
+        row: Key and stored columns of the row that comes.
+        conflict: What the statement says of conflicts; or what the indexes say, by id, 0 for the row's key.
+        deletes: Triggers of rows that are removed.
+        own_key: Key that an updated row has now.
+
+    Returns:
+        Whether the row can come; not under IGNORE.
+
+    Raises:
+        ConstraintViolation: Another resolution is asked for.
+    """
+    replaced: set[int] = set()
+    for index, other in workspace.writer(table).conflicts(*row):
+        if other == own_key:
+            continue
+        asked = conflict if isinstance(conflict, str) else conflict.get(0 if index is None else index.id)
+        if asked == "IGNORE":
+            return False
+        if asked != "REPLACE":
+            raise resolved(taken(table, index), asked)
+        replaced.add(other)
+    for other in sorted(replaced):
+        remove_in_the_way(workspace, table, other, deletes)
+    return True
 
 
 def null_violation(table: Table, column: str) -> ConstraintViolation:

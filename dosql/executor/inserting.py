@@ -12,10 +12,10 @@ from dosql.executor.changes import (
     BULK_ROWS_MIN,
     Change,
     default_of,
+    make_way,
     next_key,
     note_key,
     null_violation,
-    remove_in_the_way,
     resolved,
     row_key,
     stored_as,
@@ -27,7 +27,6 @@ from dosql.executor.updating import Updater
 from dosql.plan.expr import ROW_KEY
 from dosql.schema import Table
 from dosql.storage import Workspace
-from dosql.storage.violations import key_violation, unique_violation
 from dosql.storage.workspace import TableWriter
 
 
@@ -176,7 +175,7 @@ class Inserter:
         if self.upserts and self._upserted(workspace, writer, key, stored, params, change, keep_rows=keep_rows):
             return None
         resolves = conflict in ("IGNORE", "REPLACE") or (self.key_conflicts and not conflict)
-        if resolves and not self._make_way(workspace, writer, key, stored, conflict):
+        if resolves and not make_way(workspace, self._table, row, conflict or self.key_conflicts, self.deletes):
             return None
         writer.insert(key, stored)
         if triggers is not None:
@@ -262,23 +261,6 @@ class Inserter:
             out = list(stored) if out is None else out
             out[i] = value
         return stored if out is None else tuple(out)
-
-    def _make_way(
-        self, workspace: Workspace, writer: TableWriter, key: int, stored: tuple[Any, ...], given: str | None
-    ) -> bool:
-        """IGNORE: whether the row can go in. REPLACE: removes the rows in its way."""
-        replaced: set[int] = set()
-        for index, other in writer.conflicts(key, stored):
-            conflict = given or self.key_conflicts.get(0 if index is None else index.id)
-            if conflict == "IGNORE":
-                return False
-            if conflict != "REPLACE":
-                error = key_violation(self._table) if index is None else unique_violation(self._table, index)
-                raise resolved(error, conflict)
-            replaced.add(other)
-        for other in sorted(replaced):
-            remove_in_the_way(workspace, self._table, other, self.deletes)
-        return True
 
     def _insert_bulk(self, workspace: Workspace, writer: TableWriter, rows: Sequence[Sequence[Any]]) -> Change:
         """Inserts many rows by column; values of one type are checked at the speed of C."""

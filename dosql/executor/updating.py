@@ -11,8 +11,8 @@ from dosql.executor.changes import (
     BULK_ROWS_MIN,
     Change,
     default_of,
+    make_way,
     null_violation,
-    remove_in_the_way,
     resolved,
     row_key,
     stored_as,
@@ -23,7 +23,7 @@ from dosql.executor.triggers import EventTriggers
 from dosql.plan.expr import ROW_KEY
 from dosql.schema import Table
 from dosql.storage import Workspace
-from dosql.storage.violations import key_violation, unique_violation
+from dosql.storage.violations import taken
 from dosql.storage.workspace import TableWriter
 
 
@@ -133,14 +133,14 @@ class Updater:
             self._rules.verify(workspace, [made])
         writer = workspace.writer(self._table)
         resolves = conflict in ("IGNORE", "REPLACE") or (self.key_conflicts and not conflict)
-        if resolves and not self._make_way(workspace, writer, key, made, conflict):
+        if resolves and not make_way(workspace, self._table, made, conflict or self.key_conflicts, self.deletes, key):
             return None
         if new_key == key:
             writer.update(key, before, after)
         else:
             for index, other in writer.conflicts(new_key, after):  # before the row goes, which OR FAIL would keep so
                 if other != key:
-                    raise key_violation(self._table) if index is None else unique_violation(self._table, index)
+                    raise taken(self._table, index)
             workspace.moved.add(len(workspace.ops))
             writer.delete(key, before)
             writer.insert(new_key, after)
@@ -181,30 +181,6 @@ class Updater:
         if self._key_place is not None:
             key = row_key(self._table, row[self._key_place])
         return key, tuple(values)
-
-    def _make_way(
-        self,
-        workspace: Workspace,
-        writer: TableWriter,
-        key: int,
-        made: tuple[int, tuple[Any, ...]],
-        given: str | None,
-    ) -> bool:
-        """IGNORE: whether the row can be changed. REPLACE: removes the rows in its way."""
-        replaced: set[int] = set()
-        for index, other in writer.conflicts(*made):
-            if other == key:
-                continue
-            conflict = given or self.key_conflicts.get(0 if index is None else index.id)
-            if conflict == "IGNORE":
-                return False
-            if conflict != "REPLACE":
-                error = key_violation(self._table) if index is None else unique_violation(self._table, index)
-                raise resolved(error, conflict)
-            replaced.add(other)
-        for other in sorted(replaced):
-            remove_in_the_way(workspace, self._table, other, self.deletes)
-        return True
 
     def _update_bulk(self, workspace: Workspace, writer: TableWriter, rows: Sequence[Sequence[Any]]) -> Change:
         """Updates many rows by column."""

@@ -6,6 +6,11 @@ from dosql.errors import ConstraintViolation
 from dosql.schema import Index, Table
 
 
+def taken(table: Table, index: Index | None) -> ConstraintViolation:
+    """Returns the error of a UNIQUE index, or without one of the row's key."""
+    return key_violation(table) if index is None else unique_violation(table, index)
+
+
 def unique_violation(table: Table, index: Index) -> ConstraintViolation:
     """Returns the error of a UNIQUE index, worded as SQLite's."""
     if index.expressions:
