@@ -91,7 +91,7 @@ def evolved(
         keep: Whether columns that went stay, for what is in older rows; one with a type of its own gets another name.
     """
     named = {c.name: s for c, s in zip(after.columns, sources, strict=True)}
-    known = {field.name: field.field_type for field in table.metadata.schema().fields}
+    known = {field.name: str(field.field_type) for field in table.metadata.schema().fields}
     gone = [c.name for i, c in enumerate(before.columns) if i not in sources and c.name in known]
     renamed = {
         before.columns[s].name: c.name
@@ -102,7 +102,7 @@ def evolved(
     metadata = table.metadata
     if keep:  # what is in the way of a new name goes aside, with what is in it
         aside = [n for n in (*renamed.values(), *(c.name for c in added)) if n in known and n not in renamed]
-        same = {c.name for c in added if known.get(c.name) == iceberg_type(c.type) and c.name not in gone}
+        same = {c.name for c in added if known.get(c.name) == str(iceberg_type(c.type)) and c.name not in gone}
         added = [c for c in added if c.name not in same]
         away = {n: f"{n}_until_{uuid.uuid4().hex[:8]}" for n in aside if n not in same}
         metadata = _with_schema(table, metadata, lambda u: [u.rename_column(old, new) for old, new in away.items()])

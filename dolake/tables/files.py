@@ -60,7 +60,7 @@ def write_data_file(location: str, schema: Schema, named: dict[str, pa.Array], k
     """
     rows = len(next(iter(named.values())))
     types = schema_to_pyarrow(schema)
-    columns = [named[f.name] if f.name in named else pa.nulls(rows, types.field(f.name).type) for f in schema.fields]
+    columns = [_column(named.get(f.name), types.field(f.name).type, rows) for f in schema.fields]
     fields = [
         pa.field(f.name, a.type, True, {"PARQUET:field_id": str(f.field_id)})
         for f, a in zip(schema.fields, columns, strict=True)
@@ -89,6 +89,13 @@ def write_data_file(location: str, schema: Schema, named: dict[str, pa.Array], k
         key_metadata=None,
         **statistics,
     )
+
+
+def _column(given: pa.Array | None, kind: pa.DataType, rows: int) -> pa.Array:
+    """Returns a column as a file has it: a list's elements have a field id of their own, in the type."""
+    if given is None:
+        return pa.nulls(rows, kind)
+    return given.cast(kind) if pa.types.is_list(given.type) else given
 
 
 def write_delete_file(location: str, deletes: Sequence[tuple[str, int]]) -> DataFile:

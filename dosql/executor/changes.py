@@ -200,12 +200,13 @@ def stored_column(
             return list(values)
         except UnicodeEncodeError:
             pass
-    elif sql_type is SqlType.BLOB and types <= {bytes}:
+    elif sql_type is SqlType.BLOB and types <= {bytes} and store is _blob:
         return list(values)
     return [None if v is None or v != v else stored_as(store, v, table, name) for v in values]
 
 
 _text = storer(SqlType.TEXT)
+_blob = storer(SqlType.BLOB)
 
 
 def next_key(workspace: Workspace, writer: TableWriter, table: Table) -> int:

@@ -13,6 +13,7 @@ from dosql.functions import last_change as c
 from dosql.functions import moments as t
 from dosql.functions import raising as r
 from dosql.functions import scalar as f
+from dosql.functions import vectors as v
 from dosql.functions.aggregates import COLLECTING
 from dosql.functions.formatting import format_text
 from dosql.types.sqltypes import SqlType
@@ -75,7 +76,7 @@ def _bit(value: bool | None) -> int | None:
     return None if value is None else int(value)
 
 
-_INTEGER, _REAL, _TEXT, _ANY = SqlType.INTEGER, SqlType.REAL, SqlType.TEXT, SqlType.ANY
+_INTEGER, _REAL, _TEXT, _BLOB, _ANY = SqlType.INTEGER, SqlType.REAL, SqlType.TEXT, SqlType.BLOB, SqlType.ANY
 
 SCALARS: dict[str, ScalarFunction] = {
     "abs": ScalarFunction(f.absolute, None, (1, 1)),
@@ -116,6 +117,15 @@ SCALARS: dict[str, ScalarFunction] = {
     "glob": ScalarFunction(lambda pattern, value: _bit(f.glob(value, pattern)), _INTEGER, (2, 2)),
     "like": ScalarFunction(lambda pattern, value, *escape: _bit(f.like(value, pattern, *escape)), _INTEGER, (2, 3)),
     "regexp": ScalarFunction(lambda pattern, value: i.regexp_like(value, pattern), _INTEGER, (2, 2)),
+    "vector": ScalarFunction(v.vector32, _BLOB, (1, 1)),
+    "vector32": ScalarFunction(v.vector32, _BLOB, (1, 1)),
+    "vector64": ScalarFunction(v.vector64, _BLOB, (1, 1)),
+    "vector_extract": ScalarFunction(v.vector_extract, _TEXT, (1, 1)),
+    "vector_distance_cos": ScalarFunction(v.vector_distance_cos, _REAL, (2, 2), nullable=True),
+    "vector_distance_l2": ScalarFunction(v.vector_distance_l2, _REAL, (2, 2)),
+    "vector_distance_dot": ScalarFunction(v.vector_distance_dot, _REAL, (2, 2)),
+    "vector_concat": ScalarFunction(v.vector_concat, _BLOB, (2, 2)),
+    "vector_slice": ScalarFunction(v.vector_slice, _BLOB, (3, 3)),
     "regexp_like": ScalarFunction(i.regexp_like, _INTEGER, (2, 2)),
     "regexp_substr": ScalarFunction(i.regexp_substr, _TEXT, (2, 2), nullable=True),
     "regexp_capture": ScalarFunction(i.regexp_capture, _TEXT, (2, 3), nullable=True),

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from dosql.errors import Position, RequestError, SchemaError, SqlError, SqlSyntaxError, Unsupported
+from dosql.errors import Position, RequestError, SchemaError, SqlError, SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.planner.constraints import checks_block, validate
-from dosql.planner.definitions import bind_create_table
+from dosql.planner.definitions import bind_create_table, column_type
 from dosql.planner.generated import generated_block
 from dosql.planner.index_terms import index_terms
 from dosql.planner.scope import nearest
 from dosql.planner.views import verify_trigger
 from dosql.schema import Schema, Table
-from dosql.types.sqltypes import declared_type
 
 if TYPE_CHECKING:
     from dosql.planner.binder import Binder
@@ -218,9 +217,7 @@ class _Alteration:
         table = self._table
         position = self._position(self._node.column)
         column = table.columns[position]
-        kind = declared_type(self._node.text)
-        if kind is None:
-            raise Unsupported(f"type {self._node.text} is not supported yet", position=self._at)
+        kind = column_type(self._node.text.strip(), column.name, self._at)
         if position == table.key_column:
             raise SchemaError(f'cannot change the type of the row key "{column.name}"', position=self._at)
         changed = replace(column, type=kind, declared=self._node.text.strip())
@@ -229,7 +226,7 @@ class _Alteration:
         columns = tuple(changed if i == position else c for i, c in enumerate(table.columns))
         sql = self._text.with_type_changed(table.sql, position, column.name, self._node.text)
         after = replace(table, columns=columns, sql=sql)
-        if kind is column.type:
+        if kind is column.type and changed.store is column.store:
             return self._made(after, list(range(len(columns))))
         sources = [-1 if i == position else i for i in range(len(columns))]
         rebuilt = [i.id for i in self._schema.indexes_of(table.id) if position in i.columns or i.computed]

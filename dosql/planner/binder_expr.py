@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dosql.errors import Position, ResourceExhausted, SchemaError, SqlSyntaxError, TypeMismatch, Unsupported
+from dosql.errors import Position, ResourceExhausted, SchemaError, SqlSyntaxError, TypeMismatch
 from dosql.functions import AGGREGATES, SCALARS
 from dosql.functions.aggregates import COLLECTING
 from dosql.functions.json_text import GIVE_JSON, MARKED, TAKE_JSON
@@ -250,10 +250,7 @@ class ExpressionBinder:
 
     def _cast(self, node: s.Cast) -> Expr:
         value = self.bind(node.value)
-        target = declared_type(node.type_name)
-        if target is None:
-            raise Unsupported(f"type {node.type_name} is not supported yet", position=self._at(node))
-        return CastTo(value, target, value.nullable)
+        return CastTo(value, declared_type(node.type_name), value.nullable)
 
     def _raise(self, node: s.Call) -> Expr:
         """Binds RAISE(IGNORE) and RAISE(ABORT | FAIL | ROLLBACK, message)."""

@@ -183,13 +183,7 @@ def _position(names: list[str], name: str, table: str) -> int:
 
 def _column(sql: str, spec: s.ColumnSpec, in_key: bool, is_row_key: bool) -> Column:
     at = Position.at(sql, spec.at)
-    kind = declared_type(spec.declared)
-    if kind is None:
-        raise Unsupported(
-            f"type {spec.declared} of column {spec.name} is not supported yet",
-            hint="Types: INTEGER, REAL, TEXT, BLOB, BOOLEAN, DATE, TIMESTAMP, TIME, NUMERIC, JSON, UUID, ANY",
-            position=at,
-        )
+    kind = column_type(spec.declared, spec.name, at)
     default, default_now = _default(spec, kind, at)
     nullable = not (spec.not_null or in_key or is_row_key)
     if spec.generated and spec.default is not None:
@@ -208,6 +202,20 @@ def _column(sql: str, spec: s.ColumnSpec, in_key: bool, is_row_key: bool) -> Col
         spec.stored,
         spec.null_conflict,
     )
+
+
+def column_type(declared: str, name: str, at: Position) -> SqlType:
+    """Returns the type of a column.
+
+    Raises:
+        SqlSyntaxError: The sizes in parentheses cannot be.
+    """
+    kind = declared_type(declared)
+    try:
+        column_storer(kind, declared)
+    except ValueError as e:
+        raise SqlSyntaxError(f"type {declared} of column {name}: {e}", position=at) from None
+    return kind
 
 
 def _default(spec: s.ColumnSpec, kind: SqlType, at: Position) -> tuple[Any, str]:

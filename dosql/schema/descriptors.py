@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from dosql.types.domains import column_storer
+from dosql.types.domains import column_storer, shown_type
 from dosql.types.sqltypes import SqlType, column_kind
 from dosql.types.storing import Storer
 from shared_types.changes import ColumnShape, TableShape
@@ -210,5 +210,5 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def shape(self) -> TableShape:
         """What subscribers see."""
-        columns = tuple(ColumnShape(c.name, c.type.value, c.nullable) for c in self.columns)
+        columns = tuple(ColumnShape(c.name, shown_type(c.type, c.declared), c.nullable) for c in self.columns)
         return TableShape(self.id, self.name, columns, self.key_column)

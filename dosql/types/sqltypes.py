@@ -10,8 +10,9 @@ BLOB                   BLOB      list of bytes
 BOOLEAN, BOOL          BOOLEAN   array('q'), 0 or 1
 DATE                   DATE      array('q'), days since 1970-01-01
 TIMESTAMP, DATETIME    TIMESTAMP array('q'), microseconds since 1970-01-01
-NUMERIC, DECIMAL(p,s)  NUMERIC   list of int and float
+NUMERIC, DECIMAL(p,s)  NUMERIC   list of int and float, see :mod:`dosql.types.domains`
 JSON, UUID, TIME       TEXT      list of str, see :mod:`dosql.types.domains`
+VECTOR(n)              BLOB      list of bytes, see :mod:`dosql.types.domains`
 ANY, none              ANY       list, whatever was given
 ====================== ========= ==========================================
 
@@ -67,8 +68,8 @@ _KINDS = {
 }
 
 
-def declared_type(name: str) -> SqlType | None:
-    """Returns the type a declared name stands for, or None where this version has no such type."""
+def declared_type(name: str) -> SqlType:
+    """Returns the type a declared name stands for."""
     upper = name.upper().strip()
     if upper in _EXACT:
         return _EXACT[upper]
@@ -76,11 +77,11 @@ def declared_type(name: str) -> SqlType | None:
         return SqlType.INTEGER
     if any(part in upper for part in ("CHAR", "CLOB", "TEXT", "STRING")):
         return SqlType.TEXT
-    if "BLOB" in upper or upper in ("BYTEA", "BINARY", "VARBINARY"):
+    if "BLOB" in upper or upper in ("BYTEA", "BINARY", "VARBINARY") or upper.startswith(("VECTOR", "FLOAT32(")):
         return SqlType.BLOB
     if any(part in upper for part in ("REAL", "FLOA", "DOUB")):
         return SqlType.REAL
-    return None if upper.startswith("VECTOR") else SqlType.NUMERIC
+    return SqlType.NUMERIC
 
 
 def column_kind(sql_type: SqlType) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from dosql.errors import TypeMismatch
@@ -20,10 +21,11 @@ from shared_types.values import date_of, datetime_of
 Storer = Callable[[Any], Any]
 
 
-def refuse(value: Any, sql_type: str) -> TypeMismatch:
+def refuse(value: Any, sql_type: str, hint: str = "") -> TypeMismatch:
     """Returns the error of a value that a column cannot hold."""
     shown = repr(value)
-    return TypeMismatch(f"{shown if len(shown) <= 60 else shown[:57] + '...'} does not fit a column of type {sql_type}")
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return TypeMismatch(f"{shown} does not fit a column of type {sql_type}", hint=hint)
 
 
 def _integer(value: Any) -> int:
@@ -93,7 +95,19 @@ def _any(value: Any) -> Any:
         return value
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
+    if isinstance(value, Decimal):
+        return _decimal(value)
     return _text(value)
+
+
+def _decimal(value: Decimal) -> int | float | str | None:
+    """Returns the number, where an integer or a float has all its digits; else its text."""
+    if not value.is_finite():
+        return float(value) if value.is_infinite() else None
+    if value == value.to_integral_value() and INT_MIN <= value <= INT_MAX:
+        return int(value)
+    number = float(value)
+    return number if len(value.normalize().as_tuple().digits) <= 15 and abs(number) < 1e300 else str(value)
 
 
 _STORERS: dict[SqlType, Storer] = {

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from decimal import Decimal
 from typing import Any
+
+import pyarrow as pa
 
 import lake_do
 import sql_do
@@ -52,6 +55,37 @@ async def test_every_form_of_alter_reaches_the_lake(up: Up) -> None:
         history = up.arrow("u__changelog")
         assert history["_cdc_operation"].to_pylist().count("insert") == 3
         assert "d" in history.column_names  # what was there stays readable
+
+
+async def test_decimals_and_vectors_keep_their_types(up: Up) -> None:
+    async with sql_do.connect(up.url) as db:
+        await db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, price DECIMAL(10, 2), v VECTOR(3), n INTEGER)")
+        await db.execute("INSERT INTO t VALUES (1, 19.99, '[1, 2.5, -3]', 1), (2, ?, NULL, 2)", (Decimal("0.30"),))
+        await db.execute("INSERT INTO t VALUES (3, 0.1 + 0.2, vector32('[0,0,1]'), 3)")
+        await up.caught_up()
+        table = up.arrow("t")
+        assert table.schema.field("price").type == pa.decimal128(10, 2)
+        got = {row["id"]: (row["price"], row["v"]) for row in table.to_pylist()}
+        assert got == {
+            1: (Decimal("19.99"), [1.0, 2.5, -3.0]),
+            2: (Decimal("0.30"), None),
+            3: (Decimal("0.30"), [0, 0, 1]),
+        }
+        query = "SELECT sum(price), typeof(any_value(price)), list_sum(max(v)) FROM lake.main.t"
+        assert up.duckdb().execute(query).fetchone() == (Decimal("20.59"), "DECIMAL(10,2)", 0.5)
+        await db.execute("ALTER TABLE t ALTER COLUMN price TYPE DECIMAL(12, 4)")
+        await db.execute("ALTER TABLE t ADD COLUMN w VECTOR(2) DEFAULT '[1,2]'")
+        await db.execute("UPDATE t SET price = 1.2345 WHERE id = 2")
+        await up.caught_up()
+    up.kill(up.lake_pid)
+    up.start()
+    async with sql_do.connect(up.url) as db:
+        await db.execute("INSERT INTO t VALUES (4, 5, '[7,8,9]', 4, '[3,4]')")
+        await up.caught_up()
+        whole = {row["id"]: row for row in up.arrow("t").to_pylist()}
+        assert whole[2] == {"id": 2, "price": Decimal("1.2345"), "v": None, "n": 2, "w": [1.0, 2.0]}
+        assert whole[4] == {"id": 4, "price": Decimal("5"), "v": [7.0, 8.0, 9.0], "n": 4, "w": [3.0, 4.0]}
+        assert up.duckdb().execute("SELECT max(w) FROM lake.main.t WHERE id < 4").fetchone() == ([1.0, 2.0],)
 
 
 async def test_altered_while_the_lake_is_away(up: Up) -> None:

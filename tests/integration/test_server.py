@@ -63,7 +63,7 @@ async def test_errors_have_code_position_and_leave_the_connection(server: Server
             ("SELECT ?", [], "INVALID_REQUEST", None),
             ("SELECT 1; SELECT 2", None, "SYNTAX_ERROR", (1, 9)),
             ("CREATE TRIGGER x", None, "SYNTAX_ERROR", (1, 17)),
-            ("CREATE TABLE v (a VECTOR(3))", None, "FEATURE_NOT_SUPPORTED", (1, 17)),
+            ("CREATE TABLE v (a VECTOR(0))", None, "SYNTAX_ERROR", (1, 17)),
             ("SELECT " + "(" * 5000 + "1" + ")" * 5000, None, "RESOURCE_EXHAUSTED", None),
             ("SELECT 1 " + "+ 1 " * 20_000, None, "RESOURCE_EXHAUSTED", None),
             ("SELECT '" + "x" * 2_000_000 + "'", None, "RESOURCE_EXHAUSTED", None),

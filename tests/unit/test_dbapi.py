@@ -61,7 +61,7 @@ def test_fetching() -> None:
         ("SELECT * FROM nothing", dbapi.ProgrammingError),
         ("INSERT INTO t VALUES (1, 'x')", dbapi.IntegrityError),
         ("INSERT INTO t VALUES ('a', 'x')", dbapi.DataError),
-        ("CREATE TABLE v (x VECTOR(3))", dbapi.NotSupportedError),
+        ("CREATE TABLE v (x VECTOR(0))", dbapi.ProgrammingError),
     ],
 )
 def test_errors_are_sorted(sql: str, error: type[dbapi.Error]) -> None:
