@@ -13,6 +13,7 @@ ending               read as
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -29,11 +30,12 @@ class FileError(Exception):
     """A file cannot be read; the message names it and says why."""
 
 
-def read_file(path: Path, nulls: list[str] | None = None) -> pa.Table:
+def read_file(path: Path, nulls: list[str] | None = None, content: bytes | None = None) -> pa.Table:
     """Reads a whole file.
 
     Args:
         path: Its ending tells the format.
+        content: Of a file that is elsewhere; ``path`` is then its name only.
         nulls: Texts that mean NULL in every column of a CSV file. The empty one always does; in
             columns of numbers the usual ones (NA, NULL, ...) do too.
 
@@ -47,7 +49,7 @@ def read_file(path: Path, nulls: list[str] | None = None) -> pa.Table:
     packed = suffixes[-1] if suffixes and suffixes[-1] in (*_COMPRESSIONS, ".zip") else ""
     ending = (suffixes[-2] if len(suffixes) > 1 else "") if packed else (suffixes[-1] if suffixes else "")
     try:
-        source = _unpacked(path, packed)
+        source = _unpacked(path, packed, content)
         if ending == ".parquet":
             return pq.read_table(source)
         if ending in (".csv", ".tsv", ".txt"):
@@ -59,17 +61,16 @@ def read_file(path: Path, nulls: list[str] | None = None) -> pa.Table:
     raise FileError(f"cannot tell the format of {path}: name it .csv, .tsv, .parquet, .ndjson or .jsonl")
 
 
-def _unpacked(path: Path, packed: str) -> pa.NativeFile:
+def _unpacked(path: Path, packed: str, content: bytes | None) -> pa.NativeFile:
     if packed == ".zip":
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path if content is None else io.BytesIO(content)) as archive:
             names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX")]
             if len(names) != 1:
                 raise zipfile.BadZipFile(f"the archive holds {len(names)} files, not one")
             return pa.BufferReader(archive.read(names[0]))
+    raw = pa.OSFile(str(path)) if content is None else pa.BufferReader(content)
     compression = _COMPRESSIONS.get(packed)
-    if compression is None:
-        return pa.OSFile(str(path))
-    return pa.input_stream(str(path), compression=compression)
+    return raw if compression is None else pa.CompressedInputStream(raw, compression)
 
 
 def _read_csv(source: pa.NativeFile, delimiter: str, nulls: list[str]) -> pa.Table:

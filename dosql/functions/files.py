@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from dosql.errors import RequestError
+from dosql.fsx.objects import SCHEMES, ObjectStore
 from dosql.types.sqltypes import SqlType
 from querymode.formats import FileError, read_file
 
@@ -20,12 +21,23 @@ class FileTable:
     """A file of rows.
 
     Args:
-        path: Its ending tells the format, see :mod:`querymode.formats`.
+        path: Of the local disk, or ``s3://bucket/name``, ``gs://`` and ``az://``. Its ending tells the format, see
+            :mod:`querymode.formats`.
+
+    Raises:
+        RequestError: FILE_ERROR: it cannot be read.
+        StorageError: The object store does not answer.
     """
 
     def __init__(self, path: str) -> None:
         try:
-            self._data = read_file(Path(path))
+            if path.startswith(SCHEMES):
+                prefix, _, name = path.rpartition("/")
+                self._data = read_file(Path(path), content=ObjectStore(prefix).get(name)[0])
+            else:
+                self._data = read_file(Path(path))
+        except FileNotFoundError as e:
+            raise RequestError(f"cannot read {path}: there is no such object", code="FILE_ERROR") from e
         except FileError as e:
             raise RequestError(str(e), code="FILE_ERROR") from e
         self.columns = tuple((f.name, SqlType(sql_type(f.type))) for f in self._data.schema)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import os
 import shutil
 import signal
@@ -16,10 +17,11 @@ from typing import Any
 
 import pytest
 
+import dosql
 import sql_do
 from dosql.config import StoreSettings
 from dosql.engine import Database
-from dosql.errors import StorageError
+from dosql.errors import RequestError, StorageError
 from dosql.fsx import LocalFileSystem
 from dosql.fsx.objects import Conflict, ObjectFileSystem, ObjectStore
 from dosql.fsx.tiered import BlockCache, TieredFileSystem
@@ -431,3 +433,24 @@ async def test_reading_old_data_holds_nobody_else_up(weed: Weed, tmp_path: Path)
             process.send_signal(signal.SIGTERM)
             await asyncio.to_thread(process.wait, 30)
             log.close()
+
+
+async def test_files_of_a_bucket_are_tables(weed: Weed) -> None:
+    store = ObjectStore(weed.url("files"))
+    store.put("one.csv", b"id,name\n1,a\n2,b\n")
+    packed = gzip.compress(b'{"n": 1.5, "d": "2024-02-29"}\n{"n": null, "d": "x"}\n')
+    store.put("two.ndjson.gz", packed)
+    async with dosql.open(":memory:") as db:
+        assert (await db.query(f"SELECT sum(id), max(name) FROM '{weed.url('files/one.csv')}'")).rows == [(3, "b")]
+        joined = f"SELECT a.name, b.n FROM '{weed.url('files/one.csv')}' a, '{weed.url('files/two.ndjson.gz')}' b"
+        assert (await db.query(f"{joined} ORDER BY 1, 2 NULLS LAST")).rows == [
+            ("a", 1.5),
+            ("a", None),
+            ("b", 1.5),
+            ("b", None),
+        ]
+        await db.execute(f"CREATE VIRTUAL TABLE t USING file('{weed.url('files/one.csv')}')")
+        await db.execute("CREATE TABLE copied AS SELECT * FROM t")
+        assert (await db.query("SELECT count(*) FROM copied")).rows == [(2,)]
+        with pytest.raises(RequestError, match="no such object"):
+            await db.query(f"SELECT * FROM '{weed.url('files/none.csv')}'")
