@@ -7,8 +7,9 @@ from operator import itemgetter
 from typing import Any
 
 from dosql.engine.statement import Statement
-from dosql.executor.changes import Change, delete_rows
+from dosql.executor.changes import Change, Keep, Row, delete_rows
 from dosql.executor.triggers import EventTriggers
+from dosql.functions.last_change import current
 from dosql.plan import logical as l
 from dosql.storage import Workspace
 
@@ -31,17 +32,37 @@ def rows_to_change(statement: Statement, workspace: Workspace, values: tuple[Any
 
 def apply_rows(statement: Statement, workspace: Workspace, rows: Rows, values: tuple[Any, ...]) -> Change:
     """Does what a change does to rows."""
-    keep = statement.returning is not None
+    returning = statement.returning
+    if returning is None:
+        return _applied(statement, workspace, rows, values, None)
+    kept: list[Row] = []
+    if not statement.returns_at_once:
+        change = _applied(statement, workspace, rows, values, kept.append)
+        change.returned = returning.run(workspace, values, given=kept)
+        return change
+    shown: Rows = []
+
+    def keep(row: Row) -> None:
+        if statement.inserter is not None:
+            current.change.key = row[0]
+        shown.extend(returning.run(workspace, values, given=[row]))
+
+    change = _applied(statement, workspace, rows, values, keep)
+    change.returned = shown
+    return change
+
+
+def _applied(statement: Statement, workspace: Workspace, rows: Rows, values: tuple[Any, ...], keep: Keep) -> Change:
     body = statement.body
     if statement.inserter is not None:
-        return statement.inserter.insert(workspace, rows, values, keep_rows=keep)
+        return statement.inserter.insert(workspace, rows, values, keep=keep)
     if statement.updater is not None:
-        return statement.updater.update(workspace, rows, values, keep_rows=keep)
+        return statement.updater.update(workspace, rows, values, keep=keep)
     if isinstance(body, l.ViewChangeStatement):
         assert statement.triggers is not None
         return _change_view(workspace, body, statement.triggers, rows)
     assert isinstance(body, l.DeleteStatement)
-    return delete_rows(workspace, body.table, rows, statement.triggers, keep_rows=keep)
+    return delete_rows(workspace, body.table, rows, statement.triggers, keep=keep)
 
 
 def apply_change(statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:

@@ -61,5 +61,5 @@ def _empty(session: Session, workspace: Workspace, table: Table) -> None:
     start = len(workspace.ops)
     keys = [(key,) for leaf in leaves(workspace.trees[table.id].root) for key in leaf.keys]
     if keys:
-        delete_rows(workspace, table, keys, keep_rows=False)
+        delete_rows(workspace, table, keys)
         enforce(workspace, start, session.database.related(workspace.schema))

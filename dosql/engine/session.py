@@ -136,7 +136,7 @@ class Session(Transactions):
             places = statement.simple_values
             if places is not None and statement.inserter is not None and not statement.inserter.upserts:
                 rows = sets if places == list(range(len(places))) else [[s[i] for i in places] for s in sets]
-                return statement.inserter.insert(workspace, rows, keep_rows=False) if rows else Change()
+                return statement.inserter.insert(workspace, rows) if rows else Change()
             total = Change()
             for values in sets:
                 self._candidates = None
@@ -356,7 +356,7 @@ class Session(Transactions):
         table = workspace.schema.home(body.create.db).table(body.create.name)
         assert table is not None
         if rows:
-            Inserter(table, range(len(table.columns)), None, None).insert(workspace, rows, keep_rows=False)
+            Inserter(table, range(len(table.columns)), None, None).insert(workspace, rows)
         return Change()
 
     def _change(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
@@ -549,7 +549,7 @@ class Session(Transactions):
         ):
             self.last_change.note(change.count, change.last_key)
         if statement.returning is not None:
-            rows = presented(statement.returning.run(workspace, values, given=change.rows), statement)
+            rows = presented(change.returned, statement)
         return ChangeResult(
             statement,
             rows,

@@ -18,7 +18,7 @@ from dosql.functions.tables import VIRTUAL
 from dosql.parser import parse
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import Param
+from dosql.plan.expr import Param, Subquery, walk
 from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe
 from dosql.planner import bind, plan_block
 from dosql.planner.explain import explain
@@ -44,6 +44,7 @@ class Statement:
         columns, types: Result columns; empty where there are none.
         presenters: ``(column, function)`` of result columns whose Python value is not the stored one.
         counts: Row counts that the plan of a join was made for, by table id.
+        returns_at_once: RETURNING sees the database as it is when its row has just been changed.
         run: The compiled query of a plain SELECT, else None: the session's short way.
         asks_last: It asks what the session did last.
         referential: It changes a table that has a foreign key, or that one refers to.
@@ -68,6 +69,7 @@ class Statement:
         "query",
         "referential",
         "returning",
+        "returns_at_once",
         "run",
         "scans",
         "schema",
@@ -98,6 +100,7 @@ class Statement:
         self.positional = self.param_keys == list(range(1, len(self.param_keys) + 1))
         self.query: CompiledQuery | None = None
         self.returning: CompiledQuery | None = None
+        self.returns_at_once = False
         self.run: Callable[..., list[tuple[Any, ...]]] | None = None
         self.inserter: Inserter | None = None
         self.updater: Updater | None = None
@@ -124,6 +127,8 @@ class Statement:
         returning = getattr(body, "returning", None)
         if returning is not None:
             self.returning = self._compiled(returning, count_of)
+            parts = (part for output in returning.outputs for part in walk(output.expr))
+            self.returns_at_once = self.asks_last or any(isinstance(part, Subquery) for part in parts)
         if isinstance(body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement | l.ViewChangeStatement):
             self._compile_change(body, count_of)
         if isinstance(self.body, l.ExplainStatement):

@@ -23,17 +23,25 @@ from dosql.types.sqltypes import SqlType
 from dosql.types.storing import storer
 
 Row: TypeAlias = tuple[int, Sequence[Any]]
+Keep: TypeAlias = Callable[[Row], None] | None
+"""Is told each row when it has been changed, for RETURNING."""
 
 BULK_ROWS_MIN = 8
 
 
 @dataclass(slots=True)
 class Change:
-    """What a statement did. ``rows`` are filled for RETURNING."""
+    """What a statement did.
+
+    Attributes:
+        count: Rows inserted, updated or deleted.
+        last_key: Of the last row inserted.
+        returned: Of RETURNING.
+    """
 
     count: int = 0
     last_key: int | None = None
-    rows: list[Row] = field(default_factory=list)
+    returned: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 def delete_rows(
@@ -42,11 +50,11 @@ def delete_rows(
     keys: Sequence[Sequence[Any]],
     triggers: EventTriggers | None = None,
     *,
-    keep_rows: bool,
+    keep: Keep = None,
 ) -> Change:
     """Deletes the rows of ``keys``, each a tuple that begins with the key."""
     writer = workspace.writer(table)
-    if len(keys) >= BULK_ROWS_MIN and not keep_rows and triggers is None:
+    if len(keys) >= BULK_ROWS_MIN and keep is None and triggers is None:
         writer.delete_many(sorted([row[0] for row in keys]))
         return Change(len(keys))
     change = Change()
@@ -59,8 +67,8 @@ def delete_rows(
         if triggers is None:
             writer.delete(row[0], before)
         change.count += 1
-        if keep_rows:
-            change.rows.append((row[0], before))
+        if keep is not None:
+            keep((row[0], before))
     return change
 
 

@@ -166,7 +166,7 @@ def _parent_changed(
         raise _violation(child, reference)
     if action == "CASCADE" and new is None:
         deletes = related.triggers(child.name, "DELETE")
-        delete_rows(workspace, child, [(child_key,) for child_key, _ in found], deletes, keep_rows=False)
+        delete_rows(workspace, child, [(child_key,) for child_key, _ in found], deletes)
         return
     values: Sequence[Any] = new or ()
     if action == "SET NULL":
@@ -178,7 +178,7 @@ def _parent_changed(
     updates = related.triggers(child.name, "UPDATE")
     updater.triggers = updates and updates.of_columns(frozenset(reference.columns))
     for child_key, _ in found:
-        updater.update(workspace, [(child_key, *values)], keep_rows=False)
+        updater.update(workspace, [(child_key, *values)])
 
 
 def _goes_later(

@@ -11,6 +11,7 @@ from dosql.errors import ConstraintViolation
 from dosql.executor.changes import (
     BULK_ROWS_MIN,
     Change,
+    Keep,
     default_of,
     make_way,
     next_key,
@@ -85,7 +86,7 @@ class Inserter:
         return not (special or self._conflict not in (None, "ABORT") or self.upserts or self._table.autoincrement)
 
     def insert(
-        self, workspace: Workspace, rows: Sequence[Sequence[Any]], params: Sequence[Any] = (), *, keep_rows: bool
+        self, workspace: Workspace, rows: Sequence[Sequence[Any]], params: Sequence[Any] = (), *, keep: Keep = None
     ) -> Change:
         """Inserts rows of values for the targets.
 
@@ -93,14 +94,14 @@ class Inserter:
             workspace: Where.
             rows: Values of the targets.
             params: The statement's parameters, for ON CONFLICT DO UPDATE.
-            keep_rows: Tell the rows, for RETURNING.
+            keep: Is told each row, for RETURNING.
 
         Raises:
             ConstraintViolation: NOT NULL, CHECK, UNIQUE or PRIMARY KEY fails.
             TypeMismatch: A value does not fit its column.
         """
         writer = workspace.writer(self._table)
-        if len(rows) >= BULK_ROWS_MIN and not keep_rows and self.plain and workspace.conflict is None:
+        if len(rows) >= BULK_ROWS_MIN and keep is None and self.plain and workspace.conflict is None:
             return self._insert_bulk(workspace, writer, rows)
         change = Change()
         conflict = workspace.conflict or self._conflict
@@ -121,7 +122,7 @@ class Inserter:
             else:
                 try:
                     row = (key, stored)
-                    done = self._insert_one(workspace, row, values, params, change, conflict, keep_rows=keep_rows)
+                    done = self._insert_one(workspace, row, values, params, change, conflict, keep=keep)
                 except ConstraintViolation as e:
                     raise e if e.resolution else resolved(e, conflict) from None
                 if done is None:
@@ -130,8 +131,8 @@ class Inserter:
                 writer = workspace.writer(self._table)
             change.count += 1
             change.last_key = key
-            if keep_rows:
-                change.rows.append((key, stored))
+            if keep is not None:
+                keep((key, stored))
         if highest:
             note_key(workspace, self._table, highest)
         return change
@@ -145,7 +146,7 @@ class Inserter:
         change: Change,
         conflict: str | None,
         *,
-        keep_rows: bool,
+        keep: Keep = None,
     ) -> tuple[int, tuple[Any, ...]] | None:
         """Inserts a row with all that belongs to it; returns it, or None where it was left out."""
         triggers = self.triggers
@@ -172,7 +173,7 @@ class Inserter:
                 return None
             self._rules.verify(workspace, [row])
         key, stored = row
-        if self.upserts and self._upserted(workspace, writer, key, stored, params, change, keep_rows=keep_rows):
+        if self.upserts and self._upserted(workspace, writer, key, stored, params, change, keep=keep):
             return None
         resolves = conflict in ("IGNORE", "REPLACE") or (self.key_conflicts and not conflict)
         if resolves and not make_way(workspace, self._table, row, conflict or self.key_conflicts, self.deletes):
@@ -216,7 +217,7 @@ class Inserter:
         params: Sequence[Any],
         change: Change,
         *,
-        keep_rows: bool,
+        keep: Keep = None,
     ) -> bool:
         """Does what ON CONFLICT says, if something is in the row's way. Returns whether it did."""
         conflicts = writer.conflicts(key, stored)
@@ -233,11 +234,10 @@ class Inserter:
                 rows = upsert.update(workspace, params, given=[(other, (*before, *excluded))])
                 outer, workspace.conflict = workspace.conflict, "ABORT"  # SQLite: DO UPDATE fails as any UPDATE
                 try:
-                    done = upsert.updater.update(workspace, rows, keep_rows=keep_rows)
+                    done = upsert.updater.update(workspace, rows, keep=keep)
                 finally:
                     workspace.conflict = outer
                 change.count += done.count
-                change.rows += done.rows
                 return True
         return False
 

@@ -10,6 +10,7 @@ from dosql.errors import ConstraintViolation, TypeMismatch
 from dosql.executor.changes import (
     BULK_ROWS_MIN,
     Change,
+    Keep,
     default_of,
     make_way,
     null_violation,
@@ -71,7 +72,7 @@ class Updater:
         return not special and self._conflict in (None, "ABORT")
 
     def update(
-        self, workspace: Workspace, rows: Sequence[Sequence[Any]], params: Sequence[Any] = (), *, keep_rows: bool
+        self, workspace: Workspace, rows: Sequence[Sequence[Any]], params: Sequence[Any] = (), *, keep: Keep = None
     ) -> Change:
         """Applies the new values.
 
@@ -79,7 +80,7 @@ class Updater:
             ConstraintViolation: NOT NULL, CHECK, UNIQUE or PRIMARY KEY fails.
             TypeMismatch: A value does not fit its column.
         """
-        bulk = self._key_place is None and not keep_rows and self._plain and workspace.conflict is None
+        bulk = self._key_place is None and keep is None and self._plain and workspace.conflict is None
         if len(rows) >= BULK_ROWS_MIN and bulk:
             return self._update_bulk(workspace, workspace.writer(self._table), rows)
         change = Change()
@@ -99,8 +100,8 @@ class Updater:
             if done is None:
                 continue
             change.count += 1
-            if keep_rows:
-                change.rows.append(done)
+            if keep is not None:
+                keep(done)
         return change
 
     def _update_one(
