@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from dosql.btree import leaves
 from dosql.errors import RequestError, Unsupported
 from dosql.executor.foreign_keys import violations
 from dosql.executor.row.runtime import cast_integer
@@ -16,6 +17,7 @@ from dosql.functions.json_text import MARKED
 from dosql.parser import parse
 from dosql.plan.logical import PragmaStatement
 from dosql.planner import bind_view_table
+from dosql.planner.definitions import is_strict, sql_literal
 from dosql.planner.windows import WINDOW_FUNCTIONS
 from dosql.schema import Table
 from dosql.storage.federation import Federation
@@ -157,8 +159,7 @@ def _table_xinfo(session: Session, name: str | None) -> Rows:
         for i, column in enumerate(table.columns):
             default = column.default_sql[1:-1] or column.default_now.upper() or None
             if column.default is not None:
-                default = "'" + column.default.replace("'", "''") + "'" if isinstance(column.default, str) else None
-                default = default or repr(column.default)
+                default = column.default_text or sql_literal(column.default)
             key = table.primary_key.index(i) + 1 if i in table.primary_key else 0
             not_null = int(not column.nullable and i not in table.primary_key)
             hidden = 0 if not column.generated else 3 if column.stored else 2
@@ -171,7 +172,10 @@ def _table_xinfo(session: Session, name: str | None) -> Rows:
 
 
 def _table_list(session: Session, name: str | None) -> Rows:
-    out: Rows = [("main", t.name, "table", len(t.columns), 0, 1) for t in _tables(session, name)]
+    out: Rows = [
+        ("main", t.name, "table", len(t.columns), int(t.without_rowid), int(is_strict(t.sql)))
+        for t in _tables(session, name)
+    ]
     views = [v for v in session.view.schema.views if name is None or v.name.lower() == name.lower()]
     return out + [("main", v.name, "view", len(v.columns), 0, 0) for v in views]
 
@@ -222,11 +226,25 @@ def _foreign_key_check(session: Session, name: str | None) -> Rows:
     return out
 
 
+def _violates(session: Session, table: Table) -> bool:
+    """Whether a row of a table does not fit its CHECK constraints: one stored under ignore_check_constraints."""
+    rules = session.database.related(session.view.schema).rules(table)
+    if rules is None:
+        return False
+    return any(
+        rules.violated(session.view, list(zip(leaf.keys, zip(*leaf.cols, strict=True), strict=True)))
+        for leaf in leaves(session.view.trees[table.id].root)
+        if leaf.cols
+    )
+
+
 def _integrity_check(session: Session, value: str | None) -> Rows:
     """Compares tables with their indexes; ``dosql check`` looks at every page."""
     view = session.view
     out: Rows = []
     for table in view.schema.tables:
+        if table.checks and not session.ignores_checks and _violates(session, table):
+            out.append((f"CHECK constraint failed in {table.name}",))
         for index in view.schema.indexes_of(table.id):
             if not index.where and view.trees[index.id].count != view.trees[table.id].count:
                 out.append((f"wrong # of entries in index {index.name}",))

@@ -37,19 +37,24 @@ class Related:
     def __init__(self, schema: Schema, opens_files: Callable[[], bool]) -> None:
         self.schema = schema
         self._opens_files = opens_files
-        self._rules: dict[int, RowRules | None] = {}
+        self._rules: dict[tuple[int, frozenset[int] | None], RowRules | None] = {}
         self._triggers: dict[tuple[str, str], EventTriggers | None] = {}
 
-    def rules(self, table: Table) -> RowRules | None:
-        """Returns the CHECK constraints and generated columns of a table, None without any."""
+    def rules(self, table: Table, changed: frozenset[int] | None = None) -> RowRules | None:
+        """Returns the CHECK constraints and generated columns of a table, None without any.
+
+        Args:
+            table: The table.
+            changed: Positions of the columns that an UPDATE sets; None for a whole row.
+        """
         if not table.checks and not table.generated:
             return None
-        if table.id not in self._rules:
-            checks, generated = (
-                None if block is None else self.compiled(block) for block in bind_rules(self.schema, table, parse)
-            )
-            self._rules[table.id] = RowRules(table, checks, generated)
-        return self._rules[table.id]
+        at = (table.id, changed)
+        if at not in self._rules:
+            blocks = bind_rules(self.schema, table, parse, changed)
+            checks, generated = (None if block is None else self.compiled(block) for block in blocks)
+            self._rules[at] = None if checks is generated is None else RowRules(table, checks, generated)
+        return self._rules[at]
 
     def compiled(self, query: l.Query) -> Callable[..., list[tuple[Any, ...]]]:
         """Returns the function of a query over rows that are handed to it."""

@@ -169,13 +169,14 @@ class Statement:
                 inserter.defaults = RowDefaults(body.default_columns, run)
             for upsert in body.upserts:
                 update = None if upsert.update is None else self._compiled(upsert.update, count_of).run
-                updater = Updater(table, upsert.targets, related.rules(table))
+                updater = Updater(table, upsert.targets, related.rules(table, frozenset(upsert.targets)))
                 updates = related.triggers(table.name, "UPDATE")
                 updater.triggers = updates and updates.of_columns(frozenset(upsert.targets))
                 inserter.upserts.append(Upserter(upsert.keys, updater, update))
             self.simple_values = _simple_values(body.query)
         elif isinstance(body, l.UpdateStatement):
-            updater = self.updater = Updater(table, body.targets, related.rules(table), body.conflict)
+            rules = related.rules(table, frozenset(body.targets))
+            updater = self.updater = Updater(table, body.targets, rules, body.conflict)
             self.triggers = self.triggers and self.triggers.of_columns(frozenset(body.targets))
             updater.triggers, updater.deletes, updater.key_conflicts = self.triggers, deletes, key_conflicts
             if self.triggers is not None and body.again is not None:

@@ -29,6 +29,9 @@ def create_table(workspace: Workspace, statement: CreateTableStatement) -> None:
 def drop_table(workspace: Workspace, table: Table) -> None:
     """Drops a table, and forgets its highest key."""
     workspace.drop_table(table)
+    for trigger in workspace.schema.triggers_of(table.name):  # temporary ones of a table of another database
+        if trigger.db == "temp" and workspace.schema.table(table.name) is None:
+            workspace.drop_trigger(trigger.name, trigger.db)
     sequences = workspace.schema.beside(table.id).table(SEQUENCES)
     if table.autoincrement and sequences is not None:
         found = workspace.find_first(sequences, 0, table.name)

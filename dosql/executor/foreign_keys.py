@@ -35,7 +35,7 @@ ROUNDS_MAX = 1_000_000
 class Related(Protocol):
     """Knows what belongs to tables."""
 
-    def rules(self, table: Table) -> RowRules | None:
+    def rules(self, table: Table, changed: frozenset[int] | None = None) -> RowRules | None:
         """Returns CHECK constraints and generated columns."""
 
     def triggers(self, name: str, event: str) -> EventTriggers | None:
@@ -174,7 +174,7 @@ def _parent_changed(
     elif action == "SET DEFAULT":
         values = [_default(child, c) for c in reference.columns]
         due.extend(Due(child.id, reference, child_key, None) for child_key, _ in found)  # it may be what it was
-    updater = Updater(child, reference.columns, related.rules(child))
+    updater = Updater(child, reference.columns, related.rules(child, frozenset(reference.columns)))
     updates = related.triggers(child.name, "UPDATE")
     updater.triggers = updates and updates.of_columns(frozenset(reference.columns))
     for child_key, _ in found:

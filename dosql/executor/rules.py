@@ -64,6 +64,10 @@ class RowRules:
                 check = self._table.checks[place]
                 raise ConstraintViolation(f"CHECK constraint failed: {check.name or check.sql}")
 
+    def violated(self, view: Any, rows: Sequence[Row]) -> bool:
+        """Whether any of some rows is not as it must be."""
+        return self._checks is not None and any(p is not None for (p,) in self._checks(view, (), given=rows))
+
     def hold(self, workspace: Workspace, row: Row) -> bool:
         """Whether a row is as it must be."""
         return self._checks is None or workspace.unchecked or self._checks(workspace, (), given=[row])[0][0] is None

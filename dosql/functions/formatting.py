@@ -132,7 +132,7 @@ def _based_integer(value: int, kind: str, flags: set[str], width: int, precision
     body = format(value, digits).rjust(precision or 0, "0")
     prefix = {"x": "0x", "X": "0X", "o": "0", "p": "0x"}[kind] if "#" in flags and value else ""
     if "0" in flags and "-" not in flags:
-        body = body.rjust(width - len(prefix), "0")
+        body = body.rjust(width, "0")  # SQLite: the prefix comes on top
     return _padded(prefix + body, flags, width)
 
 

@@ -5,6 +5,7 @@ Ids are the places of elements in the text's JSONB form, as in SQLite.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -20,12 +21,12 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 Row = tuple[Any, ...]
 
 
-def json_each(value: Any, root: Any = "$") -> Iterator[Row]:
+def json_each(value: Any = None, root: Any = "$") -> Iterator[Row]:
     """Yields the items of an array, the members of an object, or the element itself."""
     return _rows(value, root, deep=False)
 
 
-def json_tree(value: Any, root: Any = "$") -> Iterator[Row]:
+def json_tree(value: Any = None, root: Any = "$") -> Iterator[Row]:
     """Yields an element and all that is in it, each before its parts."""
     return _rows(value, root, deep=True)
 
@@ -113,7 +114,7 @@ def _offset(element: Any, offset: int, step: Any) -> tuple[int, Any]:
 def _named(key: Any) -> str:
     if isinstance(key, int):
         return f"[{key}]"
-    return f".{key}" if _PLAIN.fullmatch(key) else f'."{key}"'
+    return f".{key}" if _PLAIN.fullmatch(key) else f".{json.dumps(key, ensure_ascii=False)}"
 
 
 def _above(path: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from dosql.errors import TypeMismatch
 from dosql.functions.json5 import Json5Reader
 from dosql.functions.jsonb import decoded, encoded
-from dosql.functions.scalar import text
+from dosql.functions.scalar import integer, text
 from dosql.types.numbers import INT_MAX, INT_MIN, number_to_text
 
 DEPTH_MAX = 1000
@@ -39,7 +39,7 @@ class Members(list[tuple[str, Any]]):
 
 
 MISSING = object()
-_STEP = re.compile(r'\.(?:"((?:[^"\\]|\\.)*)"|([^.\[]+))|\[(\d+|#(?:-(\d+))?)\]')
+_STEP = re.compile(r'(?:\.|\[(?="))(?:"((?:[^"\\]|\\.)*)"\]?|([^.\[]+))|\[(\d+|#(?:-(\d+))?)\]')
 
 
 def _constant(name: str) -> Any:
@@ -152,7 +152,7 @@ def _element(value: Any) -> Any:
         except (ValueError, IndexError):
             raise TypeMismatch("JSON cannot hold BLOB values") from None
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return Number("9e999" if value > 0 else "-9e999")
+        return Number("9.0e+999" if value > 0 else "-9.0e+999")
     return Number(number_to_text(value))
 
 
@@ -183,7 +183,7 @@ def steps_of(path: str) -> tuple[Step, ...]:
 
 def _name(quoted: str) -> str:
     try:
-        return str(json.loads(f'"{quoted}"', strict=False))
+        return str(_from_text(f'"{quoted}"'))
     except ValueError:
         raise TypeMismatch(f"bad JSON path: '{quoted}'") from None
 
@@ -253,10 +253,12 @@ def json_(value: Any) -> Any:
 
 def json_valid(value: Any, flags: Any = 1) -> int | None:
     """json_valid(json, flags): 1 or 0. Flags: 1 is JSON text, 2 JSON5 text, 4 and 8 JSONB."""
-    if value is None or flags is None:
-        return None
-    if not isinstance(flags, int) or not 1 <= flags <= 15:
+    number = integer(flags)
+    if number is None or not 1 <= number <= 15:
         raise TypeMismatch("FLAGS parameter to json_valid() must be between 1 and 15")
+    if value is None:
+        return None
+    flags = number
     tests: list[Callable[[], Any]] = []
     if isinstance(value, bytes):
         if flags & 12:
@@ -297,7 +299,7 @@ def type_of(found: Any) -> str:
 
 def json_extract(value: Any, *paths: Any) -> Any:
     """json_extract(json, path, ...): a SQL value, or an array of them."""
-    if value is None or None in paths:
+    if value is None or None in paths or not paths:
         return None
     element = parsed(value)
     if len(paths) == 1:

@@ -203,8 +203,18 @@ def is_(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+PATTERN_MAX = 50_000
+"""Longest pattern of LIKE and GLOB, in characters; SQLite's limit is as many bytes."""
+
+
+def _check_pattern(pattern: str) -> None:
+    if len(pattern) > PATTERN_MAX:
+        raise TypeMismatch("LIKE or GLOB pattern too complex", hint=f"A pattern has {PATTERN_MAX} characters at most")
+
+
 @lru_cache(maxsize=512)
 def _like_pattern(pattern: str, escape: str | None) -> re.Pattern[str]:
+    _check_pattern(pattern)
     out = []
     i = 0
     while i < len(pattern):
@@ -238,6 +248,7 @@ def like(value: Any, pattern: Any, escape: Any = NO_ESCAPE) -> bool | None:
 
 @lru_cache(maxsize=512)
 def _glob_pattern(pattern: str) -> re.Pattern[str]:
+    _check_pattern(pattern)
     out = []
     i = 0
     while i < len(pattern):
@@ -420,7 +431,7 @@ def char(*codes: Any) -> str:
 def unicode_(a: Any) -> int | None:
     """unicode(a): code point of the first character."""
     value = text(a)
-    return ord(value[0]) if value else None
+    return ord(value[0]) if value and value[0] != "\0" else None
 
 
 def least(*values: Any) -> Any:

@@ -58,8 +58,8 @@ def _series(view: Any, start: Any = 0, stop: Any = 0xFFFFFFFF, step: Any = 1) ->
 
 TABLE_FUNCTIONS: dict[str, TableFunction] = {
     "generate_series": TableFunction(_series, ("value",), ("start", "stop", "step"), 1, (SqlType.INTEGER,)),
-    "json_each": TableFunction(lambda view, *args: json_rows.json_each(*args), json_rows.COLUMNS, json_rows.HIDDEN, 1),
-    "json_tree": TableFunction(lambda view, *args: json_rows.json_tree(*args), json_rows.COLUMNS, json_rows.HIDDEN, 1),
+    "json_each": TableFunction(lambda view, *args: json_rows.json_each(*args), json_rows.COLUMNS, json_rows.HIDDEN),
+    "json_tree": TableFunction(lambda view, *args: json_rows.json_tree(*args), json_rows.COLUMNS, json_rows.HIDDEN),
 }
 """By lower-case name, with the schema's name before it where it is not ``main``."""
 TABLE_FUNCTIONS["jsonb_each"] = TABLE_FUNCTIONS["json_each"]

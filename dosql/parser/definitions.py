@@ -243,6 +243,8 @@ class _Definitions(TableReader):
         if_not_exists = self.accept("IF", "NOT", "EXISTS")
         at = self.offset()
         db, name = self.qualified("the view")
+        if temporary and db not in ("", "temp"):
+            raise self.error("temporary table name must be unqualified")
         columns = self.names() if self.word() == "(" else []
         self.expect("AS")
         if not self.more():

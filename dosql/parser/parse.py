@@ -88,7 +88,7 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
                     f"a {kind} is made of a query behind AS", position=Position.at(sql, definition.starts)
                 )
             definition.query = query
-        if isinstance(definition, AlterTable):
+        if isinstance(definition, AlterTable | CreateTableAs):
             definition.texts = rewriting
         if isinstance(definition, CreateView):
             definition.sql = sql[definition.starts : tokens[-1].end + 1]

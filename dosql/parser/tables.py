@@ -55,7 +55,8 @@ class TableReader(Reader):
             if self.accept("WITHOUT", "ROWID"):
                 table.without_rowid = True
             else:
-                self.expect("STRICT")  # every table is strict
+                self.expect("STRICT")
+                table.strict = True
             if not self.accept(","):
                 break
         self.done()
@@ -74,6 +75,7 @@ class TableReader(Reader):
             table.uniques.append(KeySpec(terms, self.conflict()))
         elif self.word() == "CHECK":
             table.checks.append(self._check(named))
+            self.conflict()  # SQLite reads it, and does not use it
         elif self.accept("FOREIGN", "KEY"):
             columns = self.names()
             self.expect("REFERENCES")
@@ -84,9 +86,7 @@ class TableReader(Reader):
     def _check(self, name: str) -> CheckSpec:
         at = self.offset()
         self.at += 1
-        out = CheckSpec(self.parenthesised(), name, at)
-        self.conflict()  # SQLite reads it, and does not use it
-        return out
+        return CheckSpec(self.parenthesised(), name, at)
 
     def _reference(self, columns: list[str], name: str) -> ReferenceSpec:
         """Reads what comes behind REFERENCES."""
@@ -159,8 +159,9 @@ class TableReader(Reader):
         elif self.accept("DEFAULT"):
             start = self.at
             spec.default = self.expression()
+            spec.default_text = self.sql[self.tokens[start].start : self._behind()]
             if self.tokens[start].text == "(":
-                spec.default_sql = self.sql[self.tokens[start].start : self.tokens[self.at - 1].end + 1]
+                spec.default_sql = spec.default_text
         elif self.word() == "CHECK":
             table.checks.append(self._check(named))
         elif self.accept("REFERENCES"):

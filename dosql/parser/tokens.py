@@ -108,6 +108,10 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
             out.append(_like(token, TokenType.VAR, token.text[1:]))
         elif len(out) > 1 and out[-1].token_type is TokenType.L_PAREN and out[-2].text.upper() == MARK + "RAISE":
             out.append(_like(token, TokenType.VAR, token.text))  # ROLLBACK and its like are keywords elsewhere
+        elif token.text.upper() == "GROUPS" and kind is TokenType.VAR and _opens_window(out, following):
+            out.append(_like(token, TokenType.PARTITION_BY, "PARTITION BY"))  # sqlglot wants one of the two before it
+            out.append(_like(token, TokenType.NULL, "NULL"))
+            out.append(token)
         elif kind in _ARROWS:  # sqlglot would take the path apart in its own way
             out.append(_like(token, _ARROWS[kind], token.text))
         elif kind is TokenType.HEX_STRING and sql[token.start : token.start + 2].lower() == "0x":
@@ -159,6 +163,14 @@ def _whole_types(tokens: list[Token]) -> list[Token]:
                 words = " ".join(t.text for t in tokens[start:i])
                 out.append(_like(tokens[start], TokenType.VAR, MARK + words))
     return out
+
+
+def _opens_window(before: list[Token], following: Token | None) -> bool:
+    """Whether GROUPS is the first word of a window and begins its frame."""
+    if len(before) < 2 or before[-1].token_type is not TokenType.L_PAREN or following is None:
+        return False
+    frame = following.text.upper() in ("BETWEEN", "UNBOUNDED", "CURRENT") or following.token_type is TokenType.NUMBER
+    return frame and before[-2].text.upper() in ("OVER", "AS")
 
 
 def _continues(token: Token, following: Token | None) -> bool:

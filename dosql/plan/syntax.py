@@ -332,7 +332,7 @@ class Delete:
 
 @dataclass(slots=True)
 class ColumnSpec:
-    """A column of CREATE TABLE. ``default_sql`` is the text of a default in parentheses.
+    """A column of CREATE TABLE. ``default_text`` is a default as written, ``default_sql`` that of one in parentheses.
 
     ``generated`` is the text of a generated column's expression. ``end`` and ``type_end`` are where the column, and
     its type, end in the text.
@@ -345,6 +345,7 @@ class ColumnSpec:
     unique: bool = False
     default: Expr | None = None
     default_sql: str = ""
+    default_text: str = ""
     at: int = 0
     descending: bool = False
     autoincrement: bool = False
@@ -413,13 +414,17 @@ class CreateTable:
     at: int = 0
     db: str = ""
     without_rowid: bool = False
+    strict: bool = False
     checks: list[CheckSpec] = field(default_factory=list)
     references: list[ReferenceSpec] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class CreateTableAs:
-    """CREATE TABLE ... AS. ``starts`` is where the text of the query begins; the parser fills ``query`` in."""
+    """CREATE TABLE ... AS. ``starts`` is where the text of the query begins; the parser fills ``query`` in.
+
+    ``texts`` writes names (:mod:`dosql.parser.rewriting`).
+    """
 
     name: str
     starts: int
@@ -427,6 +432,7 @@ class CreateTableAs:
     at: int = 0
     query: Query | None = None
     db: str = ""
+    texts: Any = None
 
 
 @dataclass(slots=True)

@@ -14,12 +14,12 @@ from dosql.errors import Position, RequestError, SchemaError, SqlError, SqlSynta
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.planner.constraints import checks_block, validate
-from dosql.planner.definitions import bind_create_table, column_type
+from dosql.planner.definitions import bind_create_table, column_type, is_strict, strict_type
 from dosql.planner.generated import generated_block
 from dosql.planner.index_terms import index_terms
 from dosql.planner.scope import nearest
 from dosql.planner.views import verify_trigger
-from dosql.schema import Schema, Table
+from dosql.schema import Check, Schema, Table
 
 if TYPE_CHECKING:
     from dosql.planner.binder import Binder
@@ -95,7 +95,8 @@ class _Alteration:
         def renamed(sql: str) -> str:
             return str(self._text.with_table_renamed(sql, old, new)) if sql else sql
 
-        after = replace(self._table, name=new, sql=renamed(self._table.sql))
+        checks = tuple(replace(c, sql=renamed(c.sql)) for c in self._table.checks)
+        after = replace(self._table, name=new, checks=checks, sql=renamed(self._table.sql))
         return self._made(after, list(range(len(after.columns))), self._others(after, renamed, {}, new))
 
     def _rename_column(self) -> l.AlterTableStatement:
@@ -159,6 +160,8 @@ class _Alteration:
         if spec.unique:
             hint = "Add the column, then CREATE UNIQUE INDEX"
             raise SqlSyntaxError("Cannot add a UNIQUE column", hint=hint, position=self._at)
+        if is_strict(table.sql):
+            strict_type(spec, table.name, self._at)
         alone = bind_create_table(Schema(), self._binder.sql, replaced_names(added, spec, table))
         column = alone.columns[-1]
         empty = column.default is None and not column.default_now and not column.default_sql and not column.generated
@@ -199,13 +202,17 @@ class _Alteration:
                 raise SchemaError(f'cannot drop column "{name}": a foreign key has it', position=self._at)
         sources = [i for i in range(len(table.columns)) if i != position]
         moved = {old: new for new, old in enumerate(sources)}
+        text = self._text.with_column_dropped(table.sql, position)
+        left = self._binder.parse(text)
+        assert isinstance(left, s.CreateTable)
         after = replace(
             table,
             columns=tuple(table.columns[i] for i in sources),
+            checks=tuple(Check(check.sql, check.name) for check in left.checks),
             key_column=moved.get(table.key_column, -1),
             primary_key=tuple(moved[i] for i in table.primary_key),
             foreign_keys=tuple(replace(k, columns=tuple(moved[i] for i in k.columns)) for k in table.foreign_keys),
-            sql=self._text.with_column_dropped(table.sql, position),
+            sql=text,
         )
         indexes = [
             replace(i, columns=tuple(moved[c] if c >= 0 else c for c in i.columns)) if i.table_id == table.id else i
@@ -267,6 +274,6 @@ class _Alteration:
 def replaced_names(added: s.CreateTable, spec: s.ColumnSpec, table: Table) -> s.CreateTable:
     """Returns CREATE TABLE of a new column behind those that its constraints may name."""
     known = [s.ColumnSpec(c.name, c.declared) for c in table.columns]
-    return s.CreateTable(
-        "new", [*known, spec], None, [], False, "", added.at, "", False, added.checks, added.references
-    )
+    out = s.CreateTable("new", [*known, spec], None, [], False, "", added.at)
+    out.checks, out.references = added.checks, added.references
+    return out

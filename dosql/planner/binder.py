@@ -14,6 +14,7 @@ from dosql.plan.expr import (
     Col,
     Const,
     Expr,
+    Op,
     Param,
     conjuncts,
     has_affinity,
@@ -91,11 +92,14 @@ def bind(
 
 
 def bind_rules(
-    schema: Schema, table: Table, parse: Callable[[str], s.Statement]
+    schema: Schema, table: Table, parse: Callable[[str], s.Statement], changed: frozenset[int] | None = None
 ) -> tuple[l.Block | None, l.Block | None]:
-    """Returns the blocks of a table's CHECK constraints and of its generated columns, None without any."""
+    """Returns the blocks of a table's CHECK constraints and of its generated columns, None without any.
+
+    ``changed`` are the columns that are set, None for all: other checks are left out.
+    """
     binder = Binder(schema, "", parse)
-    return checks_block(binder, table), generated_block(binder, table)
+    return checks_block(binder, table, changed), generated_block(binder, table)
 
 
 def bind_terms(table: Table, index: Index, parse: Callable[[str], s.Statement]) -> l.Block:
@@ -345,6 +349,7 @@ class Binder:
         windows = Windows(self, node.windows)
         windows.validate()
         expressions = ExpressionBinder(self, scope, "GROUP BY", register, windows.bind)
+        scope.register = register
         for item, alias in node.items:
             if isinstance(item, s.Star):
                 block.outputs += self.star(item, scope)
@@ -355,14 +360,19 @@ class Binder:
             raise Unsupported(f"more than {COLUMNS_MAX} result columns")
         block.distinct = node.distinct
         plain = ExpressionBinder(self, scope, "GROUP BY")
+        scope.register = None
         for term in node.group_by:
             block.group_by.append(self._group_term(term, node, block, plain, scope))
+        scope.register = register
         if node.having is not None:
             windows.allowed = False
             block.having = expressions.bind(self._aliased(node.having, node, scope))
             windows.allowed = True
         block.grouped = bool(node.group_by) or bool(pending)
         self._order(query, node, block, expressions, scope)
+        if pending and not block.grouped and node.source is not None:
+            raise SqlSyntaxError(f"misuse of aggregate: {pending[0].name}()", hint="Put it into the SELECT list too")
+        scope.register = None
         block.grouped = block.grouped or bool(pending)
         if block.having is not None and not block.grouped:
             raise SqlSyntaxError("HAVING needs GROUP BY or an aggregate")
@@ -414,9 +424,14 @@ class Binder:
         return node
 
     def _group_term(self, term: s.Expr, node: s.Select, block: l.Block, plain: ExpressionBinder, scope: Scope) -> Expr:
-        place = whole_number(term)
+        inner = term
+        while isinstance(inner, s.Collate):
+            inner = inner.value
+        place = whole_number(inner)
         if place is not None:
             bound = self._position(place, block).expr
+            if isinstance(term, s.Collate):
+                bound = Op("COLLATE", (bound,), bound.type, bound.nullable, self.collation(term.name, term.at))
         else:
             bound = plain.bind(self._aliased(term, node, scope))
         if any(isinstance(e, Col) and e.source == block.group_source for e in walk(bound)):

@@ -329,12 +329,8 @@ class ExpressionBinder:
 
     def _aggregate(self, node: s.Call) -> Expr:
         name = node.name
-        if self._register is None or self._inside_aggregate:
-            raise SqlSyntaxError(
-                f"misuse of aggregate {name}()",
-                hint=f"An aggregate cannot stand in {'another one' if self._inside_aggregate else self._place}",
-                position=self._at(node),
-            )
+        if self._inside_aggregate:
+            raise self._misused(node, "another one")
         if node.star and (name != "count" or node.args):
             raise self._arity(node)
         if not node.star and len(node.args) < AGGREGATES[name][0]:
@@ -363,7 +359,18 @@ class ExpressionBinder:
         if name == "sum" and result not in (SqlType.INTEGER, SqlType.REAL):
             result = SqlType.INTEGER if result is SqlType.BOOLEAN else SqlType.ANY
         nullable = name not in ("count", "total")
-        return self._register(Aggregate(name, args, node.distinct, filter_, result, nullable, collation, order))
+        register = self._register
+        owner = self._scope.owner([*args, *([] if filter_ is None else [filter_]), *(value for value, _, _ in order)])
+        if owner is not None:
+            register = owner.register
+        if register is None:
+            raise self._misused(node, self._place if owner is None else "WHERE or GROUP BY of the SELECT it belongs to")
+        column = register(Aggregate(name, args, node.distinct, filter_, result, nullable, collation, order))
+        return column if owner is None else self._scope.pass_in(column, owner)
+
+    def _misused(self, node: s.Call, place: str) -> SqlSyntaxError:
+        hint = f"An aggregate cannot stand in {place}"
+        return SqlSyntaxError(f"misuse of aggregate {node.name}()", hint=hint, position=self._at(node))
 
 
 def _known() -> list[str]:

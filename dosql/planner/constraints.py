@@ -15,6 +15,7 @@ from dosql.plan import syntax as s
 from dosql.plan.expr import NULL, ROW_KEY, CaseWhen, Col, Const, Expr, Op, Subquery, conjuncts, walk
 from dosql.planner.binder_expr import ExpressionBinder
 from dosql.planner.comparing import uncollated
+from dosql.planner.definitions import collation_named
 from dosql.planner.determinism import require_determinism
 from dosql.planner.generated import generated_block
 from dosql.planner.index_terms import alike, implied, index_terms
@@ -26,18 +27,36 @@ if TYPE_CHECKING:
     from dosql.planner.binder import Binder
 
 
-def checks_block(binder: Binder, table: Table) -> l.Block | None:
-    """Returns a block that gives, for each row, the place of the first CHECK that it violates, or NULL."""
+def checks_block(binder: Binder, table: Table, changed: frozenset[int] | None = None) -> l.Block | None:
+    """Returns a block that gives, for each row, the place of the first CHECK that it violates, or NULL.
+
+    Args:
+        binder: Binds the conditions.
+        table: The table.
+        changed: Positions of the columns that a statement sets: checks that read none of them hold as before, and are
+            left out. None for all.
+    """
     if not table.checks:
         return None
     block, scope = _over(binder, table)
     whens: list[tuple[Expr, Expr]] = []
+    touched = None if changed is None else _touched(table, changed)
     for place, check in enumerate(table.checks):
         condition = _bound(binder, check.sql, scope, "CHECK")
+        if touched is not None and not any(isinstance(part, Col) and part.index in touched for part in walk(condition)):
+            continue
         whens.append((Op("NOT", (condition,), SqlType.INTEGER, condition.nullable), Const(place, SqlType.INTEGER)))
+    if not whens:
+        return None
     block.outputs = [l.Output(CaseWhen(tuple(whens), NULL, SqlType.INTEGER, True), "violated")]
     block.visible = 1
     return block
+
+
+def _touched(table: Table, changed: frozenset[int]) -> frozenset[int]:
+    """Returns the columns whose values a change can alter, generated ones among them, as conditions number them."""
+    key = {ROW_KEY} if table.key_column in changed or ROW_KEY in changed else set()
+    return changed | key | frozenset(table.generated)
 
 
 def defaults_block(binder: Binder, table: Table, columns: list[int]) -> l.Block | None:
@@ -84,7 +103,9 @@ def _conflict_keys(binder: Binder, table: Table, node: s.Upsert) -> frozenset[in
     _, scope = _over(binder, table)
     number = scope.relations[0].number
     given: list[Expr] = []
+    collations: list[str | None] = []
     for term in node.columns:
+        collations.append(collation_named(term.collation) if term.collation else None)
         if term.column:
             position = column_of(binder, table, term.column, node.at)
             given.append(scope.relations[0].columns[position] if position >= 0 else key_column(number))
@@ -98,7 +119,11 @@ def _conflict_keys(binder: Binder, table: Table, node: s.Upsert) -> frozenset[in
         if not index.unique or len(set(index.columns)) != len(given):
             continue
         terms, conditions = index_terms(binder, table, index).over(number)
-        if all(any(alike(t, g) for g in given) for t in terms) and implied(conditions, conjuncts(where)):
+        fits = [
+            any(alike(t, g) and c in (None, index.collation(i)) for g, c in zip(given, collations, strict=True))
+            for i, t in enumerate(terms)
+        ]
+        if all(fits) and implied(conditions, conjuncts(where)):
             found.add(index.id)
     if not found:
         raise SchemaError(

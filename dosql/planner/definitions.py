@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 from dosql.errors import Position, RequestError, SchemaError, SqlSyntaxError, TypeMismatch, Unsupported
@@ -59,6 +61,9 @@ def bind_create_table(schema: Schema, sql: str, node: s.CreateTable) -> CreateTa
         key_column < 0 or not node.columns[key_column].autoincrement
     ):
         raise SqlSyntaxError("AUTOINCREMENT is only allowed on an INTEGER PRIMARY KEY", position=at)
+    if node.strict:
+        for spec in node.columns:
+            strict_type(spec, node.name, Position.at(sql, spec.at))
     columns = tuple(_column(sql, spec, i in primary, i == key_column) for i, spec in enumerate(node.columns))
     if all(c.generated for c in columns):
         raise SqlSyntaxError("must have at least one non-generated column", position=at)
@@ -77,6 +82,9 @@ def bind_create_table(schema: Schema, sql: str, node: s.CreateTable) -> CreateTa
         places = tuple(_position(names, term.column, node.name) for term in key.terms)
         if places != (key_column,):
             uniques.append(_unique_index(columns, places, [t.collation for t in key.terms], key.conflict))
+    for a, b in combinations(uniques, 2):
+        if a.columns == b.columns and a.conflict and b.conflict and a.conflict != b.conflict:
+            raise SqlSyntaxError("conflicting ON CONFLICT clauses specified", position=at)
     unique = list({(i.columns, i.collations): i for i in uniques}.values())
     checks = tuple(Check(check.sql, check.name) for check in node.checks)
     references = tuple(_reference(names, spec, node.name, sql) for spec in node.references)
@@ -155,7 +163,7 @@ def table_of(node: s.CreateTableAs, query: Query) -> s.CreateTable:
         kind = output.expr.type
         declared = {SqlType.ANY: "", SqlType.INTEGER: "INT"}.get(kind, kind.value)
         columns.append(s.ColumnSpec(name, declared, at=node.at))
-    body = ",".join(f'"{c.name.replace(chr(34), chr(34) * 2)}" {c.declared}'.strip() for c in columns)
+    body = ",".join(f"{node.texts.quoted(c.name)} {c.declared}".strip() for c in columns)
     return s.CreateTable(
         node.name, columns, None, [], node.if_not_exists, f"CREATE TABLE {node.name}({body})", node.at, node.db
     )
@@ -201,7 +209,35 @@ def _column(sql: str, spec: s.ColumnSpec, in_key: bool, is_row_key: bool) -> Col
         spec.generated,
         spec.stored,
         spec.null_conflict,
+        spec.default_text if default is not None else "",
     )
+
+
+_STRICT = re.compile(
+    "INT|INTEGER|REAL|TEXT|BLOB|ANY|BOOLEAN|BOOL|DATE|TIME|TIMESTAMP|JSON|JSONB|UUID|((DECIMAL|NUMERIC|VECTOR) ?[(].*)"
+)
+_IS_STRICT = re.compile(r"\)[^)]*\bSTRICT\b[^)]*$", re.IGNORECASE)
+
+
+def strict_type(spec: s.ColumnSpec, table: str, at: Position | None) -> None:
+    """Returns if a column's type may stand in a STRICT table: SQLite's types, and ours by their own names.
+
+    Raises:
+        SqlSyntaxError: It has none, or another.
+    """
+    if not spec.declared:
+        raise SqlSyntaxError(f"missing datatype for {table}.{spec.name}", position=at)
+    if not _STRICT.fullmatch(spec.declared.upper()):
+        hint = (
+            "Types: INTEGER, REAL, TEXT, BLOB, ANY, BOOLEAN, DATE, TIME, TIMESTAMP, DECIMAL(p,s), JSON, UUID, VECTOR(n)"
+        )
+        message = f'unknown datatype for {table}.{spec.name}: "{spec.declared}"'
+        raise SqlSyntaxError(message, hint=hint, position=at)
+
+
+def is_strict(sql: str) -> bool:
+    """Whether the text of CREATE TABLE ends with STRICT."""
+    return _IS_STRICT.search(sql) is not None
 
 
 def column_type(declared: str, name: str, at: Position) -> SqlType:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dosql.errors import SqlError, SqlSyntaxError
+from dosql.errors import SchemaError, SqlError, SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan.expr import CastTo, Col, Expr, transform
 from dosql.planner.binder_expr import ExpressionBinder
 from dosql.planner.determinism import require_determinism
-from dosql.planner.scope import Scope, table_relation
+from dosql.planner.scope import ROW_KEY_NAMES, Scope, table_relation
+from dosql.planner.terms import names_in
 from dosql.schema import Table
 
 if TYPE_CHECKING:
@@ -56,7 +57,13 @@ def _bound(binder: Binder, table: Table, position: int, scope: Scope) -> Expr:
     column = table.columns[position]
     outer, binder.sql = binder.sql, f"SELECT ({column.generated})"
     try:
-        bound = ExpressionBinder(binder, scope, "a generated column").bind(binder.parse_expression(binder.sql))
+        parsed = binder.parse_expression(binder.sql)
+        for name in names_in(parsed):
+            if name.table is not None:
+                raise SqlSyntaxError('the "." operator prohibited in generated columns')
+            if name.column.lower() not in table.positions and name.column.lower() in ROW_KEY_NAMES:
+                raise SchemaError(f"no such column: {name.column}", code="COLUMN_NOT_FOUND")
+        bound = ExpressionBinder(binder, scope, "a generated column").bind(parsed)
     except SqlError as e:
         raise SqlError(f"generated column {column.name}: {e.message}", code=e.code, hint=e.hint) from e
     finally:

@@ -32,7 +32,7 @@ def order_outputs(binder: Binder, query: s.Query, bound: l.ValuesRows | l.Compou
             value = value.value
         if isinstance(value, s.Literal) and isinstance(value.value, int) and 1 <= value.value <= len(names):
             place = value.value - 1
-        elif isinstance(value, s.Name) and value.column.lower() in names:
+        elif isinstance(value, s.Name) and value.table is None and value.column.lower() in names:
             place = names.index(value.column.lower())
         elif (found := same_item(query.body, value)) is not None:
             place = found

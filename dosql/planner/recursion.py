@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dosql.errors import SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import Col
+from dosql.plan.expr import Col, Expr, Op, own_collation
 from dosql.planner.ordering import order_outputs
 from dosql.planner.scope import Relation, Scope
 from dosql.types.sqltypes import SqlType
@@ -80,6 +80,10 @@ def _from_reads(item: s.FromItem | None, name: str) -> bool:
     return isinstance(item, s.TableRef) and item.name.lower() == name
 
 
+def _windowed(source: l.Source) -> bool:
+    return isinstance(source, l.QuerySource) and isinstance(source.query, l.WindowRows)
+
+
 def bind_recursive(
     binder: Binder,
     name: str,
@@ -113,11 +117,18 @@ def bind_recursive(
             raise SqlSyntaxError(f"multiple recursive references: {name}")
         if query.visible != len(names):
             raise SqlSyntaxError(f"{name} has {len(names)} columns, and a part of it {query.visible}")
+        if isinstance(query, l.Block) and any(_windowed(join.source) for join in query.steps):
+            raise SqlSyntaxError("cannot use window functions in recursive queries")
         if isinstance(query, l.Block) and query.grouped:
             raise SqlSyntaxError("recursive aggregate queries are not supported")
         bound.append(query)
     cols = [Col(-1, i, SqlType.ANY, True, column, affinity=False) for i, column in enumerate(names)]
-    outputs = [l.Output(col, col.name) for col in cols]
+    outputs: list[l.Output] = []
+    for i, col in enumerate(cols):
+        found = (own_collation(query.outputs[i].expr) for query in [first, *bound])
+        collation = next((c for c in found if c is not None), "")
+        shown: Expr = Op("COLLATE", (col,), SqlType.ANY, True, collation) if collation else col
+        outputs.append(l.Output(shown, col.name))
     out = l.RecursiveRows(first, bound, distinct, outputs)
     order_outputs(binder, node, out)
     out.limit, out.offset = binder.limits(node, Scope(None))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from dosql.errors import Position, SchemaError
 from dosql.plan import syntax as s
-from dosql.plan.expr import ROW_KEY, Col, Expr, Param, walk
+from dosql.plan.expr import ROW_KEY, Aggregate, Col, Expr, Param, sources_of, walk
 from dosql.schema import Table
 from dosql.types.sqltypes import SqlType
 
-_ROW_KEY_NAMES = ("rowid", "oid", "_rowid_")
+ROW_KEY_NAMES = ("rowid", "oid", "_rowid_")
 
 
 @dataclass(slots=True)
@@ -46,13 +46,35 @@ class Relation:
 class Scope:
     """Relations of one SELECT. ``outer_uses`` collects the columns of outer scopes that it reads.
 
-    ``aliases`` are names of result columns, for what is no column's name.
+    ``aliases`` are names of result columns, for what is no column's name. ``register`` takes aggregates of subqueries
+    whose columns are all of this scope: they belong to its SELECT.
     """
 
     parent: Scope | None
     relations: list[Relation] = field(default_factory=list)
     outer_uses: list[Col] = field(default_factory=list)
     aliases: dict[str, s.Expr] = field(default_factory=dict)
+    register: Callable[[Aggregate], Col] | None = None
+
+    def owner(self, parts: Iterable[Expr]) -> Scope | None:
+        """Returns the scope around this one that an aggregate over ``parts`` belongs to, None for this one."""
+        sources = {source for part in parts for source in sources_of(part)}
+        scope: Scope | None = self
+        while sources and scope is not None:
+            if any(relation.number in sources for relation in scope.relations):
+                return None if scope is self else scope
+            scope = scope.parent
+        return None
+
+    def pass_in(self, column: Col, owner: Scope) -> Col:
+        """Notes that this scope, and those up to ``owner``, read a column of it; returns the column."""
+        scope = self
+        while scope is not owner:
+            if column not in scope.outer_uses:
+                scope.outer_uses.append(column)
+            assert scope.parent is not None
+            scope = scope.parent
+        return column
 
     def add(self, relation: Relation, sql: str, at: int) -> None:
         """Adds a relation."""
@@ -76,7 +98,7 @@ class Scope:
                 hits = []
             elif table is None and name in relation.merged:
                 hits = [relation.merged[name]]
-            if not hits and name in _ROW_KEY_NAMES and relation.key is not None:
+            if not hits and name in ROW_KEY_NAMES and relation.key is not None:
                 hits = [relation.key]
             found += hits
         return found

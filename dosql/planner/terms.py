@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 
 from dosql.plan import syntax as s
 from dosql.plan.expr import Const, Expr, Op, own_collation
@@ -39,11 +41,28 @@ def same_item(body: s.Body, value: s.Expr) -> int | None:
     if isinstance(body, s.Select):
         wanted = bare_text(value)
         for place, (item, alias) in enumerate(body.items):
-            if bare_text(item) == wanted or (
-                isinstance(value, s.Name) and (alias or "").lower() == value.column.lower()
-            ):
+            if bare_text(item) == wanted:
+                return place
+            if not isinstance(value, s.Name):
+                continue
+            if value.table is None and (alias or "").lower() == value.column.lower():
+                return place
+            tables = [name.table.lower() for name in (item, value) if isinstance(name, s.Name) and name.table]
+            if isinstance(item, s.Name) and item.column.lower() == value.column.lower() and len(set(tables)) < 2:
                 return place
     return None
+
+
+def names_in(node: object) -> Iterator[s.Name]:
+    """Yields the columns that an expression names, those of its subqueries too."""
+    if isinstance(node, s.Name):
+        yield node
+    elif isinstance(node, list | tuple):
+        for item in node:
+            yield from names_in(item)
+    elif is_dataclass(node):
+        for field in fields(node):
+            yield from names_in(getattr(node, field.name))
 
 
 def bare_text(node: s.Expr) -> str:

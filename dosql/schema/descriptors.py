@@ -28,6 +28,7 @@ class Column(msgspec.Struct, frozen=True, dict=True):
         generated: Text of the expression of a generated column, without parentheses.
         stored: Whether it was declared STORED; VIRTUAL ones are stored as well.
         null_conflict: What ON CONFLICT of NOT NULL says.
+        default_text: ``default`` as it was written.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Column(msgspec.Struct, frozen=True, dict=True):
     generated: str = ""
     stored: bool = False
     null_conflict: str = ""
+    default_text: str = ""
 
     @cached_property
     def store(self) -> Storer:

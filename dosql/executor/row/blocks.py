@@ -379,11 +379,12 @@ class _BlockEmitter:
         outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
         args = ", ".join(["view", "P", *self._outer.values()])
         first = self._queries.query(query.first, outer)
-        steps = [f"{self._queries.query(step, outer)}({args}, given=(row,))" for step in query.steps]
+        steps = [f"{self._queries.query(step, outer)}({args}, given=(taking,))" for step in query.steps]
         rows = f"{first}({args})"
-        body.add(f"out = list(dict.fromkeys({rows}))" if query.distinct else f"out = {rows}")
+        exprs = [o.expr for o in query.outputs]
+        body.add(f"out = {self._uniques(rows, exprs)}" if query.distinct else f"out = {rows}")
         if query.distinct:
-            body.add("seen = set(out)")
+            body.add(f"seen = {{{self._unique_key(exprs)} for row in out}}")
         if query.order_by:
             body.add("taken = []")
             with body.block("while out:"):
@@ -407,11 +408,14 @@ class _BlockEmitter:
                 lines.add(f"out = {taken}")
                 lines.add("return out[skip:most]")
         lines.add("recursion(len(out))")
+        lines.add("taking = row")
         for step in steps:
             if query.distinct:
-                with lines.block(f"for new in {step}:"), lines.block("if new not in seen:"):
-                    lines.add("seen.add(new)")
-                    lines.add("out.append(new)")
+                with lines.block(f"for row in {step}:"):
+                    lines.add(f"known = {self._unique_key([o.expr for o in query.outputs])}")
+                    with lines.block("if known not in seen:"):
+                        lines.add("seen.add(known)")
+                        lines.add("out.append(row)")
             else:
                 lines.add(f"out += {step}")
 

@@ -223,7 +223,9 @@ def _nth(place: Callable[[Sequence[int], _Partition, int], int | None]) -> Calla
 
 def _nth_place(members: Sequence[int], part: _Partition, i: int) -> int | None:
     number = part.argument(i, 1)
-    if isinstance(number, float) and number == int(number):
+    if isinstance(number, str | bytes):
+        number = f.numeric(number)
+    if isinstance(number, float) and abs(number) < 2**63 and number == int(number):
         number = int(number)
     if not isinstance(number, int) or number < 1:
         raise TypeMismatch("second argument to nth_value must be a positive integer")
