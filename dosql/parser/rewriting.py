@@ -60,6 +60,19 @@ def with_column_renamed(sql: str, old: str, new: str) -> str:
     return _replaced(sql, old, fits).replace("\0", quoted(new))
 
 
+def with_parent_column_renamed(sql: str, parent: str, old: str, new: str) -> str:
+    """Returns CREATE TABLE in which the foreign keys to a table name a column of it by another name."""
+
+    def fits(tokens: list[Token], i: int) -> bool:
+        start = i
+        while start and tokens[start].text != "(":
+            start -= 1
+        behind_parent = start > 1 and tokens[start - 1].text.lower() == parent.lower()
+        return behind_parent and tokens[start - 2].text.upper() == "REFERENCES"
+
+    return _replaced(sql, old, fits).replace("\0", quoted(new))
+
+
 def with_column_added(sql: str, column: str) -> str:
     """Returns CREATE TABLE with a column behind the others."""
     spans = _columns(sql)

@@ -96,9 +96,12 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
             out.append(_like(token, TokenType.COLON, ":"))
             out.append(_like(token, TokenType.VAR, str(number)))
         elif kind is TokenType.NUMBER and _continues(token, following):  # 1_000
-            assert following is not None
-            out.append(_like(token, TokenType.NUMBER, token.text + following.text))
-            i += 1
+            parts = [token]
+            while following is not None and _continues(parts[-1], following):
+                parts.append(following)
+                i += 1
+                following = tokens[i + 1] if i + 1 < len(tokens) else None
+            out.append(_like(token, TokenType.NUMBER, "".join(part.text for part in parts)))
         elif kind is TokenType.PARAMETER and following is not None:  # @name
             out.append(_like(token, TokenType.COLON, ":"))
             out.append(_like(following, TokenType.VAR, following.text))
@@ -175,13 +178,12 @@ def _opens_window(before: list[Token], following: Token | None) -> bool:
 
 def _continues(token: Token, following: Token | None) -> bool:
     """Whether a number goes on behind an underscore, which sqlglot takes for an alias."""
-    return (
-        following is not None
-        and following.token_type is TokenType.VAR
-        and following.start == token.end + 1
-        and following.text[:1] == "_"
-        and following.text.replace("_", "").isdigit()
-    )
+    if following is None or following.start != token.end + 1:
+        return False
+    if following.token_type is TokenType.NUMBER:  # of 1_000.5
+        return token.token_type is TokenType.VAR and following.text[:1] == "."
+    named = following.token_type is TokenType.VAR and following.text[:1] == "_"
+    return named and following.text.replace("_", "").isdigit()
 
 
 def _is_operator(before: list[Token], kind: TokenType) -> bool:

@@ -127,7 +127,12 @@ class _Alteration:
                     theirs = tuple(columns.get(c.lower(), c) for c in key.parent_columns)
                     key = replace(key, parent=name or key.parent, parent_columns=theirs)
                 keys.append(key)
-            sql = renamed(table.sql) if name and tuple(keys) != table.foreign_keys else table.sql
+            sql = table.sql
+            if tuple(keys) != table.foreign_keys and table.id != after.id:
+                if name:
+                    sql = renamed(sql)
+                for old, new in columns.items():
+                    sql = self._text.with_parent_column_renamed(sql, before.name, old, new)
             tables.append(replace(table, foreign_keys=tuple(keys), sql=sql))
         indexes = []
         for index in schema.indexes:

@@ -12,7 +12,6 @@ from dosql.plan import syntax as s
 from dosql.plan.expr import (
     Aggregate,
     Col,
-    Const,
     Expr,
     Op,
     Param,
@@ -350,10 +349,13 @@ class Binder:
         windows.validate()
         expressions = ExpressionBinder(self, scope, "GROUP BY", register, windows.bind)
         scope.register = register
+        aliases: dict[str, int] = {}
         for item, alias in node.items:
             if isinstance(item, s.Star):
                 block.outputs += self.star(item, scope)
             else:
+                if alias is not None:
+                    aliases.setdefault(alias.lower(), len(block.outputs))
                 block.outputs.append(l.Output(expressions.bind(item), alias or self.item_name(item)))
         block.visible = len(block.outputs)
         if block.visible > COLUMNS_MAX:
@@ -369,7 +371,7 @@ class Binder:
             block.having = expressions.bind(self._aliased(node.having, node, scope))
             windows.allowed = True
         block.grouped = bool(node.group_by) or bool(pending)
-        self._order(query, node, block, expressions, scope)
+        self._order(query, aliases, block, expressions)
         if pending and not block.grouped and node.source is not None:
             raise SqlSyntaxError(f"misuse of aggregate: {pending[0].name}()", hint="Put it into the SELECT list too")
         scope.register = None
@@ -447,15 +449,13 @@ class Binder:
         place: int = term.value
         return block.outputs[place - 1]
 
-    def _order(
-        self, query: s.Query, node: s.Select, block: l.Block, expressions: ExpressionBinder, scope: Scope
-    ) -> None:
+    def _order(self, query: s.Query, aliases: dict[str, int], block: l.Block, expressions: ExpressionBinder) -> None:
         for item in query.order_by:
             number = whole_number(item.value)
             if number is not None:
                 place = block.outputs.index(self._position(number, block))
             else:
-                place = self._order_output(item.value, node, block, expressions)
+                place = self._order_output(item.value, aliases, block, expressions)
             key = l.SortKey(
                 place, item.descending, item.nulls_first, sorting(self, item.value, block.outputs[place].expr)
             )
@@ -465,12 +465,12 @@ class Binder:
         """Returns a collation as plans name it: empty is BINARY."""
         return collation_named(name, Position.at(self.sql, at) if at else None)
 
-    def _order_output(self, value: s.Expr, node: s.Select, block: l.Block, expressions: ExpressionBinder) -> int:
+    def _order_output(
+        self, value: s.Expr, aliases: dict[str, int], block: l.Block, expressions: ExpressionBinder
+    ) -> int:
         """Returns the place of the output that an ORDER BY term sorts by; a hidden one is made if needed."""
-        if isinstance(value, s.Name) and value.table is None:
-            for i, output in enumerate(block.outputs[: block.visible]):
-                if output.name.lower() == value.column.lower() and not isinstance(output.expr, Const):
-                    return i
+        if isinstance(value, s.Name) and value.table is None and value.column.lower() in aliases:
+            return aliases[value.column.lower()]
         bound = expressions.bind(value)
         for i, output in enumerate(block.outputs):
             if output.expr == bound:

@@ -27,8 +27,8 @@ def any_of(values: list[Expr]) -> Expr:
     types = {v.type for v in values if not (isinstance(v, Const) and v.value is None)}
     common = types.pop() if len(types) == 1 else SqlType.NUMERIC if types and types <= NUMERIC_TYPES else SqlType.ANY
     made: Expr = Op("ONE OF", tuple(values), common, any(v.nullable for v in values))
-    collation = next((c for v in values if (c := own_collation(v)) is not None), "")
-    return Op("COLLATE", (made,), common, made.nullable, collation) if collation else made
+    collation = next((c for v in values if (c := own_collation(v)) is not None), None)
+    return made if collation is None else Op("COLLATE", (made,), common, made.nullable, collation)
 
 
 def same_item(body: s.Body, value: s.Expr) -> int | None:
