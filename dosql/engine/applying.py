@@ -25,8 +25,10 @@ def rows_to_change(statement: Statement, workspace: Workspace, values: tuple[Any
         return [()]
     rows = statement.query.run(workspace, values)
     body = statement.body
-    if isinstance(body, l.UpdateStatement) and body.joined:  # a row that several rows of FROM fit is changed once
-        rows = sorted({row[0]: row for row in rows}.values(), key=itemgetter(0))
+    if isinstance(body, l.UpdateStatement) and len(rows) > 1:
+        if body.joined:  # a row that several rows of FROM fit is changed once
+            rows = list({row[0]: row for row in rows}.values())
+        rows.sort(key=itemgetter(0))  # with conflicts the order decides; it is the keys', whatever the plan
     return rows
 
 
