@@ -78,7 +78,7 @@ def _boolean(value: Any) -> int:
 
 
 def _numeric(value: Any) -> int | float:
-    number = number_in(value) if isinstance(value, str) else value
+    number = number_in(str(value)) if isinstance(value, str | Decimal) else value
     if isinstance(number, float) and number.is_integer() and abs(number) < 2**53:
         number = int(number)
     if isinstance(number, float) or (isinstance(number, int) and INT_MIN <= number <= INT_MAX):
