@@ -7,6 +7,7 @@ import os
 from dosql.config import StoreSettings
 from dosql.engine.related import Related
 from dosql.engine.session import Session
+from dosql.engine.shapes import Shapes
 from dosql.engine.statement import Statement
 from dosql.fsx import FileSystem, LocalFileSystem, MemoryFileSystem
 from dosql.fsx.objects import ObjectFileSystem
@@ -34,6 +35,7 @@ class Database:
         self.store = store
         self.statements: dict[str, Statement] = {}
         self.scanning: set[str] = set()
+        self.shapes = Shapes()
         self.opens_files = False
         self._related = Related(Schema(), lambda: self.opens_files)
 
@@ -91,6 +93,7 @@ class Database:
         found = self._related
         if found.schema is not schema:
             found = self._related = Related(schema, lambda: self.opens_files)
+            self.shapes.clear()
         return found
 
     def close(self) -> None:

@@ -71,7 +71,7 @@ class _Statements:
         """
         session, database = self._session, self._target.database
         if sql not in database.statements:
-            session.prepare(sql)
+            sql, params = session.known(sql, params)
         if sql in database.scanning and not session.in_transaction and session.heavy(sql) == "read":
             return await self._beside(sql, params)
         try:

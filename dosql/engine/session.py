@@ -85,6 +85,11 @@ class Session(Transactions):
         elif self._each_statement:
             view = self._renewed()
         statement = self._cache.get(sql)
+        if statement is None and not params:
+            found = self._shaped(sql)
+            if found is not None:
+                sql, params = found
+                statement = self._cache.get(sql)
         if (
             statement is None
             or statement.schema is not view.schema
@@ -218,6 +223,30 @@ class Session(Transactions):
     def store(self) -> Any:
         """What it reads and writes."""
         return self._store
+
+    def known(self, sql: str, params: Params) -> tuple[str, Params]:
+        """Returns what is compiled for a statement: the text itself, or its shape and the literals that were in it.
+
+        It is compiled then.
+        """
+        found = None if params else self._shaped(sql)
+        if found is not None:
+            return found
+        self.prepare(sql)
+        return sql, params
+
+    def _shaped(self, sql: str) -> tuple[str, Params] | None:
+        """Returns the shape of a statement, compiled, and the literals that were in it; None where it has none."""
+        shapes = self._database.shapes
+        found = shapes.shape(sql, self._store.head.schema)
+        if found is None:
+            return None
+        try:
+            self.prepare(found[0])
+        except DosqlError:  # the text itself may be right, or is wrong at a place of its own
+            shapes.refuse(found[0])
+            return None
+        return found
 
     def prepare(self, sql: str) -> Statement:
         """Returns the compiled statement, from the cache if it is there and not stale."""

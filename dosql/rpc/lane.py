@@ -119,7 +119,7 @@ class Lane:
         target, settings = self._connection.target, self._connection.settings
         database = target.database
         if sql not in database.statements:
-            session.prepare(sql)
+            sql, values = session.known(sql, values)
         heavy = session.heavy(sql) if sql in database.scanning else ""
         if heavy:
             limits = [s for s in ((timeout_ms or 0) / 1000, settings.statement_s) if s > 0]

@@ -8,6 +8,7 @@ import apsw
 
 from dosql.engine import Database, Session
 from dosql.errors import DosqlError, InternalError
+from dosql.parser.lifting import lifted
 from tests.fuzz.generator import Generator
 
 STEPS = 60
@@ -27,9 +28,14 @@ class Mismatch(AssertionError):
 
 
 class Pair:
-    """A database in each engine, with the script so far."""
+    """A database in each engine, with the script so far.
 
-    def __init__(self) -> None:
+    Args:
+        lifts: Literals are taken out of every statement, as out of one whose shape is known.
+    """
+
+    def __init__(self, *, lifts: bool = False) -> None:
+        self.lifts = lifts
         self.lite = apsw.Connection(":memory:")
         self.lite.execute("PRAGMA foreign_keys = ON")
         self.database = Database.open(":memory:")
@@ -65,7 +71,8 @@ class Pair:
 
     def _dosql(self, sql: str) -> tuple[list[tuple[Any, ...]], Exception | None]:
         try:
-            rows = self.session.execute(sql).rows
+            found = lifted(sql) if self.lifts else None
+            rows = self.session.execute(*(found or (sql,))).rows
             self.database.store.flush()
             return rows, None
         except Exception as e:
@@ -98,7 +105,7 @@ def run_seed(seed: int) -> None:
     Raises:
         Mismatch: The engines differ; its text is a script that shows it.
     """
-    made, pair = Generator(seed), Pair()
+    made, pair = Generator(seed), Pair(lifts=bool(seed % 2))
     try:
         for sql in made.schema():
             pair.run(sql)
@@ -108,26 +115,29 @@ def run_seed(seed: int) -> None:
         if problems != [("ok",)]:
             raise Mismatch(str(problems), pair.script)
     except Mismatch as e:
-        script = minimised(e.script)
-        raise Mismatch(f"seed {seed}\n{_differs(script) or e}\n" + ";\n".join(script) + ";", script) from None
+        script = minimised(e.script, lifts=pair.lifts)
+        how = "\n(literals as parameters)" if pair.lifts else ""
+        raise Mismatch(
+            f"seed {seed}{how}\n{_differs(script, lifts=pair.lifts) or e}\n" + ";\n".join(script) + ";", script
+        ) from None
     finally:
         pair.close()
 
 
-def minimised(script: list[str]) -> list[str]:
+def minimised(script: list[str], *, lifts: bool) -> list[str]:
     """Returns a part of a script whose last statement still differs."""
     at = len(script) - 2
     while at >= 0:
         shorter = script[:at] + script[at + 1 :]
-        if _differs(shorter):
+        if _differs(shorter, lifts=lifts):
             script = shorter
         at -= 1
     return script
 
 
-def _differs(script: list[str]) -> str:
+def _differs(script: list[str], *, lifts: bool) -> str:
     """Returns how the last statement of a script differs, or nothing."""
-    pair = Pair()
+    pair = Pair(lifts=lifts)
     try:
         for place, sql in enumerate(script):
             try:
