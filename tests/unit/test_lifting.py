@@ -76,7 +76,7 @@ def test_errors_are_those_of_the_text() -> None:
         with pytest.raises(SqlSyntaxError) as caught:
             session.execute(f"SELECT id FROM t WHERE id = {number} AND FROM")
         assert caught.value.position is not None
-        assert caught.value.position.column == len(f"SELECT id FROM t WHERE id = {number} AND ") + 1
+        assert caught.value.position.column == len(f"SELECT id FROM t WHERE id = {number} AND ) id") + 1
         with pytest.raises(DosqlError, match="no such column"):
             session.execute(f"SELECT id FROM t WHERE nope = {number}")
 
