@@ -39,6 +39,7 @@ from dosql.executor.foreign_keys import enforce, test_deferred
 from dosql.executor.inserting import Inserter
 from dosql.functions.last_change import current
 from dosql.functions.raising import RaiseIgnore
+from dosql.parser.lifting import literal_rows
 from dosql.plan import logical as l
 from dosql.schema import TemporaryNeeded
 from dosql.storage import Snapshot, Workspace
@@ -58,6 +59,8 @@ Params = Sequence[Any] | Mapping[str, Any]
 
 class Session(Transactions):
     """Runs statements of one client, one at a time."""
+
+    _read_last: tuple[str, tuple[str, list[tuple[Any, ...]]] | None] = ("", None)
 
     def twin(self) -> Session:
         """Returns another session of the same client: what its PRAGMAs have set holds there too."""
@@ -86,6 +89,9 @@ class Session(Transactions):
             view = self._renewed()
         statement = self._cache.get(sql)
         if statement is None and not params:
+            done = self._insert_literals(sql)
+            if done is not None:
+                return done
             found = self._shaped(sql)
             if found is not None:
                 sql, params = found
@@ -232,8 +238,28 @@ class Session(Transactions):
         found = None if params else self._shaped(sql)
         if found is not None:
             return found
-        self.prepare(sql)
+        if params or self._literal_rows(sql) is None:
+            self.prepare(sql)
         return sql, params
+
+    def _literal_rows(self, sql: str) -> tuple[str, list[tuple[Any, ...]]] | None:
+        """Returns INSERT of one row and the rows, for a text that inserts several rows of literals."""
+        if self._read_last[0] is not sql:
+            self._read_last = (sql, literal_rows(sql))
+        return self._read_last[1]
+
+    def _insert_literals(self, sql: str) -> Result | None:
+        """Runs INSERT of several rows of literals; None where the text is something else, or has to be parsed."""
+        found, self._read_last = self._literal_rows(sql), ("", None)
+        if found is None:
+            return None
+        try:
+            statement = self.prepare(found[0])
+        except DosqlError:  # it is wrong at a place of its own
+            return None
+        if not isinstance(statement.body, l.InsertStatement) or statement.triggers is not None:
+            return None
+        return self.execute_many(*found)
 
     def _shaped(self, sql: str) -> tuple[str, Params] | None:
         """Returns the shape of a statement, compiled, and the literals that were in it; None where it has none."""
@@ -576,7 +602,8 @@ class Session(Transactions):
         if isinstance(
             statement.body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement | l.ViewChangeStatement
         ):
-            self.last_change.note(change.count, change.last_key)
+            counted = 0 if isinstance(statement.body, l.ViewChangeStatement) else change.count  # as in SQLite
+            self.last_change.note(counted, change.last_key)
         if statement.returning is not None:
             rows = presented(change.returned, statement)
         return ChangeResult(

@@ -66,6 +66,8 @@ class _Translator(ExpressionTranslator):
         conflict = str(tree.args.get("alternative") or "").upper() or None
         source = None
         if tree.expression is not None:
+            if isinstance(tree.expression, exp.Values) and tree.expression.alias:
+                raise SqlSyntaxError(f"syntax error at {tree.expression.alias!r}: expected the end of the rows")
             source = self.query(tree.expression)
             if (with_ := tree.args.get("with_")) is not None:
                 source.ctes = self._ctes(with_) + source.ctes

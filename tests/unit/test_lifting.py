@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import apsw
 import pytest
 
 from dosql.engine import Database
@@ -91,3 +95,52 @@ def test_indexes_with_conditions_are_still_used() -> None:
         assert session.execute(sql).rows == []
         assert "open_ones" in str(session.execute(f"EXPLAIN {sql}").rows)
         assert session.database.shapes.shape(sql, session.view.schema) is None
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO t VALUES (1, 'a'), (2, NULL), (-3, 'it''s (,)'), (4, 1.5e2), (5, -.5)",
+        "insert or replace into t (a, b) values (1, 2) , (1, 3);",
+        "INSERT OR IGNORE INTO t (b, a) VALUES ('x', 1), ('y', 1)",
+        "REPLACE INTO t VALUES (1, 'x'), (2, 'y') ; ",
+        "INSERT INTO t VALUES (9223372036854775808, 1), (1, 2)",
+        "INSERT INTO t VALUES (1, 1), (1, 2)",
+        "INSERT INTO t VALUES (1, 'a'), (2, x'00')",
+        "INSERT INTO t VALUES (1, 'a'), (2)",
+        "INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c') RETURNING a",
+        "INSERT INTO t VALUES (1, 'a'), (2, 'b') ON CONFLICT (a) DO UPDATE SET b = 'again'",
+        "INSERT INTO t (a) VALUES (1), (2), (true)",
+        "INSERT INTO v VALUES (1, 2), (3, 4)",
+        "INSERT INTO nope VALUES (1, 2), (3, 4)",
+        "INSERT INTO t VALUES (1, 2), (3, 4) extra",
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_rows_of_literals_are_inserted_as_sqlite_does(sql: str, *, inside: bool) -> None:
+    session, lite = Database.open(":memory:").session(), apsw.Connection(":memory:")
+
+    def execute(sql: str) -> list[tuple[Any, ...]]:
+        rows = session.execute(sql).rows
+        session.store.flush()
+        return rows
+
+    outcomes = []
+    runs: tuple[Callable[[str], Iterable[Any]], ...] = (execute, lite.execute)
+    for run in runs:
+        run("CREATE TABLE t (a INTEGER PRIMARY KEY, b ANY) STRICT")
+        run("CREATE TABLE log (n ANY) STRICT")
+        run("CREATE VIEW v AS SELECT * FROM t")
+        run("CREATE TRIGGER i INSTEAD OF INSERT ON v BEGIN INSERT INTO log VALUES (new.a); END")
+        if inside:
+            run("BEGIN")
+        try:
+            rows = list(run(sql))
+        except (DosqlError, apsw.Error):
+            rows = [("refused",)]
+        if inside:
+            run("COMMIT")
+        seen = [list(run(f"SELECT * FROM {name}")) for name in ("t", "log")]
+        counted = list(run("SELECT changes(), last_insert_rowid()")) if rows != [("refused",)] else []
+        outcomes.append((rows, seen, counted))
+    assert outcomes[0] == outcomes[1]
