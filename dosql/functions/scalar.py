@@ -115,10 +115,10 @@ def divide(a: Any, b: Any) -> Any:
 
 def remainder(a: Any, b: Any) -> Any:
     """``a % b`` on integers, with the sign of ``a``; REAL if a side was REAL."""
+    x, y = integer(a), integer(b)  # SQLite: of a text the integer that it begins with, whatever the number
     a, b = number(a), number(b)
     if a is None or b is None:
         return None
-    x, y = integer(a), integer(b)
     assert x is not None
     if not y:
         return None
