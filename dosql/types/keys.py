@@ -102,6 +102,15 @@ def decode_row_key(entry: bytes) -> int:
     return int.from_bytes(entry[-8:], "big") - _OFFSET
 
 
+ABOVE_ENTRIES = b"\xff" * 9
+"""Behind a prefix, above all entries that begin with it: a tag is less than 0xff, and a row key has 8 bytes."""
+
+
+def tagged_integer(value: int) -> bytes:
+    """As :func:`encode_integer`, of a value that is there."""
+    return _TAGGED.pack(2, value + _OFFSET)
+
+
 def after_prefix(prefix: bytes) -> bytes | None:
     """Returns the smallest key above every key that begins with ``prefix``, None if there is none."""
     trimmed = prefix.rstrip(b"\xff")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
@@ -10,7 +11,9 @@ from dosql.executor.row.runtime import IndexBounds
 from dosql.plan.expr import ROW_KEY
 from dosql.plan.logical import FunctionSource, GivenSource, QuerySource, TableSource, WorkSource
 from dosql.plan.physical import FullScan, Gathered, HashProbe, IndexScan, KeyLookup, KeyRange, Step
+from dosql.types.sqltypes import SqlType
 
+_OFFSET = 1 << 63
 Inside = Callable[[Lines], None]
 
 
@@ -175,16 +178,30 @@ class PathEmitter:
         low = "None" if path.low is None else self._expressions.value(path.low)
         high = "None" if path.high is None else self._expressions.value(path.high)
         bounds = self._function.module.fresh("b")
-        lines.add(f"{bounds} = {helper}.bounds(({equal}{',' if equal else ''}), {low}, {high})")
+        ranged = path.low is not None or path.high is not None
+        first = path.index.columns[0]
+        if len(path.equal) == 1 and not ranged and first >= 0 and source.table.columns[first].type is SqlType.INTEGER:
+            value = self._function.module.fresh("v")
+            lines.add(f"{value} = {equal}")
+            with lines.block(f"if {value}.__class__ is int and -{_OFFSET} <= {value} < {_OFFSET}:"):
+                lines.add(f"{bounds} = tagged_integer({value})")
+                lines.add(f"{bounds} = ({bounds}, {bounds} + ABOVE_ENTRIES)")
+            with lines.block("else:"):
+                lines.add(f"{bounds} = {helper}.bounds(({value},), None, None)")
+        else:
+            lines.add(f"{bounds} = {helper}.bounds(({equal}{',' if equal else ''}), {low}, {high})")
         key = variable(source.number, ROW_KEY)
         needs_row = any(c != ROW_KEY for c in self._needed.get(source.number, []))
         with lines.block(f"if {bounds} is not None:"):
             self._reads(lines, f"range({path.index.id}, {bounds}[0], {bounds}[1])")
-            with (
-                lines.block(f"for L, s, e in spans({self._root(path.index.id)}, {bounds}[0], {bounds}[1]):"),
-                lines.block("for x in L.keys[s:e]:"),
-            ):
-                lines.add(f"{key} = _row_key(x)")
+            root = self._root(path.index.id)
+            with ExitStack() as loops:
+                if path.equal and not ranged:
+                    loops.enter_context(lines.block(f"for x in entries({root}, {bounds}[0], {bounds}[1]):"))
+                else:
+                    loops.enter_context(lines.block(f"for L, s, e in spans({root}, {bounds}[0], {bounds}[1]):"))
+                    loops.enter_context(lines.block("for x in L.keys[s:e]:"))
+                lines.add(f"{key} = from_bytes(x[-8:]) - {_OFFSET}")
                 if needs_row:
                     self._descend(lines, source, key, inside, sure=True)
                 else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from dosql.errors import ResourceExhausted, TypeMismatch
@@ -31,7 +32,7 @@ from dosql.types.compare import (
     sort_key,
     text_operand,
 )
-from dosql.types.keys import after_prefix, decode_row_key, key_encoder
+from dosql.types.keys import ABOVE_ENTRIES, after_prefix, key_encoder, tagged_integer
 from dosql.types.numbers import INT_MAX, INT_MIN, integer_prefix, number_in, number_prefix, real_to_integer
 from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
 from dosql.types.temporal import MICROS_PER_DAY, date_stored, temporal_text, timestamp_stored
@@ -71,6 +72,22 @@ def key_bounds(low: Any, low_inclusive: bool, high: Any, high_inclusive: bool) -
     return start, stop
 
 
+def entries(root: Any, low: bytes, high: bytes) -> Iterable[bytes]:
+    """Returns the entries of an index with ``low <= entry < high``: a list where they are in one leaf, as most are."""
+    node = root
+    children = node.children
+    while children is not None:
+        node = children[bisect_right(node.keys, low)]
+        children = node.children
+    keys = node.keys
+    start = bisect_left(keys, low)
+    stop = bisect_left(keys, high, start)
+    if stop < len(keys):
+        found: list[bytes] = keys[start:stop]
+        return found
+    return chain.from_iterable(leaf.keys[s:e] for leaf, s, e in spans(root, low, high))
+
+
 class IndexBounds:
     """Byte bounds of an index scan from the values it is asked for."""
 
@@ -94,7 +111,7 @@ class IndexBounds:
                 return None
             prefix += key_encoder(sql_type)(stored if fold is None else fold(stored))
         if self._next is None:
-            return prefix, after_prefix(prefix)
+            return prefix, prefix + ABOVE_ENTRIES
         start: bytes = prefix + b"\x02"  # above NULL, which no comparison matches
         stop = after_prefix(prefix) if prefix else None
         if self._low:
@@ -308,7 +325,6 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "ABOVE": ABOVE,
     "BELOW": BELOW,
     "INF": math.inf,
-    "_row_key": decode_row_key,
     "_text": f.text,
     "add": f.add,
     "and3": f.and3,
@@ -335,6 +351,10 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "date_as_text": date_as_text,
     "date_as_timestamp": date_as_timestamp,
     "divide": f.divide,
+    "ABOVE_ENTRIES": ABOVE_ENTRIES,
+    "entries": entries,
+    "from_bytes": int.from_bytes,
+    "tagged_integer": tagged_integer,
     "eq": eq,
     "ge": ge,
     "glob": f.glob,
