@@ -412,4 +412,4 @@ def _arithmetic_type(args: tuple[Expr, ...]) -> SqlType:
         return SqlType.INTEGER
     if types <= {SqlType.INTEGER, SqlType.BOOLEAN, SqlType.REAL}:
         return SqlType.REAL
-    return SqlType.ANY
+    return SqlType.NUMERIC

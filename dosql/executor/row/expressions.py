@@ -181,7 +181,8 @@ class ExpressionCompiler:
     def _operator(self, expr: Op) -> str:
         op = expr.op
         if op in _ARITHMETIC:
-            return self._arithmetic(expr)
+            code = self._arithmetic(expr)
+            return self._function.hoist(code, "a") if _is_fixed(expr) else code
         if op == "||":
             a, b = expr.args
             operands = [(self.value(a), a.nullable), (self.value(b), b.nullable)]
@@ -422,6 +423,13 @@ class ExpressionCompiler:
             return self._constant(stored)
         code = f"as_{target.value.lower()}({self.value(expr)})"
         return self._function.hoist(code, "n") if isinstance(expr, Param) else code
+
+
+def _is_fixed(expr: Expr) -> bool:
+    """Whether an expression is the same for all rows, and cannot fail: arithmetic of parameters and constants."""
+    if isinstance(expr, Op):
+        return expr.op in _ARITHMETIC and all(_is_fixed(a) for a in expr.args)
+    return isinstance(expr, Param | Const)
 
 
 def _affinity(expr: Expr) -> SqlType | None:
