@@ -26,6 +26,7 @@ from dosql.plan.physical import (
 from dosql.planner import cost
 from dosql.planner.comparing import folded
 from dosql.planner.index_terms import IndexTerms, alike, implied
+from dosql.planner.rules import rewritten
 from dosql.schema import Index, Schema, Table
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
 
@@ -76,7 +77,7 @@ class _BlockPlanner:
     def plan(self) -> BlockPlan:
         block = self._block
         constants = [c for c in block.where if not self._needs(c)]
-        where = [c for c in block.where if self._needs(c)]
+        where = rewritten([c for c in block.where if self._needs(c)])
         first_left = next((i for i, step in enumerate(block.steps) if step.left), len(block.steps))
         movable, fixed = block.steps[:first_left], block.steps[first_left:]
         order = [*self._order(movable, where), *fixed]

@@ -1,0 +1,38 @@
+"""``(t.a = 1 AND u.b = 2) OR (t.a = 3 AND u.b = 4)`` lets through only rows of t with ``t.a = 1 OR t.a = 3``.
+
+An OR over several tables can be tested when all of them are joined; what it says of one alone can be tested when that
+is read. The OR itself stays.
+"""
+
+from __future__ import annotations
+
+from dosql.plan.expr import Expr, Op, Subquery, conjuncts, sources_of, walk
+from dosql.planner.rules.common_factors import all_of, any_of, branches_of
+
+_PARTS_MAX = 32
+
+
+def implied_filters(conditions: list[Expr]) -> list[Expr]:
+    """Returns conditions and, behind them, those of single tables that an OR over several tables implies."""
+    out = list(conditions)
+    for condition in conditions:
+        if isinstance(condition, Op) and condition.op == "OR":
+            out += [found for found in _implied(condition) if found not in out]
+    return out
+
+
+def _implied(condition: Op) -> list[Expr]:
+    sources = sources_of(condition)
+    branches = [conjuncts(branch) for branch in branches_of(condition)]
+    if len(sources) < 2 or sum(map(len, branches)) > _PARTS_MAX:
+        return []
+    out: list[Expr] = []
+    for source in sorted(sources):
+        alone = [[part for part in branch if sources_of(part) == {source} and _cheap(part)] for branch in branches]
+        if all(alone):
+            out.append(any_of([all_of(parts) for parts in alone]))
+    return out
+
+
+def _cheap(part: Expr) -> bool:
+    return not any(isinstance(inner, Subquery) for inner in walk(part))
