@@ -8,6 +8,7 @@ from dosql.executor.row.aggregates import AggregateEmitter
 from dosql.executor.row.emitter import Function, Lines, Module
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.paths import PathEmitter, variable
+from dosql.executor.row.sorting import TopRows, emit_sort
 from dosql.plan.expr import Col, Const, Expr, Op, Subquery, collation_of, hashable, sources_of, walk
 from dosql.plan.logical import (
     Block,
@@ -23,12 +24,10 @@ from dosql.plan.logical import (
     WindowRows,
 )
 from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, IndexScan, KeyLookup, KeyRange, Step
-from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
+from dosql.types.sqltypes import SqlType
 
 LOOPS_MAX = 16
 """CPython nests at most 20 blocks in one function; a join of more tables goes through lists."""
-
-_SIMPLE = {*NUMERIC_TYPES, *TEMPORAL_TYPES, SqlType.TEXT, SqlType.BLOB}
 
 
 class QueryEmitter:
@@ -115,6 +114,9 @@ class _BlockEmitter:
                 seen = f"row[:{block.visible}]"
 
             lone = _finds_one(plan) and not limited and block.visible == len(block.outputs)
+            top = self._top_rows(block) if limited else None
+            if top is not None:
+                top.begin(body)
 
             def emit(lines: Lines) -> None:
                 if lone:
@@ -127,6 +129,8 @@ class _BlockEmitter:
                     with lines.block(f"if {known} not in seen:"):
                         lines.add(f"seen.add({known})")
                         self._append(lines, "row", early)
+                elif top is not None:
+                    top.append(lines, row)
                 else:
                     self._append(lines, row, early)
 
@@ -134,6 +138,14 @@ class _BlockEmitter:
         if block.grouped and block.distinct:
             body.add(f"out = {self._uniques('out', [o.expr for o in block.outputs[: block.visible]])}")
         self._finish(block.order_by, block, limited, [o.expr for o in block.outputs], function)
+
+    def _top_rows(self, block: Block) -> TopRows | None:
+        """Returns what keeps the first rows of an order, None where all have to be there before any is known."""
+        if not block.order_by or block.distinct:
+            return None
+        exprs = [o.expr for o in block.outputs]
+        found = TopRows(block.order_by, exprs, [self._expressions.value(e) for e in exprs], self._expressions.fold)
+        return found if found.usable else None
 
     def _unique_key(self, exprs: list[Expr]) -> str:
         """Returns code for what two equal rows have in common, of ``row``."""
@@ -179,39 +191,13 @@ class _BlockEmitter:
         self, order_by: list[SortKey], query: Query, limited: bool, exprs: list[Expr], function: Function
     ) -> None:
         body = function.body
-        self._sort(body, order_by, exprs)
+        emit_sort(body, order_by, exprs, self._expressions.fold)
         if limited:
             body.add("out = out[skip:most]")
         if isinstance(query, Block) and len(query.outputs) > query.visible:
             body.add(f"return [row[:{query.visible}] for row in out]")
         else:
             body.add("return out")
-
-    def _sort(self, lines: Lines, order_by: list[SortKey], exprs: list[Expr]) -> None:
-        """Emits sorts. They are stable, so the last key is sorted first; equal directions share a sort."""
-        groups: list[list[SortKey]] = []
-        for key in order_by:
-            if groups and groups[-1][0].descending == key.descending:
-                groups[-1].append(key)
-            else:
-                groups.append([key])
-        for group in reversed(groups):
-            parts = []
-            for key in group:
-                expr, value = exprs[key.output], f"row[{key.output}]"
-                value = self._expressions.fold(value, key.collation)
-                if expr.type not in _SIMPLE:
-                    if key.nulls_first is not None:
-                        parts.append(f"{value} is {'not ' if key.nulls_first != key.descending else ''}None")
-                    parts.append(f"sort_key({value})")
-                elif expr.nullable or key.nulls_first is not None:
-                    first = (not key.descending) if key.nulls_first is None else key.nulls_first
-                    parts.append(f"{value} is {'not ' if first != key.descending else ''}None")
-                    parts.append(value)
-                else:
-                    parts.append(value)
-            key_code = parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
-            lines.add(f"out.sort(key=lambda row: {key_code}, reverse={group[0].descending})")
 
     # --- loops -----------------------------------------------------------------------------
 
@@ -388,7 +374,7 @@ class _BlockEmitter:
         if query.order_by:
             body.add("taken = []")
             with body.block("while out:"):
-                self._sort(body, query.order_by, [o.expr for o in query.outputs])
+                emit_sort(body, query.order_by, [o.expr for o in query.outputs], self._expressions.fold)
                 body.add("row = out.pop(0)")
                 body.add("taken.append(row)")
                 self._take(body, query, steps, "taken", limited=limited)

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from dosql.errors import ResourceExhausted, TypeMismatch
@@ -366,6 +367,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "regexp": regexp_like,
     "rows_of": rows_of,
     "is_": f.is_,
+    "itemgetter": itemgetter,
     "key_bounds": key_bounds,
     "key_values": key_values,
     "le": le,

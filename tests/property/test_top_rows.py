@@ -1,0 +1,41 @@
+"""ORDER BY with LIMIT, where rows are thrown away while they come, beside SQLite."""
+
+from __future__ import annotations
+
+import random
+
+import apsw
+import pytest
+
+from dosql.engine import Database
+from dosql.executor.row import sorting
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_first_rows_are_those_of_a_whole_sort(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sorting, "SLACK", 3)
+    rng = random.Random(seed)
+    session, lite = Database.open(":memory:").session(), apsw.Connection(":memory:")
+    schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, i INTEGER, r REAL, s TEXT, n TEXT COLLATE NOCASE, a ANY) STRICT"
+    session.execute(schema)
+    lite.execute(schema)
+    values = [
+        lambda: rng.choice([None, *range(6)]),
+        lambda: rng.choice([None, 0.5, 1.5, -2.0]),
+        lambda: rng.choice([None, "a", "b", "B", ""]),
+        lambda: rng.choice([None, "a", "A", "b"]),
+        lambda: rng.choice([None, 1, "1", 1.5, b"x"]),
+    ]
+    rows = [(i, *(make() for make in values)) for i in range(rng.choice([30, 300]))]
+    lite.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", rows)
+    session.execute_many("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", rows)
+    session.store.flush()
+    for _ in range(60):
+        columns = rng.sample(["i", "r", "s", "n", "a", "i + 1"], rng.randint(1, 3))
+        terms = [f"{c}{rng.choice(['', ' DESC'])}{rng.choice(['', ' NULLS FIRST', ' NULLS LAST'])}" for c in columns]
+        limit = f"LIMIT {rng.choice([0, 1, 3, 10, 1000, -1])}{rng.choice(['', ' OFFSET 2', ' OFFSET 1000'])}"
+        where = rng.choice(["", " WHERE i > 1", " WHERE s IS NULL", " WHERE r > 100"])
+        sql = f"SELECT id, i, s FROM t{where} ORDER BY {', '.join(terms)}, id {limit}"
+        assert session.execute(sql).rows == list(lite.execute(sql)), sql
+        sql = f"SELECT i FROM t{where} ORDER BY {terms[0].replace(columns[0], 'i')} {limit}"
+        assert session.execute(sql).rows == list(lite.execute(sql)), sql
