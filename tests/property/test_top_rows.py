@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import apsw
 import pytest
@@ -19,7 +20,7 @@ def test_the_first_rows_are_those_of_a_whole_sort(seed: int, monkeypatch: pytest
     schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, i INTEGER, r REAL, s TEXT, n TEXT COLLATE NOCASE, a ANY) STRICT"
     session.execute(schema)
     lite.execute(schema)
-    values = [
+    values: list[Callable[[], object]] = [
         lambda: rng.choice([None, *range(6)]),
         lambda: rng.choice([None, 0.5, 1.5, -2.0]),
         lambda: rng.choice([None, "a", "b", "B", ""]),
