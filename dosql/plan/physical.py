@@ -84,8 +84,14 @@ class Step:
 
 @dataclass(slots=True)
 class BlockPlan:
-    """A block with its steps in the order they run. ``constants`` are conditions on no source."""
+    """A block with its steps in the order they run.
+
+    Attributes:
+        constants: Conditions on no source.
+        columnar: Where the table is large, its columns are computed as wholes.
+    """
 
     block: Block
     steps: list[Step]
     constants: list[Expr]
+    columnar: bool = False

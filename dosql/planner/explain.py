@@ -21,13 +21,13 @@ def _block(plan: BlockPlan, prefix: str) -> list[str]:
     names = {step.source.number: step.source.alias for step in plan.steps}
     total = plan.steps[-1].cost if plan.steps else 0.0
     rows = plan.steps[-1].rows if plan.steps else 1.0
-    lines = [f"{prefix}{_head(block)}  (rows~{rows:.0f}, cost~{total:.1f} us)"]
+    lines = [f"{prefix}{_head(block, columnar=plan.columnar)}  (rows~{rows:.0f}, cost~{total:.1f} us)"]
     for step in plan.steps:
         lines.append("  " + _step(step, names))
     return lines
 
 
-def _head(block: Block) -> str:
+def _head(block: Block, *, columnar: bool) -> str:
     parts = ["SELECT"]
     if block.grouped:
         parts.append(f"GROUP BY {len(block.group_by)} KEYS" if block.group_by else "AGGREGATE")
@@ -37,6 +37,8 @@ def _head(block: Block) -> str:
         parts.append("SORT")
     if block.limit is not None:
         parts.append("LIMIT")
+    if columnar:
+        parts.append("COLUMNAR")
     return " ".join(parts)
 
 

@@ -44,6 +44,12 @@ class AggregateEmitter:
         extremes = [a for a in block.aggregates if a.name in ("min", "max")]
         self._lone_extreme = extremes[0] if len(extremes) == 1 else None
 
+    def take(self, lines: Lines, found: str) -> None:
+        """Emits the taking over of states that columnar mode has found."""
+        names = ["groups"] if self._grouped else [n for names in self._states for n in names]
+        if names:
+            lines.add(f"{', '.join(names)}{',' if len(names) == 1 and not self._grouped else ''} = {found}")
+
     def start(self, lines: Lines) -> None:
         """Emits what stands before the loops."""
         if self._grouped:

@@ -9,6 +9,7 @@ from dosql.executor.row.emitter import Function, Lines, Module
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.paths import PathEmitter, variable
 from dosql.executor.row.sorting import TopRows, emit_sort
+from dosql.executor.vector import ROWS_MIN, vector_aggregate
 from dosql.plan.expr import Col, Const, Expr, Op, Subquery, collation_of, hashable, sources_of, walk
 from dosql.plan.logical import (
     Block,
@@ -308,8 +309,23 @@ class _BlockEmitter:
     def _grouped(self, block: Block, plan: BlockPlan, needed: dict[int, list[int]]) -> None:
         body = self._function.body
         aggregates = AggregateEmitter(self._function, self._expressions, block)
-        aggregates.start(body)
-        self._loops(body, plan, needed, aggregates.step)
+        vector = vector_aggregate(plan, ExpressionCompiler(self._function, self._outer, self._subquery).value)
+        if vector is None:
+            aggregates.start(body)
+            self._loops(body, plan, needed, aggregates.step)
+        else:
+            plan.columnar = True
+            tree = f"view.trees[{plan.steps[0].source.table.id}]"  # type: ignore[union-attr]
+            scalars = "".join(f"{code}, " for code in vector.scalars)
+            run = f"{self._function.module.share('V', vector)}.run({tree}.root, ({scalars}))"
+            body.add(f"found = {run} if {tree}.count >= {ROWS_MIN} else None")
+            with body.block("if found is None:"):
+                aggregates.start(body)
+                self._loops(body, plan, needed, aggregates.step)
+            with body.block("else:"):
+                with body.block("if view.reads is not None:"):
+                    body.add(f"view.reads.whole({plan.steps[0].source.table.id})")  # type: ignore[union-attr]
+                aggregates.take(body, "found")
         for i in range(len(block.group_by) + len(block.aggregates)):
             self._variables[block.group_source, i] = variable(block.group_source, i)
 

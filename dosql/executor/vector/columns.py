@@ -1,0 +1,84 @@
+"""Columns of many leaves as one array."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from dosql.btree.node import Leaf
+from dosql.executor.row.guard import leaves
+from dosql.plan.expr import ROW_KEY
+
+ROWS = 65_536
+"""Rows of a batch, about."""
+
+Array: TypeAlias = npt.NDArray[Any]
+Values: TypeAlias = "tuple[Array, Array | None]"
+"""Numbers, and where there is one: None where there is one in every row."""
+
+_TYPES = {"q": np.int64, "d": np.float64}
+
+
+class Batch:
+    """Columns of some leaves. Each is gathered when it is first asked for.
+
+    Args:
+        parts: The leaves.
+    """
+
+    def __init__(self, parts: list[Leaf]) -> None:
+        self._parts = parts
+        self._numbers: dict[int, Values] = {}
+        self.rows = sum([len(leaf.keys) for leaf in parts])
+
+    def numbers(self, slot: int, kind: str) -> Values:
+        """Returns a column of numbers.
+
+        Args:
+            slot: Place among the stored columns, or ROW_KEY.
+            kind: ``q`` or ``d``.
+        """
+        found = self._numbers.get(slot)
+        if found is None:
+            found = self._numbers[slot] = _numbers(self._containers(slot), kind)
+        return found
+
+    def values(self, slot: int) -> list[Any]:
+        """Returns a column as Python values."""
+        out: list[Any] = []
+        for part in self._containers(slot):
+            out += part
+        return out
+
+    def _containers(self, slot: int) -> list[Any]:
+        return [leaf.keys if slot == ROW_KEY else leaf.cols[slot] for leaf in self._parts]
+
+
+def _numbers(parts: list[Any], kind: str) -> Values:
+    dtype = _TYPES[kind]
+    if {type(part) for part in parts} == {array}:
+        return np.frombuffer(b"".join(parts), dtype=dtype), None
+    values: list[Any] = []
+    for part in parts:
+        values += part
+    valid = np.fromiter([v is not None for v in values], dtype=np.bool_, count=len(values))
+    filled = np.array([0 if v is None else v for v in values], dtype=dtype)
+    return filled, None if valid.all() else valid
+
+
+def batches(root: Any) -> Iterator[Batch]:
+    """Yields a table's rows in key order."""
+    parts: list[Leaf] = []
+    rows = 0
+    for leaf in leaves(root):
+        parts.append(leaf)
+        rows += len(leaf.keys)
+        if rows >= ROWS:
+            yield Batch(parts)
+            parts, rows = [], 0
+    if rows:
+        yield Batch(parts)

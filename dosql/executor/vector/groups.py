@@ -1,0 +1,267 @@
+"""Groups and aggregates, batch by batch. Sums of REAL are added in the order of the rows, as row mode adds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dosql.executor.vector.columns import Array, Batch, batches
+from dosql.executor.vector.kernels import EXACT, Kernels, Unfit
+from dosql.executor.vector.plan import Column, Measure, VectorAggregate
+from dosql.types.sqltypes import SqlType
+
+_SPAN_MAX = 1 << 20
+_STRIDE = 1 << 16
+
+
+class _Codes(dict[Any, int]):
+    """Gives each new value the next number."""
+
+    def __missing__(self, value: Any) -> int:
+        code = self[value] = len(self)
+        return code
+
+
+class _Numbered:
+    """Numbers whole numbers by their first appearance."""
+
+    def __init__(self) -> None:
+        self.codes: dict[int, int] = {}
+
+    def encode(self, values: Array) -> Array:
+        """Returns the number of each value."""
+        if not len(values):
+            return values
+        low, high = int(values.min()), int(values.max())
+        if high - low < _SPAN_MAX:
+            local, span = values - low, high - low + 1
+            first = np.full(span, -1, dtype=np.int64)
+            first[local[::-1]] = np.arange(len(values) - 1, -1, -1)  # the last assignment stays: the first row
+            found = np.flatnonzero(first >= 0)
+            found = found[np.argsort(first[found], kind="stable")]
+            table = np.zeros(span, dtype=np.int64)
+            table[found] = self._known((found + low).tolist())
+            out: Array = table[local]
+            return out
+        unique, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+        order = np.argsort(first, kind="stable")
+        table = np.zeros(len(unique), dtype=np.int64)
+        table[order] = self._known(unique[order].tolist())
+        numbers: Array = table[inverse]
+        return numbers
+
+    def _known(self, values: list[int]) -> list[int]:
+        codes = self.codes
+        return [codes.setdefault(value, len(codes)) for value in values]
+
+
+class _Key:
+    """One column of the groups' keys."""
+
+    def __init__(self, column: Column) -> None:
+        self._column = column
+        self._numbers = _Numbered()
+        self._values = _Codes()
+        self._mixed = column.type is SqlType.TEXT
+
+    def encode(self, batch: Batch, where: Array | None) -> Array:
+        """Returns the number of each row's value."""
+        if not self._mixed:
+            values, valid = batch.numbers(self._column.slot, "q")
+            if valid is None:
+                return self._numbers.encode(values if where is None else values[where])
+            self._mixed = True  # with NULL, values are numbered as Python's
+            self._values.update(self._numbers.codes)
+        given = batch.values(self._column.slot)
+        if where is not None:
+            given = [given[i] for i in np.flatnonzero(where).tolist()]
+        return np.fromiter(map(self._values.__getitem__, given), dtype=np.int64, count=len(given))
+
+    @property
+    def values(self) -> list[Any]:
+        """The values by their numbers."""
+        return list(self._values if self._mixed else self._numbers.codes)
+
+
+class _Groups:
+    """The groups so far."""
+
+    def __init__(self, columns: list[Column]) -> None:
+        self._keys = [_Key(c) for c in columns]
+        self._rows = _Numbered()
+        self.count = 1
+
+    def encode(self, batch: Batch, where: Array | None) -> Array:
+        """Returns the group of each row."""
+        codes = [key.encode(batch, where) for key in self._keys]
+        whole = codes[0]
+        if len(codes) == 1:
+            self.count = len(self._keys[0].values)
+            return whole
+        for code in codes[1:]:
+            if len(code) and int(code.max()) >= _STRIDE:
+                raise Unfit
+            whole = whole * _STRIDE + code
+        whole = self._rows.encode(whole)
+        self.count = len(self._rows.codes)
+        return whole
+
+    def keys(self) -> list[Any]:
+        """Returns the keys as row mode has them, in order of appearance."""
+        values = [key.values for key in self._keys]
+        if len(values) == 1:
+            return values[0]
+        out = []
+        for code in self._rows.codes:
+            parts = []
+            for column in reversed(values[1:]):
+                code, rest = divmod(code, _STRIDE)
+                parts.append(column[rest])
+            out.append((values[0][code], *reversed(parts)))
+        return out
+
+
+class _State:
+    """One aggregate of all groups."""
+
+    def __init__(self, measure: Measure) -> None:
+        self._measure = measure
+        self._counts = np.zeros(0, dtype=np.int64)
+        self._totals: Array | None = None
+
+    def add(self, kernels: Kernels, batch: Batch, where: Array | None, groups: Array | None, count: int) -> None:
+        """Adds the rows of a batch.
+
+        Args:
+            kernels: Computes over the batch.
+            batch: The batch.
+            where: Its rows that count; None for all.
+            groups: The group of each of these; None where there is one group only.
+            count: Number of groups.
+        """
+        measure = self._measure
+        if len(self._counts) < count:
+            self._counts = np.concatenate([self._counts, np.zeros(count - len(self._counts), dtype=np.int64)])
+        keep: Array | None = None  # of those that count
+        if measure.filter is not None:
+            keep = kernels.truth(measure.filter)[0]
+            keep = keep if where is None else keep[where]
+        values: Array | None = None
+        if measure.arg is not None:
+            if measure.name == "count":
+                valid: Array | None = kernels.there(measure.arg)
+            else:
+                values, valid = kernels.number(measure.arg)
+                values = values if where is None else values[where]
+            if valid is not None:
+                valid = valid if where is None else valid[where]
+                keep = valid if keep is None else keep & valid
+        rows = batch.rows if where is None else int(where.sum())
+        if keep is not None:
+            rows = int(keep.sum())
+            groups = None if groups is None else groups[keep]
+            values = None if values is None else values[keep]
+        if groups is None:
+            self._counts[0] += rows
+        else:
+            self._counts += np.bincount(groups, minlength=count)
+        if values is not None and rows:
+            if measure.name in ("min", "max"):
+                self._extreme(values, groups, count)
+            else:
+                self._sum(values, groups, count)
+
+    def _resized(self, dtype: Any, count: int, fill: Any) -> Array:
+        known = self._totals
+        if known is None:
+            return np.full(count, fill, dtype=dtype)
+        if known.dtype != dtype:
+            raise Unfit
+        return np.concatenate([known, np.full(count - len(known), fill, dtype=dtype)])
+
+    def _sum(self, values: Array, groups: Array | None, count: int) -> None:
+        if self._measure.name == "total":  # which adds as REAL from the beginning
+            values = values.astype(np.float64)
+        whole = values.dtype.kind == "i"
+        totals = self._resized(np.int64 if whole else np.float64, count, 0)
+        if whole:
+            most = max(abs(int(values.min())), abs(int(values.max()))) * len(values)
+            if most + (int(np.abs(totals).max()) if len(totals) else 0) >= 1 << 62:
+                raise Unfit
+            if groups is None:
+                totals[0] += values.sum()
+            elif most < EXACT:
+                totals += np.bincount(groups, weights=values, minlength=count).astype(np.int64)
+            else:
+                np.add.at(totals, groups, values)
+        elif groups is None:
+            with np.errstate(all="ignore"):
+                totals[0] = np.cumsum(np.concatenate([totals, values]))[-1]
+        else:
+            everyone = np.concatenate([np.arange(count), groups])
+            totals = np.bincount(everyone, weights=np.concatenate([totals, values]), minlength=count)
+        self._totals = totals
+
+    def _extreme(self, values: Array, groups: Array | None, count: int) -> None:
+        least = self._measure.name == "min"
+        if values.dtype.kind == "f":
+            fill: Any = np.inf if least else -np.inf
+            if (np.signbit(values) & (values == 0)).any():  # which zero is first decides
+                raise Unfit
+        else:
+            limits = np.iinfo(np.int64)
+            fill = limits.max if least else limits.min
+        best = self._resized(values.dtype, count, fill)
+        choose = np.minimum if least else np.maximum
+        if groups is None:
+            best[0] = choose(best[0], values.min() if least else values.max())
+        else:
+            choose.at(best, groups, values)
+        self._totals = best
+
+    def states(self) -> list[list[Any]]:
+        """Returns, for each variable that row mode has for this aggregate, the values of all groups."""
+        counts = self._counts.tolist()
+        if self._measure.name == "count":
+            return [counts]
+        totals = [0] * len(counts) if self._totals is None else self._totals.tolist()
+        totals += [0] * (len(counts) - len(totals))
+        if self._measure.name in ("min", "max"):
+            return [[value if n else None for value, n in zip(totals, counts, strict=True)]]
+        empty: Any = 0.0 if self._measure.name == "total" else 0
+        return [[value if n else empty for value, n in zip(totals, counts, strict=True)], counts]
+
+
+def aggregated(plan: VectorAggregate, root: Any, scalars: tuple[Any, ...]) -> Any:
+    """Returns the states as row mode has them: a dict of lists by key, or one list where there are no keys.
+
+    Raises:
+        Unfit: Row mode has to do it.
+    """
+    groups = _Groups(plan.keys) if plan.keys else None
+    states = [_State(measure) for measure in plan.measures]
+    for batch in batches(root):
+        kernels = Kernels(batch, scalars)
+        where: Array | None = None
+        for condition in plan.filters:
+            true = kernels.truth(condition)[0]
+            where = true if where is None else where & true
+        if where is not None and not where.any():
+            continue
+        if where is not None and where.all():
+            where = None
+        codes = None if groups is None else groups.encode(batch, where)
+        count = 1 if groups is None else groups.count
+        for state in states:
+            state.add(kernels, batch, where, codes, count)
+    if groups is None:
+        for state in states:
+            if not len(state._counts):
+                state._counts = np.zeros(1, dtype=np.int64)
+        return [values[0] for state in states for values in state.states()]
+    keys = groups.keys()
+    columns = [values for state in states for values in state.states()]
+    if not columns:
+        return {key: [] for key in keys}
+    return dict(zip(keys, map(list, zip(*columns, strict=True)), strict=True))

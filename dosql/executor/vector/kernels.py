@@ -1,0 +1,176 @@
+"""Expressions over a batch: numbers, and conditions with three values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from dosql.executor.vector.columns import Array, Batch, Values
+from dosql.executor.vector.plan import Column, Node, Scalar
+from dosql.types.sqltypes import SqlType
+
+EXACT = 1 << 53
+"""Up to here every integer is a float."""
+
+Truth: TypeAlias = "tuple[Array, Array]"
+"""Where a condition is true, and where it is false; elsewhere it is NULL."""
+
+_UFUNCS: dict[str, Any] = {
+    "=": np.equal,
+    "<>": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+}
+_FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+class Unfit(Exception):
+    """Row mode has to do it: for these values, numpy would not give the same."""
+
+
+class Kernels:
+    """Computes over one batch.
+
+    Args:
+        batch: The columns.
+        scalars: Values of the scalars.
+    """
+
+    def __init__(self, batch: Batch, scalars: tuple[Any, ...]) -> None:
+        self._batch = batch
+        self._scalars = scalars
+
+    # --- numbers ---------------------------------------------------------------------------
+
+    def number(self, node: Any) -> Values:
+        """Returns the value of each row."""
+        if isinstance(node, Column):
+            return self._batch.numbers(node.slot, "d" if node.type is SqlType.REAL else "q")
+        if isinstance(node, Scalar):
+            value = self._scalars[node.place]
+            if value.__class__ is float:
+                return np.full(self._batch.rows, value), None
+            if value.__class__ is not int or not -EXACT <= value <= EXACT:
+                raise Unfit
+            return np.full(self._batch.rows, value, dtype=np.int64), None
+        assert isinstance(node, Node)
+        (a, a_valid), (b, b_valid) = self.number(node.args[0]), self.number(node.args[1])
+        valid = _both(a_valid, b_valid)
+        if a.dtype.kind == b.dtype.kind == "i":
+            most = _largest(a) * _largest(b) if node.op == "*" else _largest(a) + _largest(b)
+            if most >= 1 << 62:  # 64 bits may overflow, which gives a REAL
+                raise Unfit
+            return _UFUNCS[node.op](a, b), valid
+        with np.errstate(all="ignore"):
+            out = _UFUNCS[node.op](_as_real(a), _as_real(b))
+        if np.isnan(out if valid is None else out[valid]).any():  # NULL in SQL
+            raise Unfit
+        return out, valid
+
+    # --- conditions ------------------------------------------------------------------------
+
+    def truth(self, node: Node) -> Truth:
+        """Returns where a condition is true and where it is false."""
+        if node.op == "AND":
+            parts = [self.truth(a) for a in node.args]
+            return _all([t for t, _ in parts]), _any([f for _, f in parts])
+        if node.op == "OR":
+            parts = [self.truth(a) for a in node.args]
+            return _any([t for t, _ in parts]), _all([f for _, f in parts])
+        if node.op == "NOT":
+            t, f = self.truth(node.args[0])
+            return f, t
+        if node.op in ("IS", "IS NOT"):
+            there = self.there(node.args[0])
+            return (there, ~there) if node.op == "IS NOT" else (~there, there)
+        return self._compared(node.op, *node.args)
+
+    def there(self, column: Column) -> Array:
+        """Returns where a column is not NULL."""
+        if column.type is SqlType.REAL or column.type in _WHOLE:
+            valid = self.number(column)[1]
+            return np.ones(self._batch.rows, dtype=np.bool_) if valid is None else valid
+        values = self._batch.values(column.slot)
+        return np.fromiter([v is not None for v in values], dtype=np.bool_, count=len(values))
+
+    def _compared(self, op: str, a: Any, b: Any) -> Truth:
+        if isinstance(a, Scalar):
+            a, b, op = b, a, _FLIPPED[op]
+        values, valid = self.number(a)
+        if isinstance(b, Scalar):
+            true = self._against(op, values, self._scalars[b.place])
+            if true is None:
+                nowhere = np.zeros(self._batch.rows, dtype=np.bool_)
+                return nowhere, nowhere
+        else:
+            others, others_valid = self.number(b)
+            if values.dtype.kind != others.dtype.kind:
+                values, others = _as_real(values), _as_real(others)
+            true = _UFUNCS[op](values, others)
+            valid = _both(valid, others_valid)
+        if valid is None:
+            return true, ~true
+        return true & valid, ~true & valid
+
+    @staticmethod
+    def _against(op: str, values: Array, scalar: Any) -> Array | None:
+        """Compares with one value, exactly; None where that is NULL."""
+        if scalar is None:
+            return None
+        if scalar.__class__ is not int and scalar.__class__ is not float:
+            raise Unfit
+        if values.dtype.kind == "f":
+            if scalar.__class__ is int and not -EXACT <= scalar <= EXACT:
+                raise Unfit
+            out: Array = _UFUNCS[op](values, float(scalar))
+            return out
+        if scalar.__class__ is float:
+            if not abs(scalar) < 2.0**62:
+                raise Unfit
+            if not scalar.is_integer():
+                if op in ("=", "<>"):
+                    return np.full(len(values), op == "<>")  # no integer is it
+                op = "<=" if op in ("<", "<=") else ">="
+                scalar = math.floor(scalar) if op == "<=" else math.ceil(scalar)
+        found: Array = _UFUNCS[op](values, np.int64(int(scalar)))
+        return found
+
+
+_WHOLE = {SqlType.INTEGER, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP}
+
+
+def _both(a: Array | None, b: Array | None) -> Array | None:
+    return b if a is None else a if b is None else a & b
+
+
+def _as_real(values: Array) -> Array:
+    if values.dtype.kind == "f":
+        return values
+    if _largest(values) > EXACT:
+        raise Unfit
+    return values.astype(np.float64)
+
+
+def _largest(values: Array) -> int:
+    return max(abs(int(values.min())), abs(int(values.max()))) if len(values) else 0
+
+
+def _all(parts: list[Array]) -> Array:
+    out = parts[0]
+    for part in parts[1:]:
+        out = out & part
+    return out
+
+
+def _any(parts: list[Array]) -> Array:
+    out = parts[0]
+    for part in parts[1:]:
+        out = out | part
+    return out
