@@ -133,6 +133,7 @@ def lifted(sql: str) -> tuple[str, tuple[Any, ...]] | None:
                 between = False
             if (
                 opens in _COMPARED
+                or (opens == "LIKE" and kind == "string")
                 or opens in ("BETWEEN", "LIMIT", "OFFSET")
                 or ends_between
                 or (opens in ("(", ",") and holds in (_LIST, _ROW))

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterable
 
 from dosql.executor.row.emitter import Function
+from dosql.executor.row.likes import like_code
 from dosql.executor.row.runtime import NAMES
 from dosql.functions import SCALARS
 from dosql.plan.expr import CaseWhen, CastTo, Col, Const, Expr, Func, InItems, Op, Param, Subquery, has_affinity
@@ -292,7 +293,23 @@ class ExpressionCompiler:
             return self._comparison(expr, op, "None")
         if op in ("IS", "IS NOT"):
             return self._is(expr)
+        if op == "LIKE" and len(args) == 2 and args[0].type is SqlType.TEXT:
+            found = self._like(args[0], args[1])
+            if found is not None:
+                return found
         return f"{op.lower()}({', '.join(self._text(a) for a in args)})"
+
+    def _like(self, value: Expr, pattern: Expr) -> str | None:
+        """Returns code of a text LIKE a pattern that is the same for all rows; None for another one."""
+        if isinstance(pattern, Const) and isinstance(pattern.value, str):
+            known: str = pattern.value
+            if like_code("v", known) is not None:
+                operands = [(self.value(value), True)]  # a name is needed, whether it may be NULL or not
+                return self.guarded(operands, lambda name: str(like_code(name, known)), "None")
+        if not isinstance(pattern, Const | Param):
+            return None
+        matcher = self._function.hoist(f"like_matcher({self.value(pattern)})", "m")
+        return self.guarded([(self.value(value), value.nullable)], lambda name: f"{matcher}({name})", "None")
 
     def _text(self, expr: Expr) -> str:
         if expr.type in TEMPORAL_TYPES:

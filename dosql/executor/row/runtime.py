@@ -11,6 +11,7 @@ from typing import Any
 
 from dosql.errors import ResourceExhausted, TypeMismatch
 from dosql.executor.row.guard import leaves, spans, tick
+from dosql.executor.row.likes import like_matcher
 from dosql.executor.row.totals import average, sum_of
 from dosql.executor.row.windows import windowed
 from dosql.functions import scalar as f
@@ -18,7 +19,7 @@ from dosql.functions.aggregates import collected, sorted_rows
 from dosql.functions.identifiers import regexp_like
 from dosql.functions.tables import rows_of
 from dosql.schema import Index, Table
-from dosql.types.collations import COLLATIONS
+from dosql.types.collations import COLLATIONS, nocase
 from dosql.types.compare import (
     ABOVE,
     BELOW,
@@ -373,6 +374,8 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "le": le,
     "leaves": leaves,
     "like": f.like,
+    "like_matcher": like_matcher,
+    "nocase": nocase,
     "limit_of": limit_of,
     "lt": lt,
     "multiply": f.multiply,

@@ -1,0 +1,54 @@
+"""LIKE with a pattern that is the same for all rows: what it asks for is found out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dosql.functions.scalar import PATTERN_MAX, like, text
+from dosql.types.collations import nocase
+
+Matcher = Callable[[str], "bool | None"]
+
+
+def simple_pattern(pattern: str) -> tuple[str, str] | None:
+    """Returns how a pattern compares (``in``, ``startswith``, ``endswith``, ``==``) and with what, in lower case.
+
+    None for a pattern with ``_``, or with ``%`` inside.
+    """
+    inner = pattern.strip("%")
+    if "%" in inner or "_" in inner or len(pattern) > PATTERN_MAX or not inner:
+        return None
+    begins, ends = pattern[0] == "%", pattern[-1] == "%"
+    how = "in" if begins and ends else "endswith" if begins else "startswith" if ends else "=="
+    return how, nocase(inner)
+
+
+def like_matcher(pattern: Any) -> Matcher:
+    """Returns what tests a text, which is not NULL, against a pattern."""
+    if pattern is None:
+        return lambda value: None
+    pattern = text(pattern)
+    simple = simple_pattern(pattern)
+    if simple is None:
+        return lambda value: like(value, pattern)
+    how, needle = simple
+    if how == "in":
+        return lambda value: needle in (value.lower() if value.isascii() else nocase(value))
+    if how == "==":
+        return lambda value: (value.lower() if value.isascii() else nocase(value)) == needle
+    if how == "startswith":
+        return lambda value: (value.lower() if value.isascii() else nocase(value)).startswith(needle)
+    return lambda value: (value.lower() if value.isascii() else nocase(value)).endswith(needle)
+
+
+def like_code(value: str, pattern: str) -> str | None:
+    """Returns code that tests a variable that holds a text, None for a pattern that needs more."""
+    simple = simple_pattern(pattern)
+    if simple is None:
+        return None
+    how, needle = simple
+    low = f"({value}.lower() if {value}.isascii() else nocase({value}))"
+    if how == "in":
+        return f"({needle!r} in {low})"
+    return f"({low} == {needle!r})" if how == "==" else f"{low}.{how}({needle!r})"
