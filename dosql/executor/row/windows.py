@@ -8,7 +8,8 @@ totals; other frames are gone through for each row.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -25,66 +26,110 @@ Row = tuple[Any, ...]
 
 def windowed(rows: list[Row], calls: Sequence[WindowCall]) -> list[Row]:
     """Returns the rows, in the order of the first call's window, each with the results of the calls behind it."""
-    order = _sorted(rows, range(len(rows)), calls[0])
-    results = [_results(rows, call) for call in calls]
-    return [rows[i] + tuple([column[i] for column in results]) for i in order]
+    columns: dict[int, list[Any]] = {}
+    orders: dict[Any, list[int]] = {}
+    results = []
+    for call in calls:
+        window = (call.partition, call.order)
+        if window not in orders:
+            orders[window] = _sorted(rows, call, columns)
+        results.append(_results(rows, orders[window], call, columns))
+    first = next(iter(orders.values()))
+    if len(results) == 1:
+        column = results[0]
+        return [(*rows[i], column[i]) for i in first]
+    return [rows[i] + tuple([column[i] for column in results]) for i in first]
 
 
-def _sorted(rows: list[Row], places: Iterable[int], call: WindowCall) -> list[int]:
+_NUMBERS = {int, float}
+
+
+def _comparable(rows: list[Row], place: int, columns: dict[int, list[Any]]) -> list[Any]:
+    """Returns a column as values that Python compares as SQL does: as they are, where all are numbers, or texts."""
+    found = columns.get(place)
+    if found is None:
+        found = [row[place] for row in rows]
+        types = set(map(type, found))
+        if not types <= _NUMBERS and types != {str}:
+            found = [sort_key(value) for value in found]
+        columns[place] = found
+    return found
+
+
+def _sorted(rows: list[Row], call: WindowCall, columns: dict[int, list[Any]]) -> list[int]:
     """Returns places of rows by partition, and then in the window's order."""
-    out = list(places)
+    out = list(range(len(rows)))
     for place, descending, nulls_first in reversed(call.order):
-        first = (not descending) if nulls_first is None else nulls_first
-
-        def key(i: int, place: int = place, first: bool = first, descending: bool = descending) -> Any:
-            value = rows[i][place]
-            return (value is not None) == (first != descending), sort_key(value)
-
-        out.sort(key=key, reverse=descending)
-    if call.partition:
-        out.sort(key=lambda i: [sort_key(rows[i][place]) for place in call.partition])
+        keys = _comparable(rows, place, columns)
+        if nulls_first is not None and nulls_first == descending:  # else NULL, the least, is where it belongs
+            keys = [(row[place] is None, key) for row, key in zip(rows, keys, strict=True)]
+        out.sort(key=keys.__getitem__, reverse=descending)
+    for place in reversed(call.partition):
+        out.sort(key=_comparable(rows, place, columns).__getitem__)
     return out
 
 
-def _results(rows: list[Row], call: WindowCall) -> list[Any]:
-    """Returns a call's result for each row."""
+def _results(rows: list[Row], order: list[int], call: WindowCall, columns: dict[int, list[Any]]) -> list[Any]:
+    """Returns a call's result for each row; ``order`` has the partitions one behind the other."""
     out: list[Any] = [None] * len(rows)
-    partitions: dict[Any, list[int]] = {}
-    for i, row in enumerate(rows):
-        partitions.setdefault(tuple([row[place] for place in call.partition]), []).append(i)
     compute = _FUNCTIONS.get(call.name, _aggregate)
-    for places in partitions.values():
+    keys = [_comparable(rows, place, columns) for place in call.partition]
+    start, count = 0, len(order)
+    while start < count:
         tick()
-        ordered = _sorted(rows, places, call) if call.order else places
-        for i, value in zip(ordered, compute(_Partition([rows[i] for i in ordered], call)), strict=True):
+        stop = start + 1
+        if not keys:
+            stop = count
+        elif len(keys) == 1:
+            column = keys[0]
+            known = column[order[start]]
+            while stop < count and column[order[stop]] == known:
+                stop += 1
+        else:
+            first = [column[order[start]] for column in keys]
+            while stop < count and [column[order[stop]] for column in keys] == first:
+                stop += 1
+        places = order[start:stop]
+        for i, value in zip(places, compute(_Partition([rows[i] for i in places], call)), strict=True):
             out[i] = value
+        start = stop
     return out
 
 
 class _Partition:
-    """The rows of one partition, in order.
-
-    Attributes:
-        first, last: For each row, where its peers begin, and end (exclusive).
-        groups: Where each group of peers begins.
-        group: For each row, the number of its group.
-    """
+    """The rows of one partition, in order."""
 
     def __init__(self, rows: list[Row], call: WindowCall) -> None:
         self.rows = rows
         self.call = call
-        places = [place for place, _, _ in call.order]
+
+    @cached_property
+    def groups(self) -> list[int]:
+        """Where each group of peers begins."""
+        rows = self.rows
+        places = [place for place, _, _ in self.call.order]
         keys = [tuple([sort_key(row[place]) for place in places]) for row in rows]
-        self.groups = [i for i in range(len(rows)) if i == 0 or keys[i] != keys[i - 1]]
-        ends = [*self.groups[1:], len(rows)]
-        self.first: list[int] = []
-        self.last: list[int] = []
-        self.group: list[int] = []
-        for number, (start, end) in enumerate(zip(self.groups, ends, strict=True)):
-            count = end - start
-            self.first += [start] * count
-            self.last += [end] * count
-            self.group += [number] * count
+        return [i for i in range(len(rows)) if i == 0 or keys[i] != keys[i - 1]]
+
+    @cached_property
+    def _sizes(self) -> list[tuple[int, int]]:
+        ends = [*self.groups[1:], len(self.rows)]
+        return list(zip(self.groups, ends, strict=True))
+
+    @cached_property
+    def first(self) -> list[int]:
+        """For each row, where its peers begin."""
+        return [start for start, end in self._sizes for _ in range(start, end)]
+
+    @cached_property
+    def last(self) -> list[int]:
+        """For each row, where its peers end (exclusive)."""
+        return [end for start, end in self._sizes for _ in range(start, end)]
+
+    @cached_property
+    def group(self) -> list[int]:
+        """For each row, the number of its group."""
+        return [number for number, (start, end) in enumerate(self._sizes) for _ in range(start, end)]
 
     def argument(self, i: int, number: int, default: Any = None) -> Any:
         """Returns an argument's value for row ``i``."""
