@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.runtime import IndexBounds
-from dosql.plan.expr import ROW_KEY
+from dosql.plan.expr import ROW_KEY, Col
 from dosql.plan.logical import FunctionSource, GivenSource, QuerySource, TableSource, WorkSource
 from dosql.plan.physical import FullScan, Gathered, HashProbe, IndexScan, KeyLookup, KeyRange, Step
 from dosql.types.sqltypes import SqlType
@@ -240,6 +240,9 @@ class PathEmitter:
         value = f"({row})" if names != ["_"] else "(None,)"
         table = self._function.module.fresh("h")
         before = self._function.before
+        if isinstance(path, HashProbe) and self._by_key(step, path):
+            self._probe_by_key(lines, step, path, table, names, inside)
+            return
         filters = [self._expressions.condition(f) for f in step.filters]
         bare = Step(step.source, FullScan())
 
@@ -270,6 +273,36 @@ class PathEmitter:
             lines.add("tick()")
             head = f"for {row} in {table}:"
         with lines.block(head):
+            inside(lines)
+
+    @staticmethod
+    def _by_key(step: Step, path: HashProbe) -> bool:
+        """Whether a hash table is of a whole table by its row key, so that each entry is one row."""
+        build = path.build[0]
+        return (
+            isinstance(step.source, TableSource)
+            and not step.filters
+            and len(path.build) == 1
+            and isinstance(build, Col)
+            and (build.source, build.index) == (step.source.number, ROW_KEY)
+        )
+
+    def _probe_by_key(
+        self, lines: Lines, step: Step, path: HashProbe, table: str, names: list[str], inside: Inside
+    ) -> None:
+        source = step.source
+        assert isinstance(source, TableSource)
+        before = self._function.before
+        containers = [container for _, container in self._columns(source)] or ["L.keys"]
+        before.add(f"{table} = {{}}")
+        self._reads(before, f"whole({source.table.id})")
+        with before.block(f"for L in leaves({self._root(source.table.id)}):"):
+            before.add(f"{table}.update(zip(L.keys, zip({', '.join(containers)})))")
+        found = self._function.module.fresh("g")
+        lines.add(f"{found} = {table}.get({self._expressions.value(path.probe[0])})")
+        with lines.block(f"if {found} is not None:"):
+            if names != ["_"]:
+                lines.add(f"{', '.join(names)}{',' if len(names) == 1 else ''} = {found}")
             inside(lines)
 
     @staticmethod
