@@ -151,10 +151,11 @@ class Inserter:
         """Inserts a row with all that belongs to it; returns it, or None where it was left out."""
         triggers = self.triggers
         if triggers is not None and triggers.before:
-            if self._completes and self._rules is not None:
-                row = self._rules.complete(workspace, [row])[0]
             given = self._key_place is not None and values[self._key_place] is not None
-            if not triggers.run(workspace, triggers.before, None, (row[0] if given else -1, row[1]), conflict):
+            seen = row if given else (-1, row[1])  # a row's key is not known yet
+            if self._completes and self._rules is not None:
+                seen = self._rules.complete(workspace, [seen])[0]
+            if not triggers.run(workspace, triggers.before, None, seen, conflict):
                 return None
             writer = workspace.writer(self._table)
             again = self._table.autoincrement or writer.row_at(row[0]) is not None
@@ -302,9 +303,12 @@ class Inserter:
             return [row_key(self._table, value) for value in given]
         first = writer.next_key()
         out: list[int] = []
-        highest = first - 1
+        highest = None if writer.empty and first == 1 else first - 1
         for value in given:
-            key = highest + 1 if value is None else row_key(self._table, value)
-            highest = max(highest, key)
+            if value is not None:
+                key = row_key(self._table, value)
+            else:
+                key = 1 if highest is None else highest + 1
+            highest = key if highest is None else max(highest, key)
             out.append(key)
         return out

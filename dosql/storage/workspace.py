@@ -346,6 +346,11 @@ class TableWriter:
             for index in reversed(workspace.schema.indexes_of(table.id))
         ]
 
+    @property
+    def empty(self) -> bool:
+        """Whether the table has no rows."""
+        return self._editor.count == 0
+
     def next_key(self) -> int:
         """Returns a row id that neither this transaction nor another open one has taken."""
         last = self._editor.max_key()

@@ -135,7 +135,10 @@ class Generator:
         r, table, target = self.r, self.r.choice(self.tables), self.r.choice(self.tables)
         event = r.choice(["INSERT", "UPDATE", "DELETE"])
         row = r.choice({"INSERT": ["new"], "DELETE": ["old"], "UPDATE": ["new", "old"]}[event])
-        value = f"{row}.{r.choice(table.columns).name}"
+        timing = r.choice(["BEFORE", "AFTER", "AFTER"])
+        # In BEFORE triggers of an UPDATE, SQLite computes generated columns of NEW from what the trigger names only.
+        seen = table.written if timing == "BEFORE" and event == "UPDATE" else table.columns
+        value = f"{row}.{r.choice(seen).name}"
         column = r.choice(target.written)
         other = r.choice(target.columns).name
         steps = [
@@ -146,7 +149,6 @@ class Generator:
         ]
         when = f" WHEN {value} IS NOT {self.literal('INTEGER')}" if self.maybe(0.4) else ""
         body = "; ".join(r.sample(steps, r.randint(1, 2)))
-        timing = r.choice(["BEFORE", "AFTER", "AFTER"])
         if timing == "BEFORE" and target is table:
             body = steps[3]  # what a BEFORE trigger does to its own row, SQLite leaves undefined
         return f"CREATE TRIGGER {self._name('tr')} {timing} {event} ON {table.name}{when} BEGIN {body}; END"

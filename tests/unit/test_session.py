@@ -373,3 +373,13 @@ def test_upserts_with_many_parameter_sets(session: Session, database: Database) 
     database.store.flush()
     assert result.rows_affected == 3
     assert run(session, "SELECT id, name, n FROM t ORDER BY id") == [(1, "ax-", 10), (2, "b", 20), (5, "yz*", 50)]
+
+
+def test_keys_of_many_rows_go_on_from_the_highest_as_in_sqlite() -> None:
+    session = Database.open(":memory:").session()
+    session.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v ANY)")
+    session.store.flush()
+    rows = "(-1, 0), (NULL, 1), (5, 2), (2, 3), (NULL, 4), (10, 5), (NULL, 6), (1, 7), (NULL, 8)"
+    session.execute(f"INSERT INTO t VALUES {rows}")
+    session.store.flush()
+    assert session.execute("SELECT id FROM t ORDER BY v").rows == [(i,) for i in (-1, 0, 5, 2, 6, 10, 11, 1, 12)]
