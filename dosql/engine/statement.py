@@ -51,7 +51,7 @@ class Statement:
         scans: Ids of tables that the query reads as a whole, one for each time.
         triggers: Of the table or view that it changes.
         outside: It reads a virtual table, whose columns nobody watches: it is not kept.
-        files: It reads a file.
+        lone: It is an INSERT of one row, its parameters in order, and nothing hangs on it.
     """
 
     __slots__ = (
@@ -61,6 +61,7 @@ class Statement:
         "columns",
         "counts",
         "inserter",
+        "lone",
         "outside",
         "param_keys",
         "plans",
@@ -105,6 +106,7 @@ class Statement:
         self.inserter: Inserter | None = None
         self.updater: Updater | None = None
         self.simple_values: list[int] | None = None
+        self.lone = False
         self.referential = False
         self.triggers: EventTriggers | None = None
         self.asks_last = any(f"{name}(" in sql.lower().replace(" ", "") for name in LAST_CHANGE)
@@ -174,6 +176,8 @@ class Statement:
                 updater.triggers = updates and updates.of_columns(frozenset(upsert.targets))
                 inserter.upserts.append(Upserter(upsert.keys, updater, update))
             self.simple_values = _simple_values(body.query)
+            in_order = self.simple_values == list(range(len(self.param_keys)))
+            self.lone = in_order and inserter.lone and self.returning is None
         elif isinstance(body, l.UpdateStatement):
             rules = related.rules(table, frozenset(body.targets))
             updater = self.updater = Updater(table, body.targets, rules, body.conflict)
