@@ -369,8 +369,7 @@ class Session(Transactions):
                 self._store.upkeep.request()
                 return ChangeResult(None, [], self._store.durable.lsn, unflushed=True)
             case l.ExplainStatement():
-                rows = [(line,) for line in statement.explain()]
-                return Result(statement.columns, statement.types, rows, self.view.lsn)
+                return Result(statement.columns, statement.types, statement.explain(), self.view.lsn)
             case _:
                 self._store.calm()
                 return self._write(statement, lambda w: define(self, w, body), values, many=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 from dosql.engine.computed import bound_terms
 from dosql.engine.pragmas import columns_of
 from dosql.engine.related import Related
+from dosql.errors import SqlSyntaxError
 from dosql.executor.inserting import Inserter, Upserter
 from dosql.executor.row import CompiledQuery, compile_query
 from dosql.executor.rules import RowDefaults
@@ -21,7 +23,7 @@ from dosql.plan import syntax as s
 from dosql.plan.expr import Param, Subquery, walk
 from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe
 from dosql.planner import bind, plan_block
-from dosql.planner.explain import explain
+from dosql.planner.explain import Actual, explain, explain_json, query_plan
 from dosql.schema import Schema, Table
 from dosql.types.sqltypes import SqlType
 from dosql.types.storing import presenter
@@ -117,15 +119,24 @@ class Statement:
 
     def _compile(self, count_of: Callable[[int], int]) -> None:
         body: l.Bound = self.body
+        counts: list[int] | None = None
         if isinstance(body, l.ExplainStatement):
             self.columns, self.types = ["plan"], [SqlType.TEXT]
+            if body.form == "QUERY PLAN":
+                self.columns, self.types = ["id", "parent", "notused", "detail"], [SqlType.INTEGER] * 3 + [SqlType.TEXT]
+            if "ANALYZE" in body.form:
+                if not isinstance(body.statement, l.QueryStatement) or body.statement.locks is not None:
+                    raise SqlSyntaxError(
+                        "EXPLAIN ANALYZE runs the statement: it takes queries only", hint="Use EXPLAIN"
+                    )
+                counts = []
             body = body.statement
         self.counts: dict[int, int] = {}
         self.scans: list[int] = []
         self.outside = False
         query = getattr(body, "query", None)
         if query is not None:
-            self.query = self._compiled(query, count_of)
+            self.query = self._compiled(query, count_of, counts)
         returning = getattr(body, "returning", None)
         if returning is not None:
             self.returning = self._compiled(returning, count_of)
@@ -134,6 +145,8 @@ class Statement:
         if isinstance(body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement | l.ViewChangeStatement):
             self._compile_change(body, count_of)
         if isinstance(self.body, l.ExplainStatement):
+            if counts is not None:
+                self._analyzes(counts)
             return
         if isinstance(body, l.PragmaStatement):
             self.columns, self.types = columns_of(body.name, body.value)
@@ -189,7 +202,22 @@ class Statement:
         if schema.triggers and schema.referencing:  # what they change may refer, or be referred to
             self.referential = True
 
-    def _compiled(self, query: l.Query, count_of: Callable[[int], int]) -> CompiledQuery:
+    def _analyzes(self, counts: list[int]) -> None:
+        """Makes running the statement run its query, and give what that was like."""
+        assert self.query is not None
+        run, explained = self.query.run, self.explain
+
+        def analyzed(view: Any, values: tuple[Any, ...], given: Any = ()) -> list[tuple[Any, ...]]:
+            counts[:] = [0] * len(counts)
+            started = time.perf_counter()
+            rows = run(view, values)
+            return explained(Actual(time.perf_counter() - started, len(rows), list(counts)))
+
+        self.query.run = self.run = analyzed
+
+    def _compiled(
+        self, query: l.Query, count_of: Callable[[int], int], counts: list[int] | None = None
+    ) -> CompiledQuery:
         def plan(block: l.Block) -> BlockPlan:
             if len(block.steps) > 1:
                 for step in block.steps:
@@ -198,7 +226,7 @@ class Statement:
                         self.counts[table_id] = count_of(table_id)
             return plan_block(block, self.schema, count_of, bound_terms)
 
-        compiled = compile_query(query, plan, self.sql)
+        compiled = compile_query(query, plan, self.sql, counts)
         if compiled.recursive:
             self.scans.append(RECURSION)
         for block_plan in compiled.plans:
@@ -219,19 +247,29 @@ class Statement:
                 return True
         return False
 
-    def explain(self) -> list[str]:
-        """Returns the lines of EXPLAIN."""
+    def explain(self, actual: Actual | None = None) -> list[tuple[Any, ...]]:
+        """Returns the rows of EXPLAIN.
+
+        Args:
+            actual: What a run was like, for EXPLAIN ANALYZE.
+        """
         assert isinstance(self.body, l.ExplainStatement)
-        if self.query is None:
-            return [type(self.body.statement).__name__.removesuffix("Statement").upper()]
-        if self.body.code:
-            return self.query.source.splitlines()
-        inner = self.body.statement
+        form, inner = self.body.form, self.body.statement
+        plans = [] if self.query is None else self.query.plans
+        if form == "QUERY PLAN":
+            return list(query_plan(plans))
+        if "JSON" in form:
+            return [(explain_json(plans, actual),)]
         head = type(inner).__name__.removesuffix("Statement").upper()
-        lines = explain(self.query.plans) or ["VALUES"]
-        if isinstance(inner, l.QueryStatement):
-            return lines
-        return [f"{head} {inner.table.name}", *("  " + line for line in lines)]  # type: ignore[union-attr]
+        if self.query is None:
+            lines = [head]
+        elif form == "CODE":
+            lines = self.query.source.splitlines()
+        else:
+            lines = explain(plans, actual) or ["VALUES"]
+            if not isinstance(inner, l.QueryStatement):
+                lines = [f"{head} {inner.table.name}", *("  " + line for line in lines)]  # type: ignore[union-attr]
+        return [(line,) for line in lines]
 
 
 def _simple_values(query: l.Query | None) -> list[int] | None:

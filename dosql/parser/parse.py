@@ -33,7 +33,10 @@ _OPERATORS = (
     TokenType.DPIPE,
 )
 _QUERY_VERBS = {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "REPLACE"}
-_EXPLAIN = re.compile(r"\s*EXPLAIN\s+(QUERY\s+PLAN\s+|CODE\s+)?", re.IGNORECASE)
+_OPTION = r"\s*(?:ANALYZE|FORMAT\s+(?:JSON|TEXT))\s*"
+_EXPLAIN = re.compile(
+    rf"\s*EXPLAIN\b\s*((?:QUERY\s+PLAN|CODE|ANALYZE)\b\s*|\({_OPTION}(?:,{_OPTION})*\)\s*)?", re.IGNORECASE
+)
 _ENDS_LIST = (TokenType.FROM, TokenType.R_PAREN, TokenType.WHERE, TokenType.COMMA)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -56,7 +59,9 @@ def parse(sql: str) -> Statement:
         if _EXPLAIN.match(sql, explain.end()):
             raise SqlSyntaxError("EXPLAIN is followed by a statement", position=Position.at(sql, explain.end()))
         inner = parse(" " * explain.end() + sql[explain.end() :])
-        return Explain(inner, code=(explain.group(1) or "").upper().startswith("CODE"))
+        words = re.findall(r"\w+", (explain.group(1) or "").upper())
+        shown = ["QUERY PLAN"] if "QUERY" in words else [w for w in ("CODE", "ANALYZE", "JSON") if w in words]
+        return Explain(inner, " ".join(shown))
     tokens = tokenize(sql)
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens.pop()

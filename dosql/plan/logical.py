@@ -470,10 +470,10 @@ class CheckpointStatement:
 
 @dataclass(slots=True)
 class ExplainStatement:
-    """EXPLAIN."""
+    """EXPLAIN. ``form`` is empty, CODE, QUERY PLAN, ANALYZE, JSON or ANALYZE JSON."""
 
     statement: Bound
-    code: bool
+    form: str
 
 
 Bound: TypeAlias = (

@@ -70,6 +70,7 @@ class Step:
         after: Conditions tested when the row is joined.
         rows: Estimated rows after this step.
         cost: Estimated microseconds up to and with this step.
+        counter: Under EXPLAIN ANALYZE, the place of its count of loops; that of its rows comes behind it.
     """
 
     source: Source
@@ -80,6 +81,7 @@ class Step:
     after: list[Expr] = field(default_factory=list)
     rows: float = 1.0
     cost: float = 0.0
+    counter: int = -1
 
 
 @dataclass(slots=True)

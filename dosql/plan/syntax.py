@@ -586,10 +586,10 @@ class Checkpoint:
 
 @dataclass(slots=True)
 class Explain:
-    """EXPLAIN of a statement; ``code`` asks for the generated function."""
+    """EXPLAIN of a statement. ``form`` is empty, CODE, QUERY PLAN, ANALYZE, JSON or ANALYZE JSON."""
 
     statement: Statement
-    code: bool = False
+    form: str = ""
 
 
 Statement: TypeAlias = (

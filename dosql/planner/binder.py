@@ -181,7 +181,7 @@ class Binder:
             case s.Checkpoint():
                 return l.CheckpointStatement()
             case s.Explain():
-                return l.ExplainStatement(self.statement(node.statement), node.code)
+                return l.ExplainStatement(self.statement(node.statement), node.form)
             case _:
                 raise Unsupported(f"{type(node).__name__} is not supported yet")
 

@@ -1,29 +1,126 @@
-"""Plans as text, one line a step, in the order they run."""
+"""Plans for readers: as text, one line a step in the order they run; as JSON; and in SQLite's form."""
 
 from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
 
 from dosql.plan.expr import ROW_KEY, CaseWhen, CastTo, Col, Const, Expr, Func, InItems, Op, Param, Subquery
 from dosql.plan.logical import Block, FunctionSource, GivenSource, QuerySource, TableSource, WorkSource
 from dosql.plan.physical import BlockPlan, FullScan, HashProbe, IndexScan, KeyLookup, KeyRange, Step
 
 
-def explain(plans: list[BlockPlan]) -> list[str]:
-    """Returns the lines; the outermost block comes first."""
+@dataclass(slots=True)
+class Actual:
+    """What a run was like: its time, its rows, and for each counter of a step loops and rows."""
+
+    seconds: float
+    rows: int
+    counts: list[int]
+
+
+def explain(plans: list[BlockPlan], actual: Actual | None = None) -> list[str]:
+    """Returns the plan as lines; the outermost block comes first."""
     lines: list[str] = []
     for depth, plan in enumerate(reversed(plans)):
         prefix = "" if depth == 0 else "SUBQUERY: "
-        lines += [("  " if depth else "") + line for line in _block(plan, prefix)]
+        lines += [("  " if depth else "") + line for line in _block(plan, prefix, actual)]
+    if actual is not None:
+        lines.append(f"{actual.rows} rows in {actual.seconds * 1e3:.3f} ms")
     return lines
 
 
-def _block(plan: BlockPlan, prefix: str) -> list[str]:
+def explain_json(plans: list[BlockPlan], actual: Actual | None = None) -> str:
+    """Returns the plan as JSON: a list of blocks, the outermost first, each with its steps in the order they run."""
+    blocks = []
+    for plan in reversed(plans):
+        names = _names(plan)
+        steps = []
+        for step in plan.steps:
+            made: dict[str, Any] = {
+                "operation": type(step.path).__name__,
+                "source": step.source.alias,
+                "left": step.left,
+                "detail": _step(step, names),
+                "rows_estimated": round(step.rows, 2),
+                "cost_estimated_us": round(step.cost, 2),
+            }
+            if actual is not None and step.counter >= 0:
+                made["loops"], made["rows"] = actual.counts[step.counter : step.counter + 2]
+            steps.append(made)
+        blocks.append({"block": _head(plan.block, columnar=plan.columnar), "columnar": plan.columnar, "steps": steps})
+    whole: dict[str, Any] = {"plan": blocks}
+    if actual is not None:
+        whole["rows"], whole["milliseconds"] = actual.rows, round(actual.seconds * 1e3, 3)
+    return json.dumps(whole, indent=2)
+
+
+def query_plan(plans: list[BlockPlan]) -> list[tuple[int, int, int, str]]:
+    """Returns the plan in the form of SQLite's EXPLAIN QUERY PLAN: (id, parent, 0, detail)."""
+    rows: list[tuple[int, int, int, str]] = []
+
+    def add(parent: int, detail: str) -> int:
+        rows.append((len(rows) + 1, parent, 0, detail))
+        return len(rows)
+
+    for depth, plan in enumerate(reversed(plans)):
+        parent = 0 if depth == 0 else add(0, f"SUBQUERY {depth}")
+        for step in plan.steps:
+            add(parent, _sqlite_step(step))
+        block = plan.block
+        uses = [("GROUP BY", bool(block.group_by)), ("DISTINCT", block.distinct), ("ORDER BY", bool(block.order_by))]
+        for what, used in uses:
+            if used:
+                add(parent, f"USE TEMP B-TREE FOR {what}")
+        if not plan.steps:
+            add(parent, "SCAN CONSTANT ROW")
+    return rows
+
+
+def _sqlite_step(step: Step) -> str:
+    source, path = step.source, step.path
+    name = source.alias
+    if isinstance(path, KeyLookup):
+        found = f"SEARCH {name} USING INTEGER PRIMARY KEY (rowid=?)"
+    elif isinstance(path, KeyRange):
+        found = f"SEARCH {name} USING INTEGER PRIMARY KEY ({_sqlite_range(path, 'rowid')})"
+    elif isinstance(path, IndexScan):
+        assert isinstance(source, TableSource)
+        columns = [source.table.columns[c].name if c >= 0 else "<expr>" for c in path.index.columns]
+        parts = [f"{column}=?" for column, _ in zip(columns, path.equal, strict=False)]
+        if path.low is not None or path.high is not None:
+            parts.append(_sqlite_range(path, columns[len(path.equal)]))
+        found = f"SEARCH {name} USING INDEX {path.index.name} ({' AND '.join(parts)})"
+    elif isinstance(path, HashProbe):
+        names = [e.name if isinstance(e, Col) else "<expr>" for e in path.build]
+        found = f"SEARCH {name} USING AUTOMATIC COVERING INDEX ({' AND '.join(f'{n}=?' for n in names)})"
+    else:
+        found = f"SCAN {name}"
+    return found + (" LEFT-JOIN" if step.left else "")
+
+
+def _sqlite_range(path: KeyRange | IndexScan, column: str) -> str:
+    sides = [f"{column}>?" if path.low is not None else "", f"{column}<?" if path.high is not None else ""]
+    return " AND ".join(side for side in sides if side)
+
+
+def _names(plan: BlockPlan) -> dict[int, str]:
+    return {step.source.number: step.source.alias for step in plan.steps}
+
+
+def _block(plan: BlockPlan, prefix: str, actual: Actual | None) -> list[str]:
     block = plan.block
-    names = {step.source.number: step.source.alias for step in plan.steps}
+    names = _names(plan)
     total = plan.steps[-1].cost if plan.steps else 0.0
     rows = plan.steps[-1].rows if plan.steps else 1.0
     lines = [f"{prefix}{_head(block, columnar=plan.columnar)}  (rows~{rows:.0f}, cost~{total:.1f} us)"]
     for step in plan.steps:
-        lines.append("  " + _step(step, names))
+        line = f"  {_step(step, names)}  (rows~{step.rows:.0f})"
+        if actual is not None and step.counter >= 0:
+            loops, found = actual.counts[step.counter : step.counter + 2]
+            line += f" (actual rows={found} loops={loops})"
+        lines.append(line)
     return lines
 
 
@@ -75,7 +172,7 @@ def _step(step: Step, names: dict[int, str]) -> str:
     conditions = [*step.filters, *step.on, *step.after]
     if conditions:
         how += f" FILTER {' AND '.join(_show(c, names) for c in conditions)}"
-    return f"{how}  (rows~{step.rows:.0f})"
+    return how
 
 
 def _range(path: KeyRange | IndexScan, names: dict[int, str]) -> str:

@@ -37,11 +37,14 @@ class QueryEmitter:
     Args:
         module: Gets the functions.
         plan: Plans a block.
+        counts: Of EXPLAIN ANALYZE.
     """
 
-    def __init__(self, module: Module, plan: Callable[[Block], BlockPlan]) -> None:
+    def __init__(self, module: Module, plan: Callable[[Block], BlockPlan], counts: list[int] | None = None) -> None:
         self._module = module
         self._plan = plan
+        self._counts = counts
+        self._counters = "" if counts is None else module.share("N", counts)
         self.plans: list[BlockPlan] = []
         self.recursive = False
 
@@ -69,6 +72,13 @@ class QueryEmitter:
             emitter.compound(query)
         function.finish()
         return name
+
+    def counter(self, step: Step) -> str:
+        """Returns the name of the counters, and makes two for a step; an empty text where nothing is counted."""
+        if self._counts is not None and step.counter < 0:
+            step.counter = len(self._counts)
+            self._counts += [0, 0]
+        return self._counters
 
     def plan(self, block: Block) -> BlockPlan:
         """Plans a block and keeps the plan for EXPLAIN."""
@@ -244,16 +254,23 @@ class _BlockEmitter:
                 emit(lines)
                 return
             step = steps[i]
+            counters = self._queries.counter(step)
+            if counters:
+                lines.add(f"{counters}[{step.counter}] += 1")
+
+            def following(last: Lines) -> None:
+                if counters:
+                    last.add(f"{counters}[{step.counter + 1}] += 1")
+                step_at(last, steps, i + 1, emit)
+
             if step.left:
                 self._left(lines, step, paths, needed)
-                self._tested(lines, step.after, lambda more: step_at(more, steps, i + 1, emit))
+                self._tested(lines, step.after, following)
                 lines.depth -= 1
                 return
             gathered = isinstance(step.path, HashProbe | Gathered)
             tests = step.after if gathered else [*step.filters, *step.after]
-            paths.emit(
-                lines, step, lambda more: self._tested(more, tests, lambda last: step_at(last, steps, i + 1, emit))
-            )
+            paths.emit(lines, step, lambda more: self._tested(more, tests, following))
 
         if plan.constants:
             condition = " and ".join(self._expressions.condition(c) for c in plan.constants)
@@ -325,6 +342,10 @@ class _BlockEmitter:
             with body.block("else:"):
                 with body.block("if view.reads is not None:"):
                     body.add(f"view.reads.whole({plan.steps[0].source.table.id})")  # type: ignore[union-attr]
+                if counters := self._queries.counter(plan.steps[0]):
+                    at = plan.steps[0].counter
+                    body.add(f"{counters}[{at}] += 1")
+                    body.add(f"{counters}[{at + 1}] += {tree}.count")
                 aggregates.take(body, "found")
         for i in range(len(block.group_by) + len(block.aggregates)):
             self._variables[block.group_source, i] = variable(block.group_source, i)

@@ -36,13 +36,16 @@ class CompiledQuery:
     recursive: bool = False
 
 
-def compile_query(query: Query, plan: Callable[[Block], BlockPlan], comment: str = "") -> CompiledQuery:
+def compile_query(
+    query: Query, plan: Callable[[Block], BlockPlan], comment: str = "", counts: list[int] | None = None
+) -> CompiledQuery:
     """Generates and compiles the function of a query.
 
     Args:
         query: Bound.
         plan: Plans a block.
         comment: Goes into the code, for those who read it.
+        counts: Gets two counters for each step, which the code raises: its loops, and its rows.
 
     Raises:
         ResourceExhausted: The query is too large for one function.
@@ -50,7 +53,7 @@ def compile_query(query: Query, plan: Callable[[Block], BlockPlan], comment: str
     Cost: 100 to 500 microseconds.
     """
     module = Module()
-    emitter = QueryEmitter(module, plan)
+    emitter = QueryEmitter(module, plan, counts)
     emitter.query(query, name="run")
     head = [f"# {line}" for line in comment.splitlines()]
     source = "\n".join([*head, *("\n".join(lines) + "\n" for lines in module.functions)])
