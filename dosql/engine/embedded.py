@@ -23,8 +23,9 @@ from dosql.config import StoreSettings
 from dosql.engine.database import Database
 from dosql.engine.extensions import Extensible
 from dosql.engine.group_commit import GroupCommit
+from dosql.engine.preparing import Params
 from dosql.engine.result import ChangeResult, Result
-from dosql.engine.session import Params, Session
+from dosql.engine.session import Session
 from dosql.engine.target import Target, begin
 from dosql.engine.waiting import patiently, statement
 from dosql.errors import RequestError

@@ -10,18 +10,18 @@ leaves no trace; whoever can wait does (:mod:`dosql.engine.waiting`), and calls 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dosql.config import StoreSettings
 from dosql.engine.applying import apply_rows, rows_to_change
-from dosql.engine.attaching import attach, detach, federate
+from dosql.engine.attaching import attach, detach
 from dosql.engine.defining import define
 from dosql.engine.outcome import internal, keeps, presented
 from dosql.engine.pragmas import run_pragma
+from dosql.engine.preparing import Params, Preparing
 from dosql.engine.result import ChangeResult, Result
 from dosql.engine.statement import RECURSION, Statement
-from dosql.engine.transactions import Transactions
 from dosql.errors import (
     ConstraintViolation,
     DosqlError,
@@ -31,7 +31,6 @@ from dosql.errors import (
     SqlSyntaxError,
     StorageError,
     TransactionError,
-    TypeMismatch,
 )
 from dosql.executor.changes import Change
 from dosql.executor.definitions import create_table
@@ -39,13 +38,10 @@ from dosql.executor.foreign_keys import enforce, test_deferred
 from dosql.executor.inserting import Inserter
 from dosql.functions.last_change import current
 from dosql.functions.raising import RaiseIgnore
-from dosql.parser.lifting import literal_rows
 from dosql.plan import logical as l
-from dosql.schema import TemporaryNeeded
 from dosql.storage import Snapshot, Workspace
 from dosql.transaction import LockWait
 from dosql.types.numbers import INT_MAX, INT_MIN
-from dosql.types.storing import plain
 
 if TYPE_CHECKING:
     from dosql.engine.database import Database
@@ -54,13 +50,9 @@ HEAVY_ROWS = 20_000  # about 2 ms
 
 T = TypeVar("T")
 
-Params = Sequence[Any] | Mapping[str, Any]
 
-
-class Session(Transactions):
+class Session(Preparing):
     """Runs statements of one client, one at a time."""
-
-    _read_last: tuple[str, tuple[str, list[tuple[Any, ...]]] | None] = ("", None)
 
     def twin(self) -> Session:
         """Returns another session of the same client: what its PRAGMAs have set holds there too."""
@@ -230,24 +222,6 @@ class Session(Transactions):
         """What it reads and writes."""
         return self._store
 
-    def known(self, sql: str, params: Params) -> tuple[str, Params]:
-        """Returns what is compiled for a statement: the text itself, or its shape and the literals that were in it.
-
-        It is compiled then.
-        """
-        found = None if params else self._shaped(sql)
-        if found is not None:
-            return found
-        if params or self._literal_rows(sql) is None:
-            self.prepare(sql)
-        return sql, params
-
-    def _literal_rows(self, sql: str) -> tuple[str, list[tuple[Any, ...]]] | None:
-        """Returns INSERT of one row and the rows, for a text that inserts several rows of literals."""
-        if self._read_last[0] is not sql:
-            self._read_last = (sql, literal_rows(sql))
-        return self._read_last[1]
-
     def _insert_literals(self, sql: str) -> Result | None:
         """Runs INSERT of several rows of literals; None where the text is something else, or has to be parsed."""
         found, self._read_last = self._literal_rows(sql), ("", None)
@@ -260,80 +234,6 @@ class Session(Transactions):
         if not isinstance(statement.body, l.InsertStatement) or statement.triggers is not None:
             return None
         return self.execute_many(*found)
-
-    def _shaped(self, sql: str) -> tuple[str, Params] | None:
-        """Returns the shape of a statement, compiled, and the literals that were in it; None where it has none."""
-        shapes = self._database.shapes
-        found = shapes.shape(sql, self._store.head.schema)
-        if found is None:
-            return None
-        try:
-            self.prepare(found[0])
-        except DosqlError:  # the text itself may be right, or is wrong at a place of its own
-            shapes.refuse(found[0])
-            return None
-        return found
-
-    def prepare(self, sql: str) -> Statement:
-        """Returns the compiled statement, from the cache if it is there and not stale."""
-        view = self.view
-        statement = self._cache.get(sql)
-        if statement is None or statement.is_stale(view.schema, view.trees):
-            statement = self._prepared(sql, view)
-        return statement
-
-    def _prepared(self, sql: str, view: Snapshot | Workspace) -> Statement:
-        """Compiles a statement; the first that names ``temp`` gives the session temporary tables."""
-        try:
-            return self._compiled(sql, view)
-        except TemporaryNeeded:
-            federate(self)
-            return self._compiled(sql, self.view)
-
-    def _compiled(self, sql: str, view: Snapshot | Workspace) -> Statement:
-        """Compiles a statement: a write outside a transaction against the head, which it will change, else ``view``."""
-        head = self._store.head
-        if self._workspace is None and head.schema is not view.schema:
-            try:
-                statement = self._database.prepare(sql, head)
-            except DosqlError:
-                return self._database.prepare(sql, view)  # a query of what the head no longer has
-            if statement.run is None:
-                return statement
-        return self._database.prepare(sql, view)
-
-    def _bind(self, statement: Statement, params: Params) -> tuple[Any, ...]:
-        keys = statement.param_keys
-        if isinstance(params, Mapping):
-            values = []
-            for key in keys:
-                name = str(key)
-                if name not in params:
-                    raise RequestError(f"no value is given for parameter {'?' if isinstance(key, int) else ':'}{key}")
-                values.append(params[name])
-        elif statement.positional:
-            if len(params) != len(keys):
-                raise RequestError(f"the statement has {len(keys)} parameters, {len(params)} values are given")
-            values = params  # type: ignore[assignment]
-        else:
-            highest = max((k for k in keys if isinstance(k, int)), default=0)
-            if any(isinstance(k, str) for k in keys):
-                raise RequestError("the statement has named parameters; give the values by name")
-            if len(params) < highest:
-                raise RequestError(f"the statement has {highest} parameters, {len(params)} values are given")
-            values = [params[k - 1] for k in keys if isinstance(k, int)]
-        out = []
-        for value in values:
-            kind = type(value)
-            if kind is int:
-                if not INT_MIN <= value <= INT_MAX:
-                    raise TypeMismatch(f"the integer {value} does not fit in 64 bits")
-                out.append(value)
-            elif kind is str or value is None:
-                out.append(value)
-            else:
-                out.append(plain(value))
-        return tuple(out)
 
     def _execute_other(self, statement: Statement, values: tuple[Any, ...]) -> Result:
         if self._workspace is None and statement.schema is not self._store.head.schema:

@@ -183,7 +183,10 @@ def steps_of(path: str) -> tuple[Step, ...]:
 
 def _name(quoted: str) -> str:
     try:
-        return str(_from_text(f'"{quoted}"'))
+        try:
+            return str(json.loads(f'"{quoted}"', strict=False))
+        except ValueError:  # escapes of JSON5
+            return str(_from_text(f'"{quoted}"'))
     except ValueError:
         raise TypeMismatch(f"bad JSON path: '{quoted}'") from None
 

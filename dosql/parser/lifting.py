@@ -63,93 +63,133 @@ def lifted(sql: str) -> tuple[str, tuple[Any, ...]] | None:
     """
     if len(sql) > LENGTH_MAX:
         return None
-    pieces: list[str] = []
-    values: list[Any] = []
-    depth: list[tuple[bool, int]] = []  # of the parentheses around: whether values may go, and what they hold
-    on, holds, between = False, 0, False
-    last, before = "", ""  # tokens, words in upper case; a literal is "1"
-    waiting: tuple[int, int, Any] | None = None  # a literal that may go, if what comes behind it lets it
-    inserts = False
-    copied = at = 0
-    match = _TOKEN.match
-    while True:
-        found = match(sql, at)
-        if found is None:
-            if _BLANK.match(sql, at) is None:
-                return None  # a parameter, a blob, or what is no SQL
-            kind, token = "end", ""
-        else:
+    return _Lifting(sql).result()
+
+
+class _Lifting:
+    """One pass over the tokens of a text."""
+
+    __slots__ = (
+        "_before",
+        "_between",
+        "_copied",
+        "_depth",
+        "_holds",
+        "_inserts",
+        "_last",
+        "_on",
+        "_pieces",
+        "_sql",
+        "_values",
+        "_waiting",
+    )
+
+    def __init__(self, sql: str) -> None:
+        self._sql = sql
+        self._pieces: list[str] = []
+        self._values: list[Any] = []
+        self._copied = 0
+        self._depth: list[tuple[bool, int]] = []  # of the parentheses around: whether values may go, what they hold
+        self._on, self._holds, self._between, self._inserts = False, 0, False, False
+        self._last = self._before = ""  # tokens, words in upper case; a literal is "1"
+        self._waiting: tuple[int, int, Any] | None = None  # a literal that may go, if what comes behind it lets it
+
+    def result(self) -> tuple[str, tuple[Any, ...]] | None:
+        """Returns shape and values."""
+        sql, at, match = self._sql, 0, _TOKEN.match
+        while (found := match(sql, at)) is not None:
             at = found.end()
             kind = found.lastgroup or ""
             token = found[kind]
-        if kind == "word":
-            token = token.upper()
-        if waiting is not None:
-            if kind == "end" or token in (")", ",", ";") or (kind == "word" and token in _BEHIND):
-                start, end, value = waiting
-                pieces.append(sql[copied:start])
-                copied = end
-                values.append(value)
-                if len(values) > LITERALS_MAX:
+            if kind == "word":
+                token = token.upper()
+            if self._waiting is not None:
+                self._decide(kind, token)
+            if kind == "word":
+                if not self._word(token):
                     return None
-            waiting = None
-        if kind == "end":
-            break
-        if kind == "word":
-            if not last:
-                if token not in _VERBS:
+            elif kind == "operator":
+                if (token == "(" or token == ")") and not self._parenthesis(token):
                     return None
-                inserts = token in ("INSERT", "REPLACE")
-            elif token in _ON:
-                on = last != "CONFLICT"
-            elif token in _OFF:
-                on = False
-            elif token == "VALUES":
-                on = inserts and not depth
-            elif token == "BETWEEN":
-                between = True
-            elif token in ("INSERT", "REPLACE") and not depth:
-                inserts = True
-        elif kind == "operator":
-            if token == "(":
-                depth.append((on, holds))
-                if last == "IN":
-                    holds = _LIST
-                elif last == "VALUES" or (last == "," and inserts and len(depth) == 1 and on):
-                    holds = _ROW
-                elif last in _COMPARED or last in ("(", ",", "+", "-", "*", "/", "||") or last in _NO_CALL:
-                    holds = _OTHER
-                else:  # of a call, or of what has its own rules
-                    on, holds = False, _OTHER
-            elif token == ")":
-                if not depth:
-                    return None
-                on, holds = depth.pop()
-        elif kind in ("string", "number") and on:
-            sign = last == "-"
-            opens = before if sign else last
-            ends_between = opens == "AND" and between
-            if ends_between:
-                between = False
-            if (
-                opens in _COMPARED
-                or (opens == "LIKE" and kind == "string")
-                or opens in ("BETWEEN", "LIMIT", "OFFSET")
-                or ends_between
-                or (opens in ("(", ",") and holds in (_LIST, _ROW))
-            ):
-                start = found.start(kind)  # type: ignore[union-attr]
-                value = _value(kind, token)
-                if sign and value is not None:
-                    start = sql.rindex("-", 0, start)
-                    value = None if isinstance(value, str) else -value
-                if value is not None:
-                    waiting = (start, at, value)
-        before, last = last, ("1" if kind in ("string", "number") else token)
-    if not values:
-        return None
-    pieces.append(sql[copied:])
-    return "?".join(pieces), tuple(values)
+            elif self._on and kind != "name":
+                self._literal(kind, token, found.start(kind), at)
+            self._before, self._last = self._last, "1" if kind in ("string", "number") else token
+        if _BLANK.match(sql, at) is None:
+            return None  # a parameter, a blob, or what is no SQL
+        if self._waiting is not None:
+            self._decide("end", "")
+        if not 0 < len(self._values) <= LITERALS_MAX:
+            return None
+        self._pieces.append(sql[self._copied :])
+        return "?".join(self._pieces), tuple(self._values)
+
+    def _decide(self, kind: str, token: str) -> None:
+        """Lifts the literal that waits, if what comes behind it lets it."""
+        assert self._waiting is not None
+        if kind == "end" or token in (")", ",", ";") or (kind == "word" and token in _BEHIND):
+            start, end, value = self._waiting
+            self._pieces.append(self._sql[self._copied : start])
+            self._copied = end
+            self._values.append(value)
+        self._waiting = None
+
+    def _word(self, word: str) -> bool:
+        """Takes a word; returns False where the statement is of another kind."""
+        if not self._last:
+            self._inserts = word in ("INSERT", "REPLACE")
+            return word in _VERBS
+        if word in _ON:
+            self._on = self._last != "CONFLICT"
+        elif word in _OFF:
+            self._on = False
+        elif word == "VALUES":
+            self._on = self._inserts and not self._depth
+        elif word == "BETWEEN":
+            self._between = True
+        elif word in ("INSERT", "REPLACE") and not self._depth:
+            self._inserts = True
+        return True
+
+    def _parenthesis(self, token: str) -> bool:
+        """Takes a parenthesis; returns False for one that closes nothing."""
+        last = self._last
+        if token == ")":
+            if self._depth:
+                self._on, self._holds = self._depth.pop()
+                return True
+            return False
+        self._depth.append((self._on, self._holds))
+        if last == "IN":
+            self._holds = _LIST
+        elif last == "VALUES" or (last == "," and self._inserts and len(self._depth) == 1 and self._on):
+            self._holds = _ROW
+        elif last in _COMPARED or last in ("(", ",", "+", "-", "*", "/", "||") or last in _NO_CALL:
+            self._holds = _OTHER
+        else:  # of a call, or of what has its own rules
+            self._on, self._holds = False, _OTHER
+        return True
+
+    def _literal(self, kind: str, token: str, start: int, end: int) -> None:
+        """Notes a literal, if it stands where a parameter could."""
+        sign = self._last == "-"
+        opens = self._before if sign else self._last
+        ends_between = opens == "AND" and self._between
+        if ends_between:
+            self._between = False
+        if not (
+            opens in _COMPARED
+            or (opens == "LIKE" and kind == "string")
+            or opens in ("BETWEEN", "LIMIT", "OFFSET")
+            or ends_between
+            or (opens in ("(", ",") and self._holds in (_LIST, _ROW))
+        ):
+            return
+        value = _value(kind, token)
+        if sign and value is not None:
+            start = self._sql.rindex("-", 0, start)
+            value = None if isinstance(value, str) else -value
+        if value is not None:
+            self._waiting = (start, end, value)
 
 
 def _value(kind: str, token: str) -> int | float | str | None:

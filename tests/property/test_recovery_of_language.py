@@ -37,7 +37,7 @@ def _content(session: Session) -> list[object]:
 
 
 def _after_a_crash(folder: Path, copy: Path, expected: list[object]) -> None:
-    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("LOCK"))
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("LOCK", "*.tmp"))
     for _ in range(2):  # the second time from the checkpoint that closing has made
         database = Database.open(copy, SETTINGS)
         session = database.session()
