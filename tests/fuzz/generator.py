@@ -127,6 +127,8 @@ class Generator:
         picked = self.r.sample(table.columns, self.r.randint(1, len(table.columns)))
         names = ", ".join(c.name for c in picked)
         where = f" WHERE {self.condition([table], 1, '')}" if self.maybe(0.5) else ""
+        if " LIKE " in where:  # SQLite loses rows of a LEFT JOIN with a view that has ``number LIKE text``
+            where = ""
         view = Table(self._name("v"), [Column(c.name, c.kind) for c in picked], view=True)
         self.views.append(view)
         return f"CREATE VIEW {view.name} AS SELECT {names} FROM {table.name}{where}"
@@ -400,7 +402,7 @@ class Generator:
             text, sources = self.from_clause()
             items = ", ".join(self.fitting(sources, c.kind) for c in picked)
             order = ", ".join(str(i + 1) for i in range(len(picked)))
-            query = f"SELECT DISTINCT {items} FROM {text} ORDER BY {order} LIMIT 3"
+            query = f"SELECT {items} FROM {text} ORDER BY {order} LIMIT 3"
             return f"INSERT{conflict} INTO {table.name} ({names}) {query}"
         rows = []
         for _ in range(r.choice([1, 1, 2, 3, 9])):
