@@ -129,6 +129,7 @@ class Binder:
         self.schema = schema
         self.sql = sql
         self.param_keys: list[int | str] = []
+        self._places: dict[int | str, int] = {}
         self._next_source = 0
         self.ctes: list[dict[str, tuple[list[str], s.Query] | Working]] = []
         self.row: Scope | None = None
@@ -212,10 +213,20 @@ class Binder:
         return Scope(self.row)
 
     def parameter(self, node: s.Parameter) -> Param:
-        """Returns the parameter's place; the same key has one place."""
-        if node.key not in self.param_keys:
-            self.param_keys.append(node.key)
-        return Param(self.param_keys.index(node.key))
+        """Returns the parameter's place; the same key has one place, and those of numbers are in order."""
+        places = self._places
+        if len(places) < len(self.param_keys):  # of OLD and NEW, in a trigger
+            places.update((key, i) for i, key in enumerate(self.param_keys))
+        place = places.get(node.key)
+        if place is None:
+            key = node.key
+            if isinstance(key, int) and len(places) < key and (not places or isinstance(self.param_keys[-1], int)):
+                for number in range(len(places) + 1, key):
+                    places[number] = len(self.param_keys)
+                    self.param_keys.append(number)
+            place = places[key] = len(self.param_keys)
+            self.param_keys.append(key)
+        return Param(place)
 
     def subquery(self, node: s.Query, scope: Scope) -> tuple[l.Query, tuple[Col, ...]]:
         """Binds a subquery of an expression; returns it with the outer columns it reads."""
