@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dosql.engine.statement import Statement
-from dosql.errors import ConstraintViolation, DosqlError, InternalError
+from dosql.errors import ConstraintViolation, DosqlError, InternalError, SqlSyntaxError
+from dosql.functions.raising import RaiseIgnore
 
 
 def keeps(error: DosqlError) -> bool:
@@ -25,6 +26,13 @@ def presented(rows: list[tuple[Any, ...]], statement: Statement) -> list[tuple[A
                 values[i] = present(values[i])
         out.append(tuple(values))
     return out
+
+
+def mistaken(statement: Statement, error: Exception) -> DosqlError:
+    """Returns the error with a code for one that has none."""
+    if isinstance(error, RaiseIgnore):
+        return SqlSyntaxError("RAISE(IGNORE) may only be used within a trigger")
+    return internal(statement, error)
 
 
 def internal(statement: Statement, error: Exception) -> InternalError:

@@ -17,7 +17,7 @@ from dosql.config import StoreSettings
 from dosql.engine.applying import apply_rows, rows_to_change
 from dosql.engine.attaching import attach, detach
 from dosql.engine.defining import define
-from dosql.engine.outcome import internal, keeps, presented
+from dosql.engine.outcome import internal, keeps, mistaken, presented
 from dosql.engine.pragmas import run_pragma
 from dosql.engine.preparing import Params, Preparing
 from dosql.engine.result import ChangeResult, Result
@@ -28,7 +28,6 @@ from dosql.errors import (
     LockNotAvailable,
     RequestError,
     ResourceExhausted,
-    SqlSyntaxError,
     StorageError,
     TransactionError,
 )
@@ -37,7 +36,6 @@ from dosql.executor.definitions import create_table
 from dosql.executor.foreign_keys import enforce, test_deferred
 from dosql.executor.inserting import Inserter
 from dosql.functions.last_change import current
-from dosql.functions.raising import RaiseIgnore
 from dosql.plan import logical as l
 from dosql.storage import Snapshot, Workspace
 from dosql.transaction import LockWait
@@ -319,19 +317,24 @@ class Session(Preparing):
             assert statement.inserter is not None
             return statement.inserter.insert_one(workspace, values)
         workspace.recursive_triggers, workspace.unchecked = self.recursive_triggers, self.ignores_checks
-        rows = self._guarded(statement, lambda: rows_to_change(statement, workspace, values))
-        if self._each_statement and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement):
-            rows = self._still(rows, 0)
-        self._check_size(len(rows))
-        # A single row is checked before it is touched; several, and triggers, need a way back.
-        again = len(rows) > 1 or statement.triggers is not None
-        mark = workspace.mark() if again and self._workspace is not None else None
+        mark = None
         try:
-            return self._guarded(statement, lambda: apply_rows(statement, workspace, rows, values))
+            rows = rows_to_change(statement, workspace, values)
+            if self._each_statement and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement):
+                rows = self._still(rows, 0)
+            self._check_size(len(rows))
+            # A single row is checked before it is touched; several, and triggers, need a way back.
+            if self._workspace is not None and (len(rows) > 1 or statement.triggers is not None):
+                mark = workspace.mark()
+            return apply_rows(statement, workspace, rows, values)
         except DosqlError as e:
             if mark is not None and not keeps(e):
                 workspace.rewind(mark)
             raise
+        except MemoryError:
+            raise
+        except Exception as e:
+            raise mistaken(statement, e) from e
 
     def _write(
         self,
@@ -476,19 +479,12 @@ class Session(Preparing):
         """Runs the query of a statement."""
         query = statement.query
         assert query is not None
-        return Session._guarded(statement, lambda: query.run(view, values))
-
-    @staticmethod
-    def _guarded(statement: Statement, work: Callable[[], T]) -> T:
-        """Does a part of a statement; a mistake of the engine becomes an error with a code."""
         try:
-            return work()
+            return query.run(view, values)
         except (DosqlError, MemoryError):
             raise
-        except RaiseIgnore:
-            raise SqlSyntaxError("RAISE(IGNORE) may only be used within a trigger") from None
         except Exception as e:
-            raise internal(statement, e) from e
+            raise mistaken(statement, e) from e
 
     def _changed(
         self,

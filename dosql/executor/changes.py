@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from dosql.errors import ConstraintViolation, TypeMismatch
@@ -29,7 +28,6 @@ Keep: TypeAlias = Callable[[Row], None] | None
 BULK_ROWS_MIN = 8
 
 
-@dataclass(slots=True)
 class Change:
     """What a statement did.
 
@@ -39,9 +37,12 @@ class Change:
         returned: Of RETURNING.
     """
 
-    count: int = 0
-    last_key: int | None = None
-    returned: list[tuple[Any, ...]] = field(default_factory=list)
+    __slots__ = ("count", "last_key", "returned")
+
+    def __init__(self, count: int = 0, last_key: int | None = None) -> None:
+        self.count = count
+        self.last_key = last_key
+        self.returned: list[tuple[Any, ...]] = []
 
 
 def delete_rows(
