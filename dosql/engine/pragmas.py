@@ -35,8 +35,10 @@ _CONSTANTS: dict[str, Any] = {
     "encoding": "UTF-8",
     "auto_vacuum": 0,
     "freelist_count": 0,
-    "temp_store": 2,
+    "page_size": 4096,
+    "max_page_count": 4294967294,
 }
+_TEMP_STORES = {"default": 0, "file": 1, "memory": 2}
 _STORED = ("user_version", "application_id")
 
 
@@ -251,17 +253,40 @@ def _integrity_check(session: Session, value: str | None) -> Rows:
     return out or [("ok",)]
 
 
+def _temp_store(session: Session, value: str | None) -> Rows:
+    """Temporary tables are in memory whatever it says."""
+    if value is None:
+        return [(session.temp_store,)]
+    session.temp_store = _TEMP_STORES.get(value.lower(), int(value) if value.isdigit() and int(value) < 3 else 0)
+    return []
+
+
+def _page_count(session: Session, value: str | None) -> Rows:
+    """The size of the database on the disk, in units of ``page_size``."""
+    fs, size = session.store.fs, 0
+    for name in fs.names():
+        if name.startswith("pages-"):
+            file = fs.open(name)
+            size += file.size()
+            file.close()
+    return [(-(-size // _CONSTANTS["page_size"]),)]
+
+
 def _synchronous(session: Session, value: str | None) -> Rows:
     if value is not None:
         raise Unsupported("synchronous is set when the database is opened", hint="dosql serve --synchronous")
     return [(_SYNCHRONOUS[session.settings.synchronous],)]
 
 
+_DETERMINISTIC, _INNOCUOUS = 0x800, 0x200000  # SQLITE_DETERMINISTIC, SQLITE_INNOCUOUS
+
+
 def _functions() -> Iterator[tuple[Any, ...]]:
     for name, function in sorted(SCALARS.items()):
         if not name.endswith(MARKED) and not name.startswith(("raise_", "json_arrow")):
             fewest, most = function.arity
-            yield name, 1, "s", "utf8", most if fewest == most else -1, 0
+            flags = _INNOCUOUS | (_DETERMINISTIC if function.stable else 0)
+            yield name, 1, "s", "utf8", most if fewest == most else -1, flags
     for name, (fewest, most) in sorted(AGGREGATES.items()):
         yield name, 1, "w", "utf8", most if fewest == most else -1, 0
     for name, (fewest, most) in sorted(WINDOW_FUNCTIONS.items()):
@@ -283,6 +308,8 @@ HANDLERS: dict[str, Callable[[Session, str | None], Rows]] = {
     "ignore_check_constraints": _flag("ignores_checks"),
     "defer_foreign_keys": _flag("defers_keys"),
     "busy_timeout": _busy_timeout,
+    "temp_store": _temp_store,
+    "page_count": _page_count,
     **{name: _stored(name) for name in _STORED},
     "table_info": _table_info,
     "table_xinfo": _table_xinfo,

@@ -268,7 +268,7 @@ class _Alteration:
             if self._mentioned(view.sql):
                 tried("view", view.name, lambda view=view: binder.query(binder.parsed_query(view.sql), None))
         for trigger in after.triggers:
-            if self._mentioned(trigger.sql):
+            if self._node.action != "ADD":  # as SQLite, which looks at all of them
                 tried("trigger", trigger.name, lambda trigger=trigger: verify_trigger(binder, trigger))
 
     def _mentioned(self, sql: str) -> bool:
