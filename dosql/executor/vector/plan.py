@@ -11,8 +11,9 @@ from dosql.plan.logical import TableSource
 from dosql.plan.physical import BlockPlan, FullScan
 from dosql.types.sqltypes import TEMPORAL_TYPES, SqlType
 
-ROWS_MIN = 4_000
-"""Tables with fewer rows are not worth the columns."""
+ROWS_MIN = 20_000
+"""Tables with fewer rows are not worth the columns. A server runs what reads more beside its loop, so numpy is not
+imported on it."""
 
 NUMBERS = {SqlType.INTEGER, SqlType.REAL, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP}
 _COMPARED = {"=", "<>", "<", "<=", ">", ">="}
