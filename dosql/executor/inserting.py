@@ -174,13 +174,14 @@ class Inserter:
         triggers = self.triggers
         if triggers is not None and triggers.before:
             given = self._key_place is not None and values[self._key_place] is not None
+            rows = workspace.writer(self._table).count
             seen = row if given else (-1, row[1])  # a row's key is not known yet
             if self._completes and self._rules is not None:
                 seen = self._rules.complete(workspace, [seen])[0]
             if not triggers.run(workspace, triggers.before, None, seen, conflict):
                 return None
             writer = workspace.writer(self._table)
-            again = self._table.autoincrement or writer.row_at(row[0]) is not None
+            again = self._table.autoincrement or writer.count != rows or writer.row_at(row[0]) is not None
             if not given and again:  # they may have inserted rows of their own
                 row = (next_key(workspace, writer, self._table), row[1])
         writer = workspace.writer(self._table)
@@ -325,7 +326,7 @@ class Inserter:
             return [row_key(self._table, value) for value in given]
         first = writer.next_key()
         out: list[int] = []
-        highest = None if writer.empty and first == 1 else first - 1
+        highest = None if not writer.count and first == 1 else first - 1
         for value in given:
             if value is not None:
                 key = row_key(self._table, value)

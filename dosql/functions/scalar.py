@@ -411,6 +411,8 @@ def quote(a: Any) -> str:
         return "NULL"
     if isinstance(a, bytes):
         return f"X'{a.hex().upper()}'"
+    if isinstance(a, float) and math.isinf(a):
+        return "9.0e+999" if a > 0 else "-9.0e+999"
     return "'" + a.replace("'", "''") + "'" if isinstance(a, str) else number_to_text(a)
 
 

@@ -187,8 +187,7 @@ class ExpressionBinder:
             return Subquery("in", query, outer, outer, row, SqlType.INTEGER, True)
         assert value is not None
         inner = query.outputs[0].expr
-        collation = collation_of(value) if value.type is not SqlType.ANY or inner.type is not SqlType.ANY else ""
-        collation = collation_of(value) if inner.type in (SqlType.TEXT, SqlType.ANY) else collation
+        collation = collation_of(value, inner)
         return Subquery("in", query, outer, outer, uncollated(value), SqlType.INTEGER, True, collation=collation)
 
     def _operator(self, node: s.Operator) -> Expr:

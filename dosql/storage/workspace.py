@@ -347,9 +347,9 @@ class TableWriter:
         ]
 
     @property
-    def empty(self) -> bool:
-        """Whether the table has no rows."""
-        return self._editor.count == 0
+    def count(self) -> int:
+        """Number of rows of the table."""
+        return self._editor.count
 
     def next_key(self) -> int:
         """Returns a row id that neither this transaction nor another open one has taken."""

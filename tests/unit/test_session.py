@@ -383,3 +383,28 @@ def test_keys_of_many_rows_go_on_from_the_highest_as_in_sqlite() -> None:
     session.execute(f"INSERT INTO t VALUES {rows}")
     session.store.flush()
     assert session.execute("SELECT id FROM t ORDER BY v").rows == [(i,) for i in (-1, 0, 5, 2, 6, 10, 11, 1, 12)]
+
+
+def test_in_takes_the_collation_of_either_side_and_keys_are_given_after_before_triggers() -> None:
+    session = Database.open(":memory:").session()
+
+    def run(sql: str) -> list[tuple[object, ...]]:
+        rows = session.execute(sql).rows
+        session.store.flush()
+        return rows
+
+    run("CREATE TABLE t (a TEXT COLLATE NOCASE, b TEXT)")
+    run("INSERT INTO t VALUES ('A', 'A')")
+    for sql, expected in [
+        ("'a' IN (SELECT a FROM t)", 1),
+        ("lower(b) IN (SELECT a FROM t)", 1),
+        ("'a' COLLATE BINARY IN (SELECT a FROM t)", 0),
+        ("'a' IN (SELECT a COLLATE BINARY FROM t)", 0),
+        ("'a' IN (SELECT a || '' FROM t)", 0),
+        ("a IN (SELECT lower(b) FROM t)", 1),
+    ]:
+        assert run(f"SELECT {sql} FROM t") == [(expected,)], sql
+    run("CREATE TABLE k (id INTEGER PRIMARY KEY, v TEXT)")
+    run("CREATE TRIGGER i BEFORE INSERT ON k WHEN new.v = 'x' BEGIN INSERT INTO k VALUES (-1, 'before'); END")
+    run("INSERT INTO k (v) VALUES ('x')")
+    assert run("SELECT * FROM k") == [(-1, "before"), (0, "x")]
