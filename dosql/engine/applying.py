@@ -45,7 +45,7 @@ def apply_rows(statement: Statement, workspace: Workspace, rows: Rows, values: t
     shown: Rows = []
 
     def keep(row: Row) -> None:
-        if statement.inserter is not None:
+        if statement.inserter is not None and statement.asks_last:  # else it is what another session did last
             current.change.key = row[0]
         shown.extend(returning.run(workspace, values, given=[row]))
 

@@ -313,12 +313,13 @@ class Session(Preparing):
 
     def _change(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
         workspace.defers_keys = self.defers_keys
-        if statement.lone and workspace.conflict is None:
-            assert statement.inserter is not None
-            return statement.inserter.insert_one(workspace, values)
         workspace.recursive_triggers, workspace.unchecked = self.recursive_triggers, self.ignores_checks
         mark = None
         try:
+            if statement.lone and workspace.conflict is None:
+                assert statement.inserter is not None
+                self._check_size(1)
+                return statement.inserter.insert_one(workspace, values)
             rows = rows_to_change(statement, workspace, values)
             if self._each_statement and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement):
                 rows = self._still(rows, 0)

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from dosql.config import StoreSettings
 from dosql.engine import Database, Session
 from dosql.errors import (
     ConstraintViolation,
     DosqlError,
     LockNotAvailable,
     RequestError,
+    ResourceExhausted,
     SerializationFailure,
     TransactionError,
     TypeMismatch,
@@ -408,3 +410,29 @@ def test_in_takes_the_collation_of_either_side_and_keys_are_given_after_before_t
     run("CREATE TRIGGER i BEFORE INSERT ON k WHEN new.v = 'x' BEGIN INSERT INTO k VALUES (-1, 'before'); END")
     run("INSERT INTO k (v) VALUES ('x')")
     assert run("SELECT * FROM k") == [(-1, "before"), (0, "x")]
+
+
+def test_single_rows_count_towards_the_limit_of_a_transaction() -> None:
+    database = Database.open(":memory:", StoreSettings(transaction_rows_max=3, synchronous="off"))
+    session = database.session()
+    session.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
+    database.store.flush()
+    session.execute("BEGIN")
+    for i in range(3):
+        session.execute("INSERT INTO t VALUES (?, ?)", (i, "x"))
+    with pytest.raises(ResourceExhausted, match="may change 3 rows"):
+        session.execute("INSERT INTO t VALUES (?, ?)", (3, "x"))
+
+
+def test_what_one_session_did_last_is_its_own() -> None:
+    database = Database.open(":memory:")
+    one, other = database.session(), database.session()
+    one.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    database.store.flush()
+    one.execute("INSERT INTO t VALUES (5)")
+    database.store.flush()
+    assert one.execute("SELECT last_insert_rowid()").rows == [(5,)]
+    other.execute("INSERT INTO t VALUES (9) RETURNING (SELECT count(*) FROM t)")
+    database.store.flush()
+    assert one.execute("SELECT last_insert_rowid()").rows == [(5,)]
+    assert other.execute("SELECT last_insert_rowid()").rows == [(9,)]

@@ -332,7 +332,7 @@ class _BlockEmitter:
             self._loops(body, plan, needed, aggregates.step)
         else:
             plan.columnar = True
-            tree = f"view.trees[{plan.steps[0].source.table.id}]"  # type: ignore[union-attr]
+            tree = f"view.trees[{vector.table_id}]"
             scalars = "".join(f"{code}, " for code in vector.scalars)
             run = f"{self._function.module.share('V', vector)}.run({tree}.root, ({scalars}))"
             body.add(f"found = {run} if {tree}.count >= {ROWS_MIN} else None")
@@ -341,7 +341,7 @@ class _BlockEmitter:
                 self._loops(body, plan, needed, aggregates.step)
             with body.block("else:"):
                 with body.block("if view.reads is not None:"):
-                    body.add(f"view.reads.whole({plan.steps[0].source.table.id})")  # type: ignore[union-attr]
+                    body.add(f"view.reads.whole({vector.table_id})")
                 if counters := self._queries.counter(plan.steps[0]):
                     at = plan.steps[0].counter
                     body.add(f"{counters}[{at}] += 1")

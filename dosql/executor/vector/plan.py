@@ -62,12 +62,14 @@ class VectorAggregate:
     """Groups and aggregates of one table.
 
     Attributes:
+        table_id: Of the table.
         filters: Conditions that all must be true.
         keys: What is grouped by; empty for one group of all rows.
         measures: The aggregates.
         scalars: Code of the values that the caller computes.
     """
 
+    table_id: int
     filters: list[Any] = field(default_factory=list)
     keys: list[Column] = field(default_factory=list)
     measures: list[Measure] = field(default_factory=list)
@@ -133,7 +135,7 @@ class _Translation:
     def __init__(self, source: TableSource, code: Code) -> None:
         self._source = source
         self._code = code
-        self.out = VectorAggregate()
+        self.out = VectorAggregate(source.table.id)
 
     def column(self, expr: Expr) -> Column:
         """Returns a column of the table."""
