@@ -34,7 +34,7 @@ Not done here: merging of leaves that are half empty. A leaf goes when its last 
 from dosql.btree.editor import TreeEditor
 from dosql.btree.node import Inner, Leaf, Node, Owner, PageSource, Tree, empty_tree
 from dosql.btree.reshape import padded, remapped
-from dosql.btree.scan import get, leaves, max_key, spans
+from dosql.btree.scan import get, leaves, leaves_back, max_key, spans, spans_back
 
 __all__ = [
     "Inner",
@@ -47,8 +47,10 @@ __all__ = [
     "empty_tree",
     "get",
     "leaves",
+    "leaves_back",
     "max_key",
     "padded",
     "remapped",
     "spans",
+    "spans_back",
 ]

@@ -73,6 +73,38 @@ def spans(root: Node, low: Any = None, high: Any = None) -> Iterator[tuple[Leaf,
             yield leaf, start, stop
 
 
+def leaves_back(root: Node) -> Iterator[Leaf]:
+    """Yields all leaves from the last one to the first."""
+    if root.children is None:
+        yield root
+        return
+    for child in reversed(root.children):
+        yield from leaves_back(child)
+
+
+def _leaves_before(node: Any, high: Any) -> Iterator[Leaf]:
+    """Yields the leaves from the one where ``high`` would be down to the first."""
+    if node.children is None:
+        yield node
+        return
+    i = bisect_left(node.keys, high)
+    yield from _leaves_before(node.children[i], high)
+    for child in reversed(node.children[:i]):
+        yield from leaves_back(child)
+
+
+def spans_back(root: Node, low: Any = None, high: Any = None) -> Iterator[tuple[Leaf, int, int]]:
+    """Yields what :func:`spans` does, from the last leaf to the first; rows within a leaf ascend all the same."""
+    for leaf in leaves_back(root) if high is None else _leaves_before(root, high):
+        keys = leaf.keys
+        stop = len(keys) if high is None else bisect_left(keys, high)
+        start = 0 if low is None else bisect_left(keys, low)
+        if start < stop:
+            yield leaf, start, stop
+        if low is not None and len(keys) and keys[0] < low:
+            return
+
+
 def first_at_or_after(root: Node, low: Any) -> Any | None:
     """Returns the smallest key not below ``low``, or None."""
     for leaf, start, _ in spans(root, low):

@@ -219,12 +219,13 @@ class Statement:
         self, query: l.Query, count_of: Callable[[int], int], counts: list[int] | None = None
     ) -> CompiledQuery:
         def plan(block: l.Block) -> BlockPlan:
-            if len(block.steps) > 1:
-                for step in block.steps:
+            made = plan_block(block, self.schema, count_of, bound_terms)
+            if len(made.steps) > 1:
+                for step in made.steps:
                     if isinstance(step.source, l.TableSource):
                         table_id = step.source.table.id
                         self.counts[table_id] = count_of(table_id)
-            return plan_block(block, self.schema, count_of, bound_terms)
+            return made
 
         compiled = compile_query(query, plan, self.sql, counts)
         if compiled.recursive:

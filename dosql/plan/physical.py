@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from dosql.plan.expr import Expr
+from dosql.plan.expr import Expr, Subquery
 from dosql.plan.logical import Block, Source
 from dosql.schema import Index
 
 
 @dataclass(slots=True)
 class FullScan:
-    """All rows, in key order."""
+    """All rows, in key order, or from the last one to the first."""
+
+    reverse: bool = False
 
 
 @dataclass(slots=True)
@@ -23,6 +25,13 @@ class KeyLookup:
 
 
 @dataclass(slots=True)
+class KeysFound:
+    """The rows whose keys a subquery gives."""
+
+    query: Subquery
+
+
+@dataclass(slots=True)
 class KeyRange:
     """Rows whose key lies between bounds; None is no bound."""
 
@@ -30,18 +39,46 @@ class KeyRange:
     low_inclusive: bool
     high: Expr | None
     high_inclusive: bool
+    reverse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Values one of which a column of an index equals: given ones, or those of a subquery."""
+
+    items: tuple[Expr, ...]
+    query: Subquery | None = None
+
+    @property
+    def parts(self) -> tuple[Expr, ...]:
+        """What it reads."""
+        return self.items if self.query is None else (self.query,)
 
 
 @dataclass(slots=True)
 class IndexScan:
-    """Rows found by an index: its first columns equal ``equal``, the next lies between the bounds."""
+    """Rows found by an index: its first columns equal ``equal``, the next lies between the bounds.
+
+    Attributes:
+        nulls: Places in ``equal`` where NULL finds NULL, as IS has it.
+        reverse: From the last entry to the first.
+    """
 
     index: Index
-    equal: tuple[Expr, ...]
+    equal: tuple[Expr | OneOf, ...]
     low: Expr | None = None
     low_inclusive: bool = False
     high: Expr | None = None
     high_inclusive: bool = False
+    nulls: frozenset[int] = frozenset()
+    reverse: bool = False
+
+
+@dataclass(slots=True)
+class UnionOfPaths:
+    """Rows that at least one of several paths finds, in key order."""
+
+    paths: tuple[KeyLookup | KeyRange | IndexScan, ...]
 
 
 @dataclass(slots=True)
@@ -57,7 +94,24 @@ class Gathered:
     """All rows gathered once in a list, for each row before it."""
 
 
-Path: TypeAlias = "FullScan | KeyLookup | KeyRange | IndexScan | HashProbe | Gathered"
+Path: TypeAlias = "FullScan | KeyLookup | KeysFound | KeyRange | IndexScan | UnionOfPaths | HashProbe | Gathered"
+
+
+def path_expressions(path: Path) -> list[Expr]:
+    """Returns the expressions that a path reads."""
+    if isinstance(path, KeyLookup):
+        return list(path.values)
+    if isinstance(path, KeysFound):
+        return [path.query]
+    if isinstance(path, UnionOfPaths):
+        return [e for part in path.paths for e in path_expressions(part)]
+    if isinstance(path, KeyRange | IndexScan):
+        equal = path.equal if isinstance(path, IndexScan) else ()
+        found = [e for part in equal for e in (part.parts if isinstance(part, OneOf) else (part,))]
+        return found + [e for e in (path.low, path.high) if e is not None]
+    if isinstance(path, HashProbe):
+        return [*path.build, *path.probe]
+    return []
 
 
 @dataclass(slots=True)
@@ -91,9 +145,13 @@ class BlockPlan:
     Attributes:
         constants: Conditions on no source.
         columnar: Where the table is large, its columns are computed as wholes.
+        ordered: The rows come in the order that ORDER BY asks for.
+        correlated: Its conditions read rows of the queries around it.
     """
 
     block: Block
     steps: list[Step]
     constants: list[Expr]
     columnar: bool = False
+    ordered: bool = False
+    correlated: bool = False

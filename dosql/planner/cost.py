@@ -14,6 +14,10 @@ INDEX_ROW = 1.2
 HASH_BUILD_ROW = 0.25
 HASH_PROBE = 0.15
 GATHERED_ROW = 0.05
+RUNS_OF_SUBQUERY = 100.0
+"""How often a subquery that reads its outer row is guessed to run: what it gathers once is shared by so many."""
+SORT_ROW = 0.03
+TOP_ROW = 0.05
 
 _SELECTIVITY = {"=": 0.05, "IS": 0.05, "<>": 0.9, "<": 0.3, "<=": 0.3, ">": 0.3, ">=": 0.3, "LIKE": 0.2, "GLOB": 0.2}
 

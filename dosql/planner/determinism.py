@@ -19,14 +19,14 @@ def require_determinism(expr: Expr, place: str) -> None:
     for part in walk(expr):
         if isinstance(part, Subquery):
             raise SqlSyntaxError(f"subqueries are prohibited in {place}")
-        if not isinstance(part, Func):
-            continue
-        if part.name in _DATES:
-            moment = 1 if part.name == "strftime" else 0
-            unstable = len(part.args) <= moment or any(
-                isinstance(a, Const) and str(a.value).lower() in _UNSTABLE for a in part.args
-            )
-        else:
-            unstable = not SCALARS[part.name].stable and not part.name.startswith("raise_")
-        if unstable:
+        if isinstance(part, Func) and not is_stable(part):
             raise SqlSyntaxError(f"non-deterministic use of {part.name}() in {place}")
+
+
+def is_stable(call: Func) -> bool:
+    """Whether a call gives the same value for the same arguments, always."""
+    if call.name in _DATES:
+        moment = 1 if call.name == "strftime" else 0
+        unstable = any(isinstance(a, Const) and str(a.value).lower() in _UNSTABLE for a in call.args)
+        return len(call.args) > moment and not unstable
+    return call.name.startswith("raise_") or SCALARS[call.name].stable

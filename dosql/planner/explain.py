@@ -7,8 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from dosql.plan.expr import ROW_KEY, CaseWhen, CastTo, Col, Const, Expr, Func, InItems, Op, Param, Subquery
-from dosql.plan.logical import Block, FunctionSource, GivenSource, QuerySource, TableSource, WorkSource
-from dosql.plan.physical import BlockPlan, FullScan, HashProbe, IndexScan, KeyLookup, KeyRange, Step
+from dosql.plan.logical import FunctionSource, GivenSource, QuerySource, Source, TableSource, WorkSource
+from dosql.plan.physical import (
+    BlockPlan,
+    FullScan,
+    HashProbe,
+    IndexScan,
+    KeyLookup,
+    KeyRange,
+    KeysFound,
+    OneOf,
+    Path,
+    Step,
+    UnionOfPaths,
+)
 
 
 @dataclass(slots=True)
@@ -36,9 +48,9 @@ def explain_json(plans: list[BlockPlan], actual: Actual | None = None) -> str:
     blocks = []
     for plan in reversed(plans):
         names = _names(plan)
-        steps = []
+        steps: list[dict[str, Any]] = []
         for step in plan.steps:
-            made: dict[str, Any] = {
+            made = {
                 "operation": type(step.path).__name__,
                 "source": step.source.alias,
                 "left": step.left,
@@ -49,7 +61,7 @@ def explain_json(plans: list[BlockPlan], actual: Actual | None = None) -> str:
             if actual is not None and step.counter >= 0:
                 made["loops"], made["rows"] = actual.counts[step.counter : step.counter + 2]
             steps.append(made)
-        blocks.append({"block": _head(plan.block, columnar=plan.columnar), "columnar": plan.columnar, "steps": steps})
+        blocks.append({"block": _head(plan), "columnar": plan.columnar, "steps": steps})
     whole: dict[str, Any] = {"plan": blocks}
     if actual is not None:
         whole["rows"], whole["milliseconds"] = actual.rows, round(actual.seconds * 1e3, 3)
@@ -65,11 +77,15 @@ def query_plan(plans: list[BlockPlan]) -> list[tuple[int, int, int, str]]:
         return len(rows)
 
     for depth, plan in enumerate(reversed(plans)):
-        parent = 0 if depth == 0 else add(0, f"SUBQUERY {depth}")
+        parent = 0 if depth == 0 else add(0, f"{'CORRELATED SCALAR ' if plan.correlated else ''}SUBQUERY {depth}")
         for step in plan.steps:
             add(parent, _sqlite_step(step))
-        block = plan.block
-        uses = [("GROUP BY", bool(block.group_by)), ("DISTINCT", block.distinct), ("ORDER BY", bool(block.order_by))]
+        block, sorts = plan.block, bool(plan.block.order_by) and not plan.ordered
+        uses = [
+            ("GROUP BY", bool(block.group_by)),
+            ("DISTINCT", block.distinct),
+            ("ORDER BY", sorts),
+        ]
         for what, used in uses:
             if used:
                 add(parent, f"USE TEMP B-TREE FOR {what}")
@@ -79,10 +95,15 @@ def query_plan(plans: list[BlockPlan]) -> list[tuple[int, int, int, str]]:
 
 
 def _sqlite_step(step: Step) -> str:
-    source, path = step.source, step.path
+    return _sqlite_path(step.source, step.path) + (" LEFT-JOIN" if step.left else "")
+
+
+def _sqlite_path(source: Source, path: Path) -> str:
     name = source.alias
-    if isinstance(path, KeyLookup):
+    if isinstance(path, KeyLookup | KeysFound):
         found = f"SEARCH {name} USING INTEGER PRIMARY KEY (rowid=?)"
+    elif isinstance(path, UnionOfPaths):
+        found = f"MULTI-INDEX OR {name} ({'; '.join(_sqlite_path(source, part) for part in path.paths)})"
     elif isinstance(path, KeyRange):
         found = f"SEARCH {name} USING INTEGER PRIMARY KEY ({_sqlite_range(path, 'rowid')})"
     elif isinstance(path, IndexScan):
@@ -91,13 +112,14 @@ def _sqlite_step(step: Step) -> str:
         parts = [f"{column}=?" for column, _ in zip(columns, path.equal, strict=False)]
         if path.low is not None or path.high is not None:
             parts.append(_sqlite_range(path, columns[len(path.equal)]))
-        found = f"SEARCH {name} USING INDEX {path.index.name} ({' AND '.join(parts)})"
+        how = f"SEARCH {name} USING INDEX {path.index.name} ({' AND '.join(parts)})"
+        found = how if parts else f"SCAN {name} USING INDEX {path.index.name}"
     elif isinstance(path, HashProbe):
         names = [e.name if isinstance(e, Col) else "<expr>" for e in path.build]
         found = f"SEARCH {name} USING AUTOMATIC COVERING INDEX ({' AND '.join(f'{n}=?' for n in names)})"
     else:
         found = f"SCAN {name}"
-    return found + (" LEFT-JOIN" if step.left else "")
+    return found
 
 
 def _sqlite_range(path: KeyRange | IndexScan, column: str) -> str:
@@ -110,11 +132,10 @@ def _names(plan: BlockPlan) -> dict[int, str]:
 
 
 def _block(plan: BlockPlan, prefix: str, actual: Actual | None) -> list[str]:
-    block = plan.block
     names = _names(plan)
     total = plan.steps[-1].cost if plan.steps else 0.0
     rows = plan.steps[-1].rows if plan.steps else 1.0
-    lines = [f"{prefix}{_head(block, columnar=plan.columnar)}  (rows~{rows:.0f}, cost~{total:.1f} us)"]
+    lines = [f"{prefix}{_head(plan)}  (rows~{rows:.0f}, cost~{total:.1f} us)"]
     for step in plan.steps:
         line = f"  {_step(step, names)}  (rows~{step.rows:.0f})"
         if actual is not None and step.counter >= 0:
@@ -124,17 +145,18 @@ def _block(plan: BlockPlan, prefix: str, actual: Actual | None) -> list[str]:
     return lines
 
 
-def _head(block: Block, *, columnar: bool) -> str:
+def _head(plan: BlockPlan) -> str:
+    block = plan.block
     parts = ["SELECT"]
     if block.grouped:
         parts.append(f"GROUP BY {len(block.group_by)} KEYS" if block.group_by else "AGGREGATE")
     if block.distinct:
         parts.append("DISTINCT")
     if block.order_by:
-        parts.append("SORT")
+        parts.append("IN ORDER" if plan.ordered else "SORT")
     if block.limit is not None:
         parts.append("LIMIT")
-    if columnar:
+    if plan.columnar:
         parts.append("COLUMNAR")
     return " ".join(parts)
 
@@ -152,27 +174,43 @@ def _step(step: Step, names: dict[int, str]) -> str:
         what = f"{source.function}() AS {source.alias}"
     elif isinstance(source, GivenSource):
         what = f"CHANGED ROWS OF {source.alias}"
-    if isinstance(path, FullScan):
-        how = f"SCAN {what}"
-    elif isinstance(path, KeyLookup):
-        how = f"SEARCH {what} USING ROW KEY (= {', '.join(_show(v, names) for v in path.values)})"
-    elif isinstance(path, KeyRange):
-        how = f"SEARCH {what} USING ROW KEY ({_range(path, names)})"
-    elif isinstance(path, IndexScan):
-        parts = [f"= {_show(v, names)}" for v in path.equal]
-        if path.low is not None or path.high is not None:
-            parts.append(_range(path, names))
-        how = f"SEARCH {what} USING INDEX {path.index.name} ({', '.join(parts)})"
-    elif isinstance(path, HashProbe):
-        how = f"HASH JOIN {what} ON {', '.join(_show(p, names) for p in path.probe)}"
-    else:
-        how = f"LOOP {what}"
+    how = _path(path, what, names)
     if step.left:
         how = "LEFT " + how
     conditions = [*step.filters, *step.on, *step.after]
     if conditions:
         how += f" FILTER {' AND '.join(_show(c, names) for c in conditions)}"
     return how
+
+
+def _path(path: Path, what: str, names: dict[int, str]) -> str:
+    back = " BACKWARDS" if isinstance(path, FullScan | KeyRange | IndexScan) and path.reverse else ""
+    if isinstance(path, FullScan):
+        return f"SCAN {what}{back}"
+    if isinstance(path, KeyLookup):
+        return f"SEARCH {what} USING ROW KEY (= {', '.join(_show(v, names) for v in path.values)})"
+    if isinstance(path, KeysFound):
+        return f"SEARCH {what} USING ROW KEY (IN {_show(path.query, names)})"
+    if isinstance(path, KeyRange):
+        return f"SEARCH {what} USING ROW KEY ({_range(path, names)}){back}"
+    if isinstance(path, UnionOfPaths):
+        return " OR ".join(_path(part, what if i == 0 else "", names) for i, part in enumerate(path.paths))
+    if isinstance(path, IndexScan):
+        parts = [_equal(v, names) for v in path.equal]
+        if path.low is not None or path.high is not None:
+            parts.append(_range(path, names))
+        if not parts:
+            return f"SCAN {what} BY INDEX {path.index.name}{back}"
+        return f"SEARCH {what} USING INDEX {path.index.name} ({', '.join(parts)}){back}"
+    if isinstance(path, HashProbe):
+        return f"HASH JOIN {what} ON {', '.join(_show(p, names) for p in path.probe)}"
+    return f"LOOP {what}"
+
+
+def _equal(value: Expr | OneOf, names: dict[int, str]) -> str:
+    if not isinstance(value, OneOf):
+        return f"= {_show(value, names)}"
+    return f"IN ({', '.join(_show(part, names) for part in value.parts)})"
 
 
 def _range(path: KeyRange | IndexScan, names: dict[int, str]) -> str:

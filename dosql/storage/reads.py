@@ -8,7 +8,7 @@ transaction might as well have run at the moment of its commit: the order of com
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from dosql.index import EntryMaker, entry_maker
@@ -62,6 +62,11 @@ class ReadSet:
             keys.add(key)
             if len(keys) > KEYS_MAX:
                 self.whole(table_id)
+
+    def keys(self, table_id: int, keys: Iterable[Any]) -> None:
+        """Records rows looked up, found or not."""
+        for key in keys:
+            self.key(table_id, key)
 
     def range(self, tree_id: int, low: Any, high: Any) -> None:
         """Keys with ``low <= key < high`` were read; None is no bound."""

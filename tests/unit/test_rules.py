@@ -9,11 +9,15 @@ import apsw
 import pytest
 
 from dosql.engine import Database, Session
-from dosql.plan.expr import Expr
+from dosql.plan.logical import Block
 from dosql.planner import rules
+
+ALL = list(rules.RULES)
 
 SCHEMA = [
     "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER)",
+    "CREATE INDEX t_ab ON t (a, b)",
+    "CREATE VIEW counts AS SELECT a, count(*) AS n FROM t GROUP BY a",
     "CREATE TABLE u (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER)",
 ]
 
@@ -55,39 +59,108 @@ RESTS = [
 ]
 
 
-def changes(name: str, session: Session, where: str, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Returns whether a rule changes the conditions of a join; checks that the answer is SQLite's either way."""
-    rule = next(r for r in rules.RULES if r.__name__ == name)
-    changed: list[bool] = []
+WHOLE_FIRES = [
+    ("merge_queries", "SELECT x FROM (SELECT id AS x, a FROM t WHERE b = 1) WHERE a = 1"),
+    ("merge_queries", "WITH c AS (SELECT a + b AS s, id FROM t) SELECT s, c.id FROM c JOIN u ON u.id = c.id"),
+    ("merge_queries", "SELECT u.id, q.b FROM u LEFT JOIN (SELECT id, b FROM t WHERE a = 1) AS q ON q.id = u.id"),
+    ("merge_queries", "SELECT x, count(*) FROM (SELECT a AS x FROM (SELECT * FROM t) WHERE b > 0) GROUP BY x"),
+    ("or_to_in", "SELECT id FROM t WHERE a = 1 OR a = 2 OR a IN (3, NULL)"),
+    ("row_ranges", "SELECT id FROM t WHERE (a, b) >= (1, 1)"),
+    ("row_ranges", "SELECT id FROM t WHERE (a, b, id) < (2, 1, 20)"),
+    ("push_filters", "SELECT * FROM counts WHERE a = 2"),
+    ("push_filters", "SELECT u.id, n FROM u LEFT JOIN counts ON counts.a = u.a AND counts.a > 1"),
+    ("push_filters", "SELECT * FROM (SELECT a FROM t UNION SELECT b FROM u) WHERE a = 1"),
+    ("push_filters", "SELECT * FROM (SELECT DISTINCT a, b FROM t) WHERE b = 1"),
+    ("push_filters", "SELECT * FROM (SELECT a, b, sum(b) OVER (PARTITION BY a) FROM t) WHERE a = 1"),
+    ("extreme_by_order", "SELECT max(id) FROM t"),
+    ("extreme_by_order", "SELECT min(a) FROM t"),
+    ("extreme_by_order", "SELECT max(b) + 1 FROM t WHERE a = 1"),
+]
+WHOLE_RESTS = [
+    ("merge_queries", "SELECT x FROM (SELECT id AS x FROM t LIMIT 3)"),
+    ("merge_queries", "SELECT x FROM (SELECT DISTINCT a AS x FROM t)"),
+    ("merge_queries", "SELECT u.id, q.one FROM u LEFT JOIN (SELECT id, 1 AS one FROM t) AS q ON q.id = u.a"),
+    ("or_to_in", "SELECT id FROM t WHERE a = 1 OR b = 2"),
+    ("or_to_in", "SELECT id FROM t WHERE a = 1 OR a > 2"),
+    ("row_ranges", "SELECT id FROM t WHERE a > 1 OR b = 1"),
+    ("push_filters", "SELECT * FROM counts WHERE n > 2"),
+    ("push_filters", "SELECT * FROM (SELECT a FROM t ORDER BY id LIMIT 5) WHERE a = 1"),
+    ("extreme_by_order", "SELECT max(b) FROM t"),
+    ("extreme_by_order", "SELECT max(a), min(a) FROM t"),
+    ("extreme_by_order", "SELECT max(id) FROM t GROUP BY a"),
+]
 
-    def watched(conditions: list[Expr]) -> list[Expr]:
-        after = rule(conditions)
-        changed.append(after != conditions)
-        return after
 
+def oracle(session: Session) -> apsw.Connection:
     lite = apsw.Connection(":memory:")
     for sql in SCHEMA:
         lite.execute(sql)
     for table in "tu":
         lite.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", run(session, f"SELECT * FROM {table}"))
-    for join in ("t JOIN u", "t LEFT JOIN u ON t.a = u.a"):
-        sql = f"SELECT t.id, u.id FROM {join} WHERE {where}"
-        expected = sorted(lite.execute(sql), key=repr)
-        for active in ([], [watched]):
-            monkeypatch.setattr(rules, "RULES", active)
-            session.database.statements.clear()
-            assert sorted(run(session, sql), key=repr) == expected
+    return lite
+
+
+def changes(name: str, session: Session, sql: str, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Returns whether a rule changes a query; checks that the answer is SQLite's with it alone, and without any."""
+    rule = next(r for r in ALL if r.__name__ == name)
+    changed: list[bool] = []
+
+    def watched(block: Block, facts: rules.Facts) -> Block:
+        after = rule(block, facts)
+        changed.append(after is not block)
+        return after
+
+    expected = sorted(oracle(session).execute(sql), key=repr)
+    for active in ([], [watched]):
+        monkeypatch.setattr(rules, "RULES", active)
+        session.database.statements.clear()
+        assert sorted(run(session, sql), key=repr) == expected
     return any(changed)
 
 
+JOINS = ["t JOIN u", "t LEFT JOIN u ON t.a = u.a"]
+
+
 @pytest.mark.parametrize(("name", "where"), FIRES)
-def test_it_fires(name: str, where: str, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert changes(name, session, where, monkeypatch)
+def test_it_fires_on_conditions(name: str, where: str, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = [f"SELECT t.id, u.id FROM {join} WHERE {where}" for join in JOINS]
+    fired = [changes(name, session, sql, monkeypatch) for sql in queries]
+    assert any(fired)
 
 
 @pytest.mark.parametrize(("name", "where"), RESTS)
-def test_it_rests(name: str, where: str, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not changes(name, session, where, monkeypatch)
+def test_it_rests_on_conditions(name: str, where: str, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    for join in JOINS:
+        assert not changes(name, session, f"SELECT t.id, u.id FROM {join} WHERE {where}", monkeypatch)
+
+
+@pytest.mark.parametrize(("name", "sql"), WHOLE_FIRES)
+def test_it_fires(name: str, sql: str, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert changes(name, session, sql, monkeypatch)
+
+
+@pytest.mark.parametrize(("name", "sql"), WHOLE_RESTS)
+def test_it_rests(name: str, sql: str, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not changes(name, session, sql, monkeypatch)
+
+
+PATHS = [
+    ("SELECT * FROM t ORDER BY id DESC LIMIT 2", "SCAN t BACKWARDS"),
+    ("SELECT * FROM t ORDER BY a, b LIMIT 2", "BY INDEX t_ab"),
+    ("SELECT * FROM t WHERE a = 1 ORDER BY b DESC, id DESC LIMIT 2", "USING INDEX t_ab (= 1) BACKWARDS"),
+    ("SELECT * FROM t WHERE a IN (1, 2) AND b = 0", "IN (1, 2)"),
+    ("SELECT * FROM t WHERE id = 3 OR a = 1", " OR SEARCH  USING INDEX t_ab"),
+    ("SELECT * FROM t WHERE id IN (SELECT a FROM u WHERE id BETWEEN 2 AND 5)", "ROW KEY (IN (in subquery))"),
+    ("SELECT * FROM t WHERE a IS NULL", "USING INDEX t_ab (= NULL)"),
+    ("SELECT id FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.a = t.id)", "HASH JOIN u"),
+]
+
+
+@pytest.mark.parametrize(("sql", "expected"), PATHS)
+def test_paths(sql: str, expected: str, session: Session) -> None:
+    assert expected in plan(session, sql), plan(session, sql)
+    found, wanted = run(session, sql), list(oracle(session).execute(sql))
+    assert found == wanted if "ORDER" in sql else sorted(found, key=repr) == sorted(wanted, key=repr)
 
 
 def test_a_common_equality_finds_rows(session: Session) -> None:

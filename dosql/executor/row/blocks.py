@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 
 from dosql.executor.row.aggregates import AggregateEmitter
 from dosql.executor.row.emitter import Function, Lines, Module
@@ -24,7 +26,7 @@ from dosql.plan.logical import (
     ValuesRows,
     WindowRows,
 )
-from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, IndexScan, KeyLookup, KeyRange, Step
+from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, KeyLookup, Step, path_expressions
 from dosql.types.sqltypes import SqlType
 
 LOOPS_MAX = 16
@@ -48,15 +50,22 @@ class QueryEmitter:
         self.plans: list[BlockPlan] = []
         self.recursive = False
 
-    def query(self, query: Query, outer: tuple[Col, ...] = (), *, name: str | None = None) -> str:
+    def query(self, query: Query, outer: tuple[Col, ...] = (), *, name: str | None = None, again: bool = False) -> str:
         """Emits a function that returns the query's rows as a list of tuples; returns its name.
 
-        The function takes the view, the parameters, one argument for each outer column, and,
-        for a RETURNING block, the rows.
+        The function takes the view, the parameters, what was gathered for the whole statement (a dict), one argument
+        for each outer column, and, for a RETURNING block, the rows. That of the whole statement, which has a name,
+        makes the dict.
+
+        Args:
+            query: Planned here.
+            outer: Columns of the queries around it that it reads.
+            name: Of the function for the whole statement.
+            again: It runs many times, though it reads no outer column.
         """
-        name = name or self._module.fresh("q")
-        args = ["view", "P", *(variable(c.source, c.index) for c in outer), "given=()"]
-        function = Function(self._module, name, args)
+        args = ["view", "P", *([] if name else ["M"]), *(variable(c.source, c.index) for c in outer), "given=()"]
+        function = Function(self._module, name or self._module.fresh("q"), args, again=again or bool(outer))
+        others = len(self._module.functions)
         emitter = _BlockEmitter(self, function, outer)
         if isinstance(query, Block):
             emitter.block(query)
@@ -70,8 +79,10 @@ class QueryEmitter:
             emitter.full_join(query)
         else:
             emitter.compound(query)
+        if name and len(self._module.functions) > others:
+            function.top.lines.insert(0, "    M = {}")
         function.finish()
-        return name
+        return function.name
 
     def counter(self, step: Step) -> str:
         """Returns the name of the counters, and makes two for a step; an empty text where nothing is counted."""
@@ -102,13 +113,16 @@ class _BlockEmitter:
     def block(self, block: Block) -> None:
         """Emits a SELECT."""
         plan = self._queries.plan(block)
+        block = plan.block
         function, body = self._function, self._function.body
         needed = self._needed(plan)
         for source, columns in needed.items():
             for column in columns:
                 self._variables[source, column] = variable(source, column)
-        limited = self._limits(block)
-        early = limited and not block.order_by and not block.grouped
+        order_by = [] if plan.ordered else block.order_by
+        one = _is_one(block) and not order_by and not block.grouped
+        limited = not one and self._limits(block)
+        early = limited and not order_by and not block.grouped
         body.add("out = []")
         if block.grouped:
             counted = self._whole_count(block, plan)
@@ -119,13 +133,14 @@ class _BlockEmitter:
         else:
             if block.distinct:
                 body.add("seen = set()")
-            row = self._row([o.expr for o in block.outputs])
+            shown = block.outputs if order_by else block.outputs[: block.visible]  # the others are for sorting
+            row = self._row([o.expr for o in shown])
             seen = self._unique_key([o.expr for o in block.outputs[: block.visible]])
-            if seen == "row" and block.visible < len(block.outputs):
+            if seen == "row" and block.visible < len(shown):
                 seen = f"row[:{block.visible}]"
 
-            lone = _finds_one(plan) and not limited and block.visible == len(block.outputs)
-            top = self._top_rows(block) if limited else None
+            lone = one or (_finds_one(plan) and not limited and block.visible == len(shown))
+            top = self._top_rows(block) if limited and order_by else None
             if top is not None:
                 top.begin(body)
 
@@ -148,11 +163,11 @@ class _BlockEmitter:
             self._loops(body, plan, needed, emit)
         if block.grouped and block.distinct:
             body.add(f"out = {self._uniques('out', [o.expr for o in block.outputs[: block.visible]])}")
-        self._finish(block.order_by, block, limited, [o.expr for o in block.outputs], function)
+        self._finish(order_by, block, limited, [o.expr for o in block.outputs], function)
 
     def _top_rows(self, block: Block) -> TopRows | None:
         """Returns what keeps the first rows of an order, None where all have to be there before any is known."""
-        if not block.order_by or block.distinct:
+        if block.distinct:
             return None
         exprs = [o.expr for o in block.outputs]
         found = TopRows(block.order_by, exprs, [self._expressions.value(e) for e in exprs], self._expressions.fold)
@@ -205,7 +220,7 @@ class _BlockEmitter:
         emit_sort(body, order_by, exprs, self._expressions.fold)
         if limited:
             body.add("out = out[skip:most]")
-        if isinstance(query, Block) and len(query.outputs) > query.visible:
+        if isinstance(query, Block) and len(query.outputs) > query.visible and (order_by or query.grouped):
             body.add(f"return [row[:{query.visible}] for row in out]")
         else:
             body.add("return out")
@@ -221,7 +236,7 @@ class _BlockEmitter:
             if aggregate.filter is not None:
                 exprs.append(aggregate.filter)
         for step in plan.steps:
-            exprs += [*step.filters, *step.on, *step.after, *_path_exprs(step)]
+            exprs += [*step.filters, *step.on, *step.after, *path_expressions(step.path)]
             if isinstance(step.source, FunctionSource):
                 exprs += step.source.args
         needed: dict[int, set[int]] = {step.source.number: set() for step in plan.steps}
@@ -232,7 +247,7 @@ class _BlockEmitter:
         return {source: sorted(columns) for source, columns in needed.items()}
 
     def _loops(self, body: Lines, plan: BlockPlan, needed: dict[int, list[int]], emit: Callable[[Lines], None]) -> None:
-        paths = PathEmitter(self._function, self._expressions, needed, self._query_rows)
+        paths = PathEmitter(self._function, self._expressions, needed, self._query_rows, self._found_by)
         inner = Lines(body.depth)
         parts = _parts(plan.steps)
 
@@ -379,7 +394,7 @@ class _BlockEmitter:
         """Emits UNION, INTERSECT and EXCEPT."""
         limited = self._limits(query)
         body = self._function.body
-        args = ", ".join(["view", "P", *self._outer.values()])
+        args = ", ".join(["view", "P", "M", *self._outer.values()])
         outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
         left = f"{self._queries.query(query.left, outer)}({args})"
         right = f"{self._queries.query(query.right, outer)}({args})"
@@ -400,9 +415,9 @@ class _BlockEmitter:
         limited = self._limits(query)
         body = self._function.body
         outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
-        args = ", ".join(["view", "P", *self._outer.values()])
+        args = ", ".join(["view", "P", "M", *self._outer.values()])
         first = self._queries.query(query.first, outer)
-        steps = [f"{self._queries.query(step, outer)}({args}, given=(taking,))" for step in query.steps]
+        steps = [f"{self._queries.query(step, outer, again=True)}({args}, given=(taking,))" for step in query.steps]
         rows = f"{first}({args})"
         exprs = [o.expr for o in query.outputs]
         body.add(f"out = {self._uniques(rows, exprs)}" if query.distinct else f"out = {rows}")
@@ -445,14 +460,14 @@ class _BlockEmitter:
     def windows(self, query: WindowRows) -> None:
         """Emits window functions."""
         calls = self._function.module.share("W", query.calls)
-        args = ", ".join(["view", "P", *self._outer.values()])
+        args = ", ".join(["view", "P", "M", *self._outer.values()])
         outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
         self._function.body.add(f"return windowed({self._queries.query(query.query, outer)}({args}), {calls})")
 
     def full_join(self, query: FullJoinRows) -> None:
         """Emits FULL JOIN: the rows of the left side with what fits them, then what of the right side fits nothing."""
         body, module = self._function.body, self._function.module
-        args = ", ".join(["view", "P", *self._outer.values()])
+        args = ", ".join(["view", "P", "M", *self._outer.values()])
         outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
         sides = (query.left, query.right)
         targets = []
@@ -495,19 +510,17 @@ class _BlockEmitter:
         if source.sees_outer:
             outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
         name = self._queries.query(source.query, outer)
-        rows = self._function.module.fresh("d")
         passed = self._outer.values() if outer else ()
-        self._function.before.add(f"{rows} = {name}({', '.join(['view', 'P', *passed])})")
-        return rows
+        return self._once(f"{name}({', '.join(['view', 'P', 'M', *passed])})", "d", whole=not outer)
 
     def _subquery(self, expr: Subquery) -> str:
         """Returns code for a subquery in an expression; one that reads nothing outside runs once."""
         query = expr.query
         if expr.kind == "exists" and query.limit is None and query.offset is None and not _is_grouped(query):
-            query.limit = Const(1, SqlType.INTEGER)
+            query = replace(query, limit=Const(1, SqlType.INTEGER))
         name = self._queries.query(query, expr.outer)
         passed = [self._expressions.value(p) for p in expr.passed]
-        call = f"{name}({', '.join(['view', 'P', *passed])})"
+        call = f"{name}({', '.join(['view', 'P', 'M', *passed])})"
         if expr.kind == "scalar":
             code = f"scalar({call}, {expr.column})" if expr.column else f"scalar({call})"
             return code if passed else self._once(code)
@@ -525,9 +538,15 @@ class _BlockEmitter:
             found = f"value_set([({fold}(row[0]),) for row in {call}])"
         return f"in_query({left}, {found if passed else self._once(found)})"
 
-    def _once(self, code: str) -> str:
-        name = self._function.module.fresh("u")
-        self._function.before.add(f"{name} = {code}")
+    def _found_by(self, expr: Subquery) -> str:
+        """Returns the variable of the values that a subquery of IN gives, which reads nothing around it."""
+        return self._once(f"[row[0] for row in {self._queries.query(expr.query)}(view, P, M)]")
+
+    def _once(self, code: str, prefix: str = "u", *, whole: bool = True) -> str:
+        """Returns a variable of what code gives: computed once a run of this function or, with ``whole``, of all."""
+        name = self._function.module.fresh(prefix)
+        with self._function.gathering(name) if whole else nullcontext():
+            self._function.before.add(f"{name} = {code}")
         return name
 
 
@@ -562,6 +581,12 @@ def _parts(steps: list[Step]) -> list[list[Step]]:
     return parts
 
 
+def _is_one(block: Block) -> bool:
+    """Whether a block asks for its first row only."""
+    limit = block.limit
+    return isinstance(limit, Const) and limit.value == 1 and block.offset is None
+
+
 def _finds_one(plan: BlockPlan) -> bool:
     """Whether the block can have one row only, found by its key."""
     if len(plan.steps) != 1:
@@ -572,15 +597,3 @@ def _finds_one(plan: BlockPlan) -> bool:
 
 def _is_grouped(query: Query) -> bool:
     return isinstance(query, Block) and query.grouped
-
-
-def _path_exprs(step: Step) -> list[Expr]:
-    path = step.path
-    if isinstance(path, KeyLookup):
-        return list(path.values)
-    if isinstance(path, KeyRange | IndexScan):
-        equal = list(path.equal) if isinstance(path, IndexScan) else []
-        return equal + [e for e in (path.low, path.high) if e is not None]
-    if isinstance(path, HashProbe):
-        return [*path.build, *path.probe]
-    return []

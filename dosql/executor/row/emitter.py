@@ -74,9 +74,11 @@ class Function:
         top: Runs first: parameters and roots.
         before: Runs before the loops: hash tables, subqueries.
         body: The loops and what comes after.
+        again: It may run many times in a statement, so what it gathers is kept for the next time.
     """
 
-    def __init__(self, module: Module, name: str, args: list[str]) -> None:
+    def __init__(self, module: Module, name: str, args: list[str], *, again: bool = False) -> None:
+        self.again = again
         self.module = module
         self.name = name
         self.args = args
@@ -92,6 +94,18 @@ class Function:
             name = self._hoisted[code] = self.module.fresh(prefix)
             self.top.add(f"{name} = {code}")
         return name
+
+    @contextmanager
+    def gathering(self, name: str) -> Iterator[None]:
+        """Wraps what is added to ``before``, sets ``name`` and depends on no argument, so that it is done once."""
+        if not self.again:
+            yield
+            return
+        with self.before.block(f"if {name!r} in M:"):
+            self.before.add(f"{name} = M[{name!r}]")
+        with self.before.block("else:"):
+            yield
+            self.before.add(f"M[{name!r}] = {name}")
 
     def finish(self) -> None:
         """Adds the function to its module."""

@@ -199,6 +199,10 @@ class ExpressionCompiler:
             return self.value(expr.args[0])
         if op == "FOLD":
             return self.fold(self.value(expr.args[0]), expr.collation)
+        if op in ("LIKE FROM", "GLOB FROM"):
+            return self._function.hoist(f"{op[:4].lower()}_prefix({self.value(expr.args[0])})", "w")
+        if op in ("LIKE TO", "GLOB TO"):
+            return self._function.hoist(f"after_text({op[:4].lower()}_prefix({self.value(expr.args[0])}))", "w")
         if op == "UNLOCKED":
             return f"view.is_free({', '.join(self.value(a) for a in expr.args)})"
         return f"{_HELPERS[op]}({', '.join(self.value(a) for a in expr.args)})"

@@ -73,6 +73,20 @@ def leaves(root: Any) -> Iterator[Leaf]:
         yield leaf
 
 
+def leaves_back(root: Any) -> Iterator[Leaf]:
+    """Yields all leaves from the last one to the first."""
+    for leaf in btree.leaves_back(root):
+        tick()
+        yield leaf
+
+
+def spans_back(root: Any, low: Any = None, high: Any = None) -> Iterator[tuple[Leaf, int, int]]:
+    """As :func:`spans`, from the last leaf to the first."""
+    for span in btree.spans_back(root, low, high):
+        yield span
+        tick()
+
+
 def spans(root: Any, low: Any = None, high: Any = None) -> Iterator[tuple[Leaf, int, int]]:
     """As :func:`dosql.btree.spans`, watched over where it goes beyond one leaf."""
     found = btree.spans(root, low, high)

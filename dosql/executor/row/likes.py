@@ -52,3 +52,31 @@ def like_code(value: str, pattern: str) -> str | None:
     if how == "in":
         return f"({needle!r} in {low})"
     return f"({low} == {needle!r})" if how == "==" else f"{low}.{how}({needle!r})"
+
+
+def like_prefix(pattern: Any) -> str | None:
+    """Returns what all texts that are LIKE a pattern begin with, in lower case; None where there are none."""
+    if pattern is None:
+        return None
+    found: str = text(pattern)
+    start: str = nocase(found[: min((i for i, c in enumerate(found) if c in "%_"), default=len(found))])
+    return start
+
+
+def glob_prefix(pattern: Any) -> str | None:
+    """Returns what all texts that GLOB finds by a pattern begin with; None where there are none."""
+    if pattern is None:
+        return None
+    found: str = text(pattern)
+    return found[: min((i for i, c in enumerate(found) if c in "*?["), default=len(found))]
+
+
+def after_text(prefix: str | None) -> str | bytes | None:
+    """Returns the smallest value above all texts that begin with ``prefix``: a text, or the smallest blob."""
+    if prefix is None:
+        return None
+    cut = prefix.rstrip("\U0010ffff")
+    if not cut:
+        return b""
+    last = ord(cut[-1])
+    return cut[:-1] + chr(0xE000 if last == 0xD7FF else last + 1)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.runtime import IndexBounds
-from dosql.plan.expr import ROW_KEY, Col
+from dosql.plan.expr import ROW_KEY, Col, Subquery, sources_of
 from dosql.plan.logical import FunctionSource, GivenSource, QuerySource, TableSource, WorkSource
-from dosql.plan.physical import FullScan, Gathered, HashProbe, IndexScan, KeyLookup, KeyRange, Step
+from dosql.plan.physical import (
+    FullScan,
+    Gathered,
+    HashProbe,
+    IndexScan,
+    KeyLookup,
+    KeyRange,
+    KeysFound,
+    OneOf,
+    Step,
+    UnionOfPaths,
+)
 from dosql.types.sqltypes import SqlType
 
 _OFFSET = 1 << 63
@@ -30,6 +41,7 @@ class PathEmitter:
         expressions: For the values that lookups need.
         needed: Columns of each source that anything reads, ascending; ROW_KEY first.
         query_rows: Emits a subquery of FROM and returns the variable of its rows.
+        found_by: Emits a subquery of IN and returns the variable of its values.
     """
 
     def __init__(
@@ -38,11 +50,13 @@ class PathEmitter:
         expressions: ExpressionCompiler,
         needed: dict[int, list[int]],
         query_rows: Callable[[QuerySource], str],
+        found_by: Callable[[Subquery], str],
     ) -> None:
         self._function = function
         self._expressions = expressions
         self._needed = needed
         self._query_rows = query_rows
+        self._found_by = found_by
 
     def emit(self, lines: Lines, step: Step, inside: Inside) -> None:
         """Emits the loop over a step's rows for the row before it."""
@@ -59,9 +73,13 @@ class PathEmitter:
         elif isinstance(source, WorkSource):
             self._each(lines, source.number, source.width, "given", inside)
         elif isinstance(path, FullScan):
-            self._scan(lines, source, inside)
+            self._scan(lines, source, path, inside)
         elif isinstance(path, KeyLookup):
             self._lookup(lines, source, path, inside)
+        elif isinstance(path, KeysFound):
+            self._keys_found(lines, source, path, inside)
+        elif isinstance(path, UnionOfPaths):
+            self._union(lines, source, path, inside)
         elif isinstance(path, KeyRange):
             self._range(lines, source, path, inside)
         else:
@@ -97,9 +115,11 @@ class PathEmitter:
         names = ", ".join(name for name, _ in columns)
         return f"for {names} in zip({', '.join(container + cut for _, container in columns)}):"
 
-    def _scan(self, lines: Lines, source: TableSource, inside: Inside) -> None:
+    def _scan(self, lines: Lines, source: TableSource, path: FullScan, inside: Inside) -> None:
         self._reads(lines, f"whole({source.table.id})")
-        with lines.block(f"for L in leaves({self._root(source.table.id)}):"), lines.block(self._loop_head(source, "")):
+        leaves, cut = ("leaves_back", "[::-1]") if path.reverse else ("leaves", "")
+        head = f"for L in {leaves}({self._root(source.table.id)}):"
+        with lines.block(head), lines.block(self._loop_head(source, cut)):
             inside(lines)
 
     def _range(self, lines: Lines, source: TableSource, path: KeyRange, inside: Inside) -> None:
@@ -107,10 +127,11 @@ class PathEmitter:
         high = "..." if path.high is None else self._expressions.value(path.high)
         bounds = self._function.module.fresh("b")
         lines.add(f"{bounds} = key_bounds({low}, {path.low_inclusive}, {high}, {path.high_inclusive})")
-        head = f"for L, s, e in spans({self._root(source.table.id)}, {bounds}[0], {bounds}[1]):"
+        spans, cut = ("spans_back", "[s:e][::-1]") if path.reverse else ("spans", "[s:e]")
+        head = f"for L, s, e in {spans}({self._root(source.table.id)}, {bounds}[0], {bounds}[1]):"
         with lines.block(f"if {bounds} is not None:"):
             self._reads(lines, f"range({source.table.id}, {bounds}[0], {bounds}[1])")
-            with lines.block(head), lines.block(self._loop_head(source, "[s:e]")):
+            with lines.block(head), lines.block(self._loop_head(source, cut)):
                 inside(lines)
 
     def _lookup(self, lines: Lines, source: TableSource, path: KeyLookup, inside: Inside) -> None:
@@ -131,6 +152,25 @@ class PathEmitter:
         values = ", ".join(self._expressions.value(v) for v in path.values)
         with lines.block(f"for {key} in key_values(({values},)):"):
             self._descend(lines, source, key, inside, sure=False)
+
+    def _keys_found(self, lines: Lines, source: TableSource, path: KeysFound, inside: Inside) -> None:
+        keys = self._function.module.fresh("x")
+        lines.add(f"{keys} = key_values({self._found_by(path.query)})")
+        self._reads(lines, f"keys({source.table.id}, {keys})")
+        with lines.block(f"for n, i in rows_at({self._root(source.table.id)}, {keys}):"):
+            lines.add("ks = n.keys")
+            self._assign(lines, source)
+            inside(lines)
+
+    def _union(self, lines: Lines, source: TableSource, path: UnionOfPaths, inside: Inside) -> None:
+        key, keys = variable(source.number, ROW_KEY), self._function.module.fresh("x")
+        needed = {source.number: [ROW_KEY]}
+        alone = PathEmitter(self._function, self._expressions, needed, self._query_rows, self._found_by)
+        lines.add(f"{keys} = set()")
+        for part in path.paths:
+            alone.emit(lines, Step(source, part), lambda inner: inner.add(f"{keys}.add({key})"))
+        with lines.block(f"for {key} in sorted({keys}):"):
+            self._descend(lines, source, key, inside, sure=True)
 
     def _descend(self, lines: Lines, source: TableSource, key: str, inside: Inside, *, sure: bool) -> None:
         """Emits the way from the root to the row at ``key``."""
@@ -172,15 +212,20 @@ class PathEmitter:
                 path.low_inclusive,
                 path.high is not None,
                 path.high_inclusive,
+                path.nulls,
             ),
         )
-        equal = ", ".join(self._expressions.value(v) for v in path.equal)
+        if any(isinstance(part, OneOf) for part in path.equal):
+            self._several(lines, source, path, helper, inside)
+            return
+        equal = ", ".join(self._expressions.value(v) for v in path.equal if not isinstance(v, OneOf))
         low = "None" if path.low is None else self._expressions.value(path.low)
         high = "None" if path.high is None else self._expressions.value(path.high)
         bounds = self._function.module.fresh("b")
         ranged = path.low is not None or path.high is not None
         first = path.index.columns[0]
-        if len(path.equal) == 1 and not ranged and first >= 0 and source.table.columns[first].type is SqlType.INTEGER:
+        integers = first >= 0 and source.table.columns[first].type is SqlType.INTEGER
+        if len(path.equal) == 1 and not ranged and not path.nulls and integers:
             value = self._function.module.fresh("v")
             lines.add(f"{value} = {equal}")
             with lines.block(f"if {value}.__class__ is int and -{_OFFSET} <= {value} < {_OFFSET}:"):
@@ -190,22 +235,44 @@ class PathEmitter:
                 lines.add(f"{bounds} = {helper}.bounds(({value},), None, None)")
         else:
             lines.add(f"{bounds} = {helper}.bounds(({equal}{',' if equal else ''}), {low}, {high})")
+        with lines.block(f"if {bounds} is not None:"):
+            self._entries(lines, source, path, bounds, inside)
+
+    def _several(self, lines: Lines, source: TableSource, path: IndexScan, helper: str, inside: Inside) -> None:
+        """Emits a scan of an index for each of several values."""
+        lists = []
+        for part in path.equal:
+            if not isinstance(part, OneOf):
+                lists.append(f"({self._expressions.value(part)},)")
+            elif part.query is not None:
+                lists.append(self._found_by(part.query))
+            else:
+                lists.append(f"({', '.join(self._expressions.value(v) for v in part.items)},)")
+        low = "None" if path.low is None else self._expressions.value(path.low)
+        high = "None" if path.high is None else self._expressions.value(path.high)
+        bounds = self._function.module.fresh("b")
+        found = f"{helper}.several(({', '.join(lists)},), {low}, {high})"
+        with lines.block(f"for {bounds} in {f'reversed({found})' if path.reverse else found}:"):
+            self._entries(lines, source, path, bounds, inside)
+
+    def _entries(self, lines: Lines, source: TableSource, path: IndexScan, bounds: str, inside: Inside) -> None:
+        """Emits the loop over the entries between two bounds."""
         key = variable(source.number, ROW_KEY)
         needs_row = any(c != ROW_KEY for c in self._needed.get(source.number, []))
-        with lines.block(f"if {bounds} is not None:"):
-            self._reads(lines, f"range({path.index.id}, {bounds}[0], {bounds}[1])")
-            root = self._root(path.index.id)
-            with ExitStack() as loops:
-                if path.equal and not ranged:
-                    loops.enter_context(lines.block(f"for x in entries({root}, {bounds}[0], {bounds}[1]):"))
-                else:
-                    loops.enter_context(lines.block(f"for L, s, e in spans({root}, {bounds}[0], {bounds}[1]):"))
-                    loops.enter_context(lines.block("for x in L.keys[s:e]:"))
-                lines.add(f"{key} = from_bytes(x[-8:]) - {_OFFSET}")
-                if needs_row:
-                    self._descend(lines, source, key, inside, sure=True)
-                else:
-                    inside(lines)
+        self._reads(lines, f"range({path.index.id}, {bounds}[0], {bounds}[1])")
+        root = self._root(path.index.id)
+        with ExitStack() as loops:
+            if path.equal and path.low is None and path.high is None and not path.reverse:
+                loops.enter_context(lines.block(f"for x in entries({root}, {bounds}[0], {bounds}[1]):"))
+            else:
+                spans, cut = ("spans_back", "[s:e][::-1]") if path.reverse else ("spans", "[s:e]")
+                loops.enter_context(lines.block(f"for L, s, e in {spans}({root}, {bounds}[0], {bounds}[1]):"))
+                loops.enter_context(lines.block(f"for x in L.keys{cut}:"))
+            lines.add(f"{key} = from_bytes(x[-8:]) - {_OFFSET}")
+            if needs_row:
+                self._descend(lines, source, key, inside, sure=True)
+            else:
+                inside(lines)
 
     # --- rows that are there already -------------------------------------------------------
 
@@ -264,8 +331,9 @@ class PathEmitter:
             if filters:
                 inner.depth -= 1
 
-        before.add(f"{table} = {'{}' if isinstance(path, HashProbe) else '[]'}")
-        self.emit(before, bare, gather)
+        with self._gathering(step, table):
+            before.add(f"{table} = {'{}' if isinstance(path, HashProbe) else '[]'}")
+            self.emit(before, bare, gather)
         if isinstance(path, HashProbe):
             probe, _ = self._key([(self._expressions.value(p), False) for p in path.probe])
             head = f"for {row} in {table}.get({probe}, ()):"
@@ -274,6 +342,16 @@ class PathEmitter:
             head = f"for {row} in {table}:"
         with lines.block(head):
             inside(lines)
+
+    def _gathering(self, step: Step, table: str) -> AbstractContextManager[None]:
+        """Wraps the gathering of a step's rows, which is kept where it depends on nothing outside the function."""
+        path = step.path
+        build = path.build if isinstance(path, HashProbe) else ()
+        source = step.source
+        given = isinstance(source, GivenSource | WorkSource) or (isinstance(source, QuerySource) and source.sees_outer)
+        args = source.args if isinstance(source, FunctionSource) else []
+        alone = not given and all(sources_of(e) <= {source.number} for e in [*step.filters, *build, *args])
+        return self._function.gathering(table) if alone else nullcontext()
 
     @staticmethod
     def _by_key(step: Step, path: HashProbe) -> bool:
@@ -294,10 +372,11 @@ class PathEmitter:
         assert isinstance(source, TableSource)
         before = self._function.before
         containers = [container for _, container in self._columns(source)] or ["L.keys"]
-        before.add(f"{table} = {{}}")
-        self._reads(before, f"whole({source.table.id})")
-        with before.block(f"for L in leaves({self._root(source.table.id)}):"):
-            before.add(f"{table}.update(zip(L.keys, zip({', '.join(containers)})))")
+        with self._gathering(step, table):
+            before.add(f"{table} = {{}}")
+            self._reads(before, f"whole({source.table.id})")
+            with before.block(f"for L in leaves({self._root(source.table.id)}):"):
+                before.add(f"{table}.update(zip(L.keys, zip({', '.join(containers)})))")
         found = self._function.module.fresh("g")
         lines.add(f"{found} = {table}.get({self._expressions.value(path.probe[0])})")
         with lines.block(f"if {found} is not None:"):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, product
 from operator import itemgetter
 from typing import Any
 
+from dosql.btree import Leaf
 from dosql.errors import ResourceExhausted, TypeMismatch
-from dosql.executor.row.guard import leaves, spans, tick
-from dosql.executor.row.likes import like_matcher
+from dosql.executor.row.guard import leaves, leaves_back, spans, spans_back, tick
+from dosql.executor.row.likes import after_text, glob_prefix, like_matcher, like_prefix
 from dosql.executor.row.totals import average, sum_of
 from dosql.executor.row.windows import windowed
 from dosql.functions import scalar as f
@@ -34,7 +35,7 @@ from dosql.types.compare import (
     sort_key,
     text_operand,
 )
-from dosql.types.keys import ABOVE_ENTRIES, after_prefix, key_encoder, tagged_integer
+from dosql.types.keys import ABOVE_ENTRIES, NULL_KEY, after_prefix, key_encoder, tagged_integer
 from dosql.types.numbers import INT_MAX, INT_MIN, integer_prefix, number_in, number_prefix, real_to_integer
 from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
 from dosql.types.temporal import MICROS_PER_DAY, date_stored, temporal_text, timestamp_stored
@@ -90,11 +91,40 @@ def entries(root: Any, low: bytes, high: bytes) -> Iterable[bytes]:
     return chain.from_iterable(leaf.keys[s:e] for leaf, s, e in spans(root, low, high))
 
 
+def rows_at(root: Any, keys: list[Any]) -> Iterator[tuple[Leaf, int]]:
+    """Yields (leaf, place) of the rows with keys, which are distinct and ascending."""
+    at, count = 0, len(keys)
+    while at < count:
+        tick()
+        node = root
+        key = keys[at]
+        while node.children is not None:
+            node = node.children[bisect_right(node.keys, key)]
+        known = node.keys
+        if not len(known) or known[-1] < key:
+            at += 1
+            continue
+        last, place = known[-1], 0
+        while at < count and keys[at] <= last:
+            place = bisect_left(known, keys[at], place)
+            if known[place] == keys[at]:
+                yield node, place
+            at += 1
+
+
 class IndexBounds:
     """Byte bounds of an index scan from the values it is asked for."""
 
     def __init__(
-        self, table: Table, index: Index, equal: int, low: bool, low_inclusive: bool, high: bool, high_inclusive: bool
+        self,
+        table: Table,
+        index: Index,
+        equal: int,
+        low: bool,
+        low_inclusive: bool,
+        high: bool,
+        high_inclusive: bool,
+        nulls: frozenset[int] = frozenset(),
     ) -> None:
         types = [table.columns[c].type if c >= 0 else SqlType.ANY for c in index.columns]
         folds = [COLLATIONS.get(index.collation(i)) for i in range(len(types))]
@@ -103,14 +133,18 @@ class IndexBounds:
         self._fold = folds[equal] if low or high else None
         self._low, self._low_inclusive = low, low_inclusive
         self._high, self._high_inclusive = high, high_inclusive
+        self._nulls = nulls
 
     def bounds(self, equal: Sequence[Any], low: Any = None, high: Any = None) -> tuple[bytes, bytes | None] | None:
         """Returns ``low <= entry < high``, or None if no entry can match."""
         prefix = b""
-        for (sql_type, fold), value in zip(self._equal, equal, strict=True):
+        for place, ((sql_type, fold), value) in enumerate(zip(self._equal, equal, strict=True)):
             stored = _exact(sql_type, value)
             if stored is None:
-                return None
+                if value is not None or place not in self._nulls:
+                    return None
+                prefix += NULL_KEY
+                continue
             prefix += key_encoder(sql_type)(stored if fold is None else fold(stored))
         if self._next is None:
             return prefix, prefix + ABOVE_ENTRIES
@@ -127,6 +161,13 @@ class IndexBounds:
                 return None
             stop = after_prefix(prefix + found) or stop
         return start, stop
+
+    def several(
+        self, equal: Sequence[Sequence[Any]], low: Any = None, high: Any = None
+    ) -> list[tuple[bytes, bytes | None]]:
+        """Returns the bounds for all combinations of values, without doubles, ascending."""
+        found = {self.bounds(values, low, high) for values in product(*equal)}
+        return sorted(bounds for bounds in found if bounds is not None)
 
     def _folded(self, value: Any) -> Any:
         return value if self._fold is None else self._fold(text_operand(value) if self._next is SqlType.TEXT else value)
@@ -373,6 +414,12 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "key_values": key_values,
     "le": le,
     "leaves": leaves,
+    "leaves_back": leaves_back,
+    "spans_back": spans_back,
+    "rows_at": rows_at,
+    "after_text": after_text,
+    "glob_prefix": glob_prefix,
+    "like_prefix": like_prefix,
     "like": f.like,
     "like_matcher": like_matcher,
     "nocase": nocase,

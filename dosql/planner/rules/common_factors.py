@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dosql.plan.expr import Expr, Op, conjuncts
+from dosql.plan.logical import Block
+from dosql.planner.rules.facts import Facts, over_where
 from dosql.types.sqltypes import SqlType
 
 
-def common_factors(conditions: list[Expr]) -> list[Expr]:
-    """Returns conditions in which an OR has no part that is in all its branches."""
+def common_factors(block: Block, facts: Facts) -> Block:
+    """Returns a block in whose conditions an OR has no part that is in all its branches."""
+    return over_where(block, _all_factored)
+
+
+def _all_factored(conditions: list[Expr]) -> list[Expr]:
     out: list[Expr] = []
     for condition in conditions:
         out += _factored(condition) if isinstance(condition, Op) and condition.op == "OR" else [condition]

@@ -7,13 +7,19 @@ is read. The OR itself stays.
 from __future__ import annotations
 
 from dosql.plan.expr import Expr, Op, Subquery, conjuncts, sources_of, walk
+from dosql.plan.logical import Block
 from dosql.planner.rules.common_factors import all_of, any_of, branches_of
+from dosql.planner.rules.facts import Facts, over_where
 
 _PARTS_MAX = 32
 
 
-def implied_filters(conditions: list[Expr]) -> list[Expr]:
-    """Returns conditions and, behind them, those of single tables that an OR over several tables implies."""
+def implied_filters(block: Block, facts: Facts) -> Block:
+    """Returns a block with, behind its conditions, those of single tables that an OR over several tables implies."""
+    return over_where(block, _with_implied)
+
+
+def _with_implied(conditions: list[Expr]) -> list[Expr]:
     out = list(conditions)
     for condition in conditions:
         if isinstance(condition, Op) and condition.op == "OR":
