@@ -10,7 +10,7 @@ from dosql.executor.row import compile_query
 from dosql.index import compute_with
 from dosql.index.entries import Terms
 from dosql.parser import parse
-from dosql.planner import bind_index, bind_terms, plan_block
+from dosql.planner import NoStatistics, Planner, bind_index, bind_terms
 from dosql.planner.index_terms import IndexTerms
 from dosql.schema import Index, Schema, Table
 
@@ -19,7 +19,7 @@ def terms_of(table: Table, index: Index) -> Terms:
     """Returns what gives an index's values of (stored values, key)."""
     schema = Schema(tables=(table,))
     block = bind_terms(table, index, parse)
-    run = compile_query(block, lambda b: plan_block(b, schema, lambda _: 0, bound_terms), index.name).run
+    run = compile_query(block, Planner(schema, NoStatistics(), bound_terms).plan, index.name).run
 
     def terms(stored: Sequence[Any], key: int) -> tuple[Any, ...] | None:
         found = run(None, (), given=[(key, stored)])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from dosql.config import StoreSettings
 from dosql.engine.related import Related
 from dosql.engine.session import Session
 from dosql.engine.shapes import Shapes
 from dosql.engine.statement import Statement
+from dosql.engine.statistics import Known, ViewStatistics
 from dosql.fsx import FileSystem, LocalFileSystem, MemoryFileSystem
 from dosql.fsx.objects import ObjectFileSystem
 from dosql.fsx.tiered import BlockCache, TieredFileSystem
@@ -36,6 +39,7 @@ class Database:
         self.statements: dict[str, Statement] = {}
         self.scanning: set[str] = set()
         self.shapes = Shapes()
+        self.statistics: Known = {}
         self.opens_files = False
         self._related = Related(Schema(), lambda: self.opens_files)
 
@@ -63,21 +67,24 @@ class Database:
         """Returns a new session."""
         return Session(self)
 
-    def prepare(self, sql: str, view: Snapshot | Workspace) -> Statement:
+    def prepare(self, sql: str, view: Snapshot | Workspace, peek: Sequence[Any] = ()) -> Statement:
         """Compiles a statement for a view's schema and keeps it.
+
+        Args:
+            sql: The text.
+            view: Has the schema, and the data that the plan is made for.
+            peek: Parameters that the plan is made for, by place, if they are known.
 
         Raises:
             SqlError: The statement is wrong.
         """
-        views = [view]
+        statistics = ViewStatistics(view, self.statistics)
         related = self.related(view.schema)
         with files_allowed(self.opens_files):
-            statement = with_room(
-                lambda: Statement(sql, view.schema, lambda table_id: views[0].trees[table_id].count, related)
-            )
+            statement = with_room(lambda: Statement(sql, view.schema, statistics, related, peek=peek))
         if statement.outside:
             return statement
-        views.clear()  # what was compiled may keep the function, and must not keep the snapshot with it
+        statistics.close()  # what was compiled may keep it, and must not keep the snapshot with it
         cache = self.statements
         if len(cache) >= STATEMENTS_MAX:
             for old in list(cache)[: STATEMENTS_MAX // 4]:

@@ -35,7 +35,7 @@ class Preparing(Transactions):
         if found is not None:
             return found
         if params or self._literal_rows(sql) is None:
-            self.prepare(sql)
+            self.prepare(sql, params)
         return sql, params
 
     def _literal_rows(self, sql: str) -> tuple[str, list[tuple[Any, ...]]] | None:
@@ -51,39 +51,45 @@ class Preparing(Transactions):
         if found is None:
             return None
         try:
-            self.prepare(found[0])
+            self.prepare(found[0], found[1])
         except DosqlError:  # the text itself may be right, or is wrong at a place of its own
             shapes.refuse(found[0])
             return None
         return found
 
-    def prepare(self, sql: str) -> Statement:
-        """Returns the compiled statement, from the cache if it is there and not stale."""
+    def prepare(self, sql: str, params: Params = ()) -> Statement:
+        """Returns the compiled statement, from the cache if it is there and not stale.
+
+        Args:
+            sql: The text.
+            params: Values that it will run with: a new plan is made for them.
+        """
         view = self.view
         statement = self._cache.get(sql)
         if statement is None or statement.is_stale(view.schema, view.trees):
-            statement = self._prepared(sql, view)
+            statement = self._prepared(sql, view, params)
         return statement
 
-    def _prepared(self, sql: str, view: Snapshot | Workspace) -> Statement:
+    def _prepared(self, sql: str, view: Snapshot | Workspace, params: Params) -> Statement:
         """Compiles a statement; the first that names ``temp`` gives the session temporary tables."""
+        peek = () if isinstance(params, Mapping) else params
         try:
-            return self._compiled(sql, view)
+            return self._compiled(sql, view, peek)
         except TemporaryNeeded:
             federate(cast("Session", self))
-            return self._compiled(sql, self.view)
+            return self._compiled(sql, self.view, peek)
 
-    def _compiled(self, sql: str, view: Snapshot | Workspace) -> Statement:
+    def _compiled(self, sql: str, view: Snapshot | Workspace, peek: Sequence[Any]) -> Statement:
         """Compiles a statement: a write outside a transaction against the head, which it will change, else ``view``."""
         head = self._store.head
         if self._workspace is None and head.schema is not view.schema:
             try:
-                statement = self._database.prepare(sql, head)
+                statement = self._database.prepare(sql, head, peek)
             except DosqlError:
                 return self._database.prepare(sql, view)  # a query of what the head no longer has
             if statement.run is None:
                 return statement
-        return self._database.prepare(sql, view)
+        return self._database.prepare(sql, view, peek)
 
     def _bind(self, statement: Statement, params: Params) -> tuple[Any, ...]:
         keys = statement.param_keys

@@ -15,7 +15,7 @@ from dosql.functions.scalar import truth
 from dosql.parser import parse
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.planner import bind_rules, bind_view_table, plan_block
+from dosql.planner import NoStatistics, Planner, bind_rules, bind_view_table
 from dosql.planner.triggers import program_columns, stay_at_home, when_query
 from dosql.schema import Schema, Table, Trigger
 
@@ -58,7 +58,7 @@ class Related:
 
     def compiled(self, query: l.Query) -> Callable[..., list[tuple[Any, ...]]]:
         """Returns the function of a query over rows that are handed to it."""
-        return compile_query(query, lambda b: plan_block(b, self.schema, lambda _: 0, bound_terms)).run
+        return compile_query(query, Planner(self.schema, NoStatistics(), bound_terms).plan).run
 
     def triggers(self, name: str, event: str, table: Table | None = None) -> EventTriggers | None:
         """Returns the triggers of a table or a view for an event, None without any."""
@@ -116,7 +116,7 @@ class Related:
         try:
             schema = self.schema if trigger.db in ("", "temp") else self.schema.part(trigger.db)
             with files_allowed(self._opens_files()):  # it may be compiled when it is fired
-                return Statement(trigger.sql, schema, lambda _: 0, self, node=node, row=(table, trigger.event))
+                return Statement(trigger.sql, schema, NoStatistics(), self, node=node, row=(table, trigger.event))
         except DosqlError as e:
             raise SqlSyntaxError(f"trigger {trigger.name}: {e.message}", code=e.code, hint=e.hint) from e
 

@@ -91,7 +91,7 @@ class Session(Preparing):
             or statement.schema is not view.schema
             or (statement.counts and statement.is_stale(view.schema, view.trees))
         ):
-            statement = self._prepared(sql, view)
+            statement = self._prepared(sql, view, params)
         if params.__class__ is tuple and statement.positional and len(params) == len(statement.param_keys):
             values: tuple[Any, ...] = params
             for value in values:  # what needs no conversion needs no copy either

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dosql.engine.computed import bound_terms
@@ -22,7 +22,7 @@ from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import Param, Subquery, walk
 from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe
-from dosql.planner import bind, plan_block
+from dosql.planner import Planner, Statistics, bind
 from dosql.planner.explain import Actual, explain, explain_json, query_plan
 from dosql.schema import Schema, Table
 from dosql.types.sqltypes import SqlType
@@ -45,7 +45,7 @@ class Statement:
         positional: Whether the parameters are ``?`` or ``?1 ?2 ...`` in order.
         columns, types: Result columns; empty where there are none.
         presenters: ``(column, function)`` of result columns whose Python value is not the stored one.
-        counts: Row counts that the plan of a join was made for, by table id.
+        counts: Row counts that the plan of a join, or of a scan with conditions, was made for, by table id.
         returns_at_once: RETURNING sees the database as it is when its row has just been changed.
         run: The compiled query of a plain SELECT, else None: the session's short way.
         asks_last: It asks what the session did last.
@@ -57,6 +57,7 @@ class Statement:
     """
 
     __slots__ = (
+        "_peek",
         "_related",
         "asks_last",
         "body",
@@ -88,15 +89,17 @@ class Statement:
         self,
         sql: str,
         schema: Schema,
-        count_of: Callable[[int], int],
+        statistics: Statistics,
         related: Related,
         *,
+        peek: Sequence[Any] = (),
         node: s.Statement | None = None,
         row: tuple[Table, str] | None = None,
     ) -> None:
         self.sql = sql
         self.schema = schema
         self._related = related
+        self._peek = peek
         bound = bind(schema, sql, parse(sql) if node is None else node, parse, row)
         self.body = bound.body
         self.param_keys = bound.param_keys
@@ -114,10 +117,11 @@ class Statement:
         self.asks_last = any(f"{name}(" in sql.lower().replace(" ", "") for name in LAST_CHANGE)
         self.columns: list[str] = []
         self.types: list[SqlType] = []
-        self._compile(count_of)
+        self._compile(statistics)
+        self._peek = ()
         self.presenters = [(i, p) for i, t in enumerate(self.types) if (p := presenter(t)) is not None]
 
-    def _compile(self, count_of: Callable[[int], int]) -> None:
+    def _compile(self, statistics: Statistics) -> None:
         body: l.Bound = self.body
         counts: list[int] | None = None
         if isinstance(body, l.ExplainStatement):
@@ -136,14 +140,14 @@ class Statement:
         self.outside = False
         query = getattr(body, "query", None)
         if query is not None:
-            self.query = self._compiled(query, count_of, counts)
+            self.query = self._compiled(query, statistics, counts)
         returning = getattr(body, "returning", None)
         if returning is not None:
-            self.returning = self._compiled(returning, count_of)
+            self.returning = self._compiled(returning, statistics)
             parts = (part for output in returning.outputs for part in walk(output.expr))
             self.returns_at_once = self.asks_last or any(isinstance(part, Subquery) for part in parts)
         if isinstance(body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement | l.ViewChangeStatement):
-            self._compile_change(body, count_of)
+            self._compile_change(body, statistics)
         if isinstance(self.body, l.ExplainStatement):
             if counts is not None:
                 self._analyzes(counts)
@@ -162,7 +166,7 @@ class Statement:
     def _compile_change(
         self,
         body: l.InsertStatement | l.UpdateStatement | l.DeleteStatement | l.ViewChangeStatement,
-        count_of: Callable[[int], int],
+        statistics: Statistics,
     ) -> None:
         related, table = self._related, body.table
         schema = self.schema
@@ -180,10 +184,10 @@ class Statement:
             inserter = self.inserter = Inserter(table, body.targets, body.conflict, related.rules(table))
             inserter.triggers, inserter.deletes, inserter.key_conflicts = self.triggers, deletes, key_conflicts
             if body.defaults is not None:
-                run = self._compiled(body.defaults, count_of).run
+                run = self._compiled(body.defaults, statistics).run
                 inserter.defaults = RowDefaults(body.default_columns, run)
             for upsert in body.upserts:
-                update = None if upsert.update is None else self._compiled(upsert.update, count_of).run
+                update = None if upsert.update is None else self._compiled(upsert.update, statistics).run
                 updater = Updater(table, upsert.targets, related.rules(table, frozenset(upsert.targets)))
                 updates = related.triggers(table.name, "UPDATE")
                 updater.triggers = updates and updates.of_columns(frozenset(upsert.targets))
@@ -197,7 +201,7 @@ class Statement:
             self.triggers = self.triggers and self.triggers.of_columns(frozenset(body.targets))
             updater.triggers, updater.deletes, updater.key_conflicts = self.triggers, deletes, key_conflicts
             if self.triggers is not None and body.again is not None:
-                updater.again = self._compiled(body.again, count_of).run
+                updater.again = self._compiled(body.again, statistics).run
         self.referential = bool(table.foreign_keys) or bool(schema.referencing_of(table))
         if schema.triggers and schema.referencing:  # what they change may refer, or be referred to
             self.referential = True
@@ -215,16 +219,16 @@ class Statement:
 
         self.query.run = self.run = analyzed
 
-    def _compiled(
-        self, query: l.Query, count_of: Callable[[int], int], counts: list[int] | None = None
-    ) -> CompiledQuery:
+    def _compiled(self, query: l.Query, statistics: Statistics, counts: list[int] | None = None) -> CompiledQuery:
+        planner = Planner(self.schema, statistics, bound_terms, self._peek)
+
         def plan(block: l.Block) -> BlockPlan:
-            made = plan_block(block, self.schema, count_of, bound_terms)
-            if len(made.steps) > 1:
+            made = planner.plan(block)
+            if len(made.steps) > 1 or any(isinstance(s.path, FullScan) and s.filters for s in made.steps):
                 for step in made.steps:
                     if isinstance(step.source, l.TableSource):
                         table_id = step.source.table.id
-                        self.counts[table_id] = count_of(table_id)
+                        self.counts[table_id] = statistics.rows(table_id)
             return made
 
         compiled = compile_query(query, plan, self.sql, counts)

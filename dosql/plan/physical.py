@@ -147,6 +147,7 @@ class BlockPlan:
         columnar: Where the table is large, its columns are computed as wholes.
         ordered: The rows come in the order that ORDER BY asks for.
         correlated: Its conditions read rows of the queries around it.
+        rows: Estimated rows that it gives, LIMIT aside.
     """
 
     block: Block
@@ -155,3 +156,4 @@ class BlockPlan:
     columnar: bool = False
     ordered: bool = False
     correlated: bool = False
+    rows: float = 1.0

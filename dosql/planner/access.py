@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dosql.plan.expr import ROW_KEY, Col, Const, Expr, InItems, Op, Param, Subquery, conjuncts, hashable, sources_of
-from dosql.plan.logical import FunctionSource, JoinStep, Query, TableSource
+from dosql.plan.expr import (
+    ROW_KEY,
+    Col,
+    Const,
+    Expr,
+    InItems,
+    Op,
+    Param,
+    Subquery,
+    conjuncts,
+    hashable,
+    sources_of,
+    walk,
+)
+from dosql.plan.logical import FunctionSource, JoinStep, Query, QuerySource, TableSource
 from dosql.plan.physical import (
     FullScan,
     Gathered,
@@ -21,13 +34,14 @@ from dosql.plan.physical import (
 )
 from dosql.planner import cost
 from dosql.planner.comparing import folded
+from dosql.planner.estimates import Estimates
 from dosql.planner.index_terms import IndexTerms, alike, implied
 from dosql.planner.rules.common_factors import branches_of
 from dosql.schema import Index, Schema, Table
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
 
 _FLIPPED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_DEFAULT_ROWS = 1000.0
+_ROWS_UNKNOWN = 1000.0
 _PROBES_MAX = 1000.0
 """Lookups that one index scan may be taken apart to."""
 
@@ -66,28 +80,31 @@ class AccessPaths:
     Args:
         own: Sources of the block.
         schema: For the indexes.
-        count_of: Number of rows of a table, by its id.
+        estimates: How many rows conditions keep.
         terms_of: Gives the terms of an index on expressions, or of a partial one.
         rows_of: Estimates how many rows a subquery gives.
         correlated: The block reads rows around it, so it may run many times.
+        columnar: A scan of its one source may compute its columns as wholes.
     """
 
     def __init__(
         self,
         own: frozenset[int],
         schema: Schema,
-        count_of: Callable[[int], int],
+        estimates: Estimates,
         terms_of: TermsOf,
         rows_of: Callable[[Query], float],
         *,
         correlated: bool,
+        columnar: bool,
     ) -> None:
         self._own = own
         self._schema = schema
-        self._count_of = count_of
+        self._estimates = estimates
         self._terms_of = terms_of
         self._rows_of = rows_of
         self._correlated = correlated
+        self._columnar = columnar
 
     def needs(self, condition: Expr) -> frozenset[int]:
         """Returns the sources of this block that a condition reads."""
@@ -121,37 +138,44 @@ class AccessPaths:
         """
         source = join.source
         number = source.number
-        table_rows = _DEFAULT_ROWS
-        if isinstance(source, TableSource):
-            # A plan outlives the moment: a table that is small now may grow under it.
-            table_rows = float(max(self._count_of(source.table.id), _DEFAULT_ROWS))
-        known = _Known(number, placed, usable, table_rows)
-        local = [c for c in usable if self.needs(c) <= {number}]
-        kept = self._kept(local, table_rows)
-        scan_cost = table_rows * (cost.SCAN_ROW + cost.FILTER_ROW * bool(local))
-        options: list[Access] = []
         if self.args_need(join):
             return [Access(FullScan(), [], 10.0, 10.0)]
-        if first and not join.left:
-            options.append(Access(FullScan(), [], kept, scan_cost))
+        table_rows = _ROWS_UNKNOWN
+        if isinstance(source, TableSource):
+            table_rows = self._estimates.rows(source.table)
+        elif isinstance(source, QuerySource):
+            table_rows = self._rows_of(source.query)
+        known = _Known(number, placed, usable, table_rows)
+        if isinstance(source, TableSource) and len(self._own) == 1 and not join.left:
+            for condition, mine, theirs in self._equalities(known):
+                if isinstance(mine, Col) and mine.index == ROW_KEY:
+                    return [Access(KeyLookup((theirs,)), [condition], 1.0, cost.KEY_LOOKUP)]
+        kept = max(table_rows * self._estimates.kept(usable, table_rows), 0.001)
+        if isinstance(source, TableSource) and self._finds_one(source, known):
+            kept = min(kept, 1.0)
+        alone = [c for c in usable if self.needs(c) <= {number} and not self.outside(c)]
+        gathered = table_rows * self._estimates.kept(alone, table_rows)
+        scan_cost = table_rows * (cost.SCAN_ROW + cost.FILTER_ROW * bool(alone))
         runs = cost.RUNS_OF_SUBQUERY if self._correlated else 1.0
-        alone = [c for c in local if not self.outside(c)]  # what reads the outer row is tested on what was gathered
-        gathered = self._kept(alone, table_rows)
-        if join.left or not first:
+        options: list[Access] = []
+        if first and not join.left:
+            whole = scan_cost
+            if self._columnar and table_rows >= cost.COLUMNAR_ROWS_MIN:
+                whole = table_rows * cost.COLUMNAR_ROW * (1 + len(usable))
+            options.append(Access(FullScan(), [], kept, whole))
+        else:
             setup = (scan_cost + gathered * 0.1) / runs
             options.append(Access(Gathered(), [], kept, gathered * cost.GATHERED_ROW, setup))
         equalities = self._equalities(known)
         probes = [(c, a, b) for c, a, b in equalities if (self.needs(b) or self.outside(b)) and hashable(a, b)]
         if probes:
-            matches = max(gathered / table_rows * cost.equal_rows(table_rows), 0.5)
-            if isinstance(source, TableSource) and any(self._unique(source, a) for _, a, _ in probes):
-                matches = min(1.0, gathered / table_rows)
+            matches = gathered * self._estimates.kept([c for c, _, _ in probes], table_rows)
             path: Path = HashProbe(
                 tuple(folded(a, _collation(c)) for c, a, _ in probes),
                 tuple(folded(b, _collation(c)) for c, _, b in probes),
             )
             build = (scan_cost + gathered * cost.HASH_BUILD_ROW) / runs
-            options.append(Access(path, [c for c, _, _ in probes], matches, cost.HASH_PROBE + matches * 0.05, build))
+            options.append(Access(path, [c for c, _, _ in probes], kept, cost.HASH_PROBE + matches * 0.05, build))
         if isinstance(source, TableSource):
             options += self._keyed(source, known, equalities)
             if first and not join.left:
@@ -160,18 +184,22 @@ class AccessPaths:
                 union = self._union(source, known, condition)
                 if union is not None:
                     options.append(union)
+            for access in options:
+                access.rows = kept
+        slow = [c for c in usable if any(isinstance(part, Subquery) and part.passed for part in walk(c))]
+        if slow:
+            tested = table_rows * self._estimates.kept([c for c in usable if c not in slow], table_rows)
+            for access in options:
+                access.cost += tested * cost.SUBQUERY_RUN * len(slow)
         return options
 
-    @staticmethod
-    def _kept(conditions: list[Expr], rows: float) -> float:
-        kept = rows
-        for condition in conditions:
-            kept *= cost.selectivity(condition, rows)
-        return kept
+    def _finds_one(self, source: TableSource, known: _Known) -> bool:
+        """Whether at most one row can meet the equalities."""
+        return any(self._unique(source, mine) for _, mine, _ in self._equalities(known))
 
     def whole_indexes(self, source: TableSource, usable: list[Expr]) -> list[Access]:
         """Returns paths that read a whole table in the order of an index: of use where few rows are wanted."""
-        rows = float(max(self._count_of(source.table.id), 1))
+        rows = self._estimates.rows(source.table)
         out: list[Access] = []
         for index in self._schema.indexes_of(source.table.id):
             where = self._terms_of(source.table, index).over(source.number)[1] if index.where else []
@@ -284,9 +312,10 @@ class AccessPaths:
                 if not isinstance(part, Op):
                     continue
                 if part.op in ("GLOB", "LIKE") and low is None and high is None and is_term(part.args[0]):
-                    prefix = self._prefix(part, known, collation)
+                    prefix = self._prefix(part, collation)
                     if prefix is not None:
-                        (low, high) = prefix
+                        low, high = prefix
+                        used.append(part)
                     continue
                 if part.op not in ("<", "<=", ">", ">=") or not _same_collation(part, collation):
                     continue
@@ -306,7 +335,7 @@ class AccessPaths:
                     used.append(part)
         return used, low, high
 
-    def _prefix(self, part: Op, known: _Known, collation: str) -> tuple[tuple[Expr, bool], tuple[Expr, bool]] | None:
+    def _prefix(self, part: Op, collation: str) -> tuple[tuple[Expr, bool], tuple[Expr, bool]] | None:
         """Returns the bounds of the texts that begin as a pattern does.
 
         LIKE does not tell the case of ASCII letters: only an index under NOCASE has its texts side by side. GLOB does.
@@ -326,7 +355,7 @@ class AccessPaths:
         used, low, high = self._bounds(key, known)
         if low is None and high is None:
             return []
-        part = 0.3 if low is None or high is None else 0.05
+        part = self._estimates.kept(used, known.table_rows)
         path = KeyRange(low and low[0], bool(low and low[1]), high and high[0], bool(high and high[1]))
         rows = known.table_rows * part
         return [Access(path, used, rows, 2.0 + rows * cost.SCAN_ROW * 1.2)]
@@ -343,6 +372,7 @@ class AccessPaths:
         equal: list[Expr | OneOf] = []
         nulls: list[int] = []
         used: list[Expr] = []
+        loose: list[Expr] = []
         probes = 1.0
         for place, position in enumerate(index.columns):
             column = ROW_KEY if position == table.key_column else position
@@ -354,24 +384,22 @@ class AccessPaths:
                 probes *= len(found.items) if found.query is None else max(self._rows_of(found.query.query), 1.0)
             elif sure is None:
                 nulls.append(place)
+                loose.append(Op("IS", (term, found), SqlType.INTEGER, False))
             if sure is not None:
                 used.append(sure)
             equal.append(found)
         rest = index.columns[len(equal) :]
         low = high = None
+        ranged: list[Expr] = []
         if rest:
             column = ROW_KEY if rest[0] == table.key_column else rest[0]
             term = terms[len(equal)] if column < -1 else Col(number, column, SqlType.ANY, True, "")
-            _, low, high = self._bounds(term, known, index.collation(len(equal)))  # tested again on the row
+            ranged, low, high = self._bounds(term, known, index.collation(len(equal)))  # tested again on the row
         if not equal and low is None and high is None:
             return None
-        rows = known.table_rows
-        if equal:
-            full = len(equal) == len(index.columns)
-            rows = 1.0 if full and index.unique and not nulls else cost.equal_rows(known.table_rows) / len(equal)
-        if low is not None or high is not None:
-            rows *= 0.3 if low is None or high is None else 0.05
-        rows = max(rows, 1.0) * probes
+        rows = known.table_rows * self._estimates.kept([*used, *loose, *ranged], known.table_rows)
+        if len(equal) == len(index.columns) and index.unique and not nulls:
+            rows = min(rows, probes)
         path = IndexScan(
             index,
             tuple(equal),

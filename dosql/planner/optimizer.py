@@ -8,15 +8,18 @@ first of them is reordered.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from dosql.plan.expr import Const, Expr, Func, sources_of, walk
-from dosql.plan.logical import Block, CompoundRows, JoinStep, Query, TableSource, ValuesRows
+from dosql.plan.expr import Const, Expr, Func, Subquery, sources_of, walk
+from dosql.plan.logical import Block, CompoundRows, JoinStep, Query, TableSource, ValuesRows, WindowRows
 from dosql.plan.physical import BlockPlan, Gathered, HashProbe, IndexScan, Step
 from dosql.planner import cost
 from dosql.planner.access import Access, AccessPaths, TermsOf
+from dosql.planner.estimates import Estimates, Statistics
 from dosql.planner.rules import Facts, rewritten
+from dosql.planner.rules.facts import has_subquery
 from dosql.planner.sorted_paths import in_order
 from dosql.schema import Schema
 
@@ -25,29 +28,64 @@ _ROWS_UNKNOWN = 1000.0
 _LIMIT_UNKNOWN = 100.0
 
 
-def plan_block(block: Block, schema: Schema, count_of: Callable[[int], int], terms_of: TermsOf) -> BlockPlan:
-    """Rewrites a block, and chooses paths and order for it.
+class Planner:
+    """Plans the blocks of one statement.
 
     Args:
-        block: Bound; it is not changed.
         schema: For the indexes.
-        count_of: Number of rows of a table, by its id.
+        statistics: Of the data.
         terms_of: Gives the terms of an index on expressions, or of a partial one.
+        values: Parameters that the statement runs with first, by place, if they are known.
     """
-    return _BlockPlanner(rewritten(block, Facts(schema, terms_of)), schema, count_of, terms_of).plan()
+
+    def __init__(self, schema: Schema, statistics: Statistics, terms_of: TermsOf, values: Sequence[Any] = ()) -> None:
+        self.schema = schema
+        self.statistics = statistics
+        self.terms_of = terms_of
+        self.values = values
+        self._plans: dict[int, tuple[Block, BlockPlan]] = {}
+
+    def plan(self, block: Block) -> BlockPlan:
+        """Rewrites a block, and chooses paths and order for it. The block is not changed."""
+        known = self._plans.get(id(block))
+        if known is None:
+            better = rewritten(block, Facts(self.schema, self.terms_of))
+            known = self._plans[id(block)] = (block, _BlockPlanner(better, self).plan())
+        return known[1]
+
+    def rows_of(self, query: Query) -> float:
+        """Returns how many rows a subquery is estimated to give."""
+        if isinstance(query, ValuesRows):
+            return float(len(query.rows))
+        if isinstance(query, CompoundRows):
+            return self.rows_of(query.left) + (self.rows_of(query.right) if query.op.startswith("UNION") else 0.0)
+        if isinstance(query, WindowRows):
+            return self.rows_of(query.query)
+        if not isinstance(query, Block):
+            return _ROWS_UNKNOWN
+        limit = query.limit.value if isinstance(query.limit, Const) else None
+        most = float(limit) if isinstance(limit, int) and limit >= 0 else math.inf
+        return min(self.plan(query).rows, most)
 
 
 class _BlockPlanner:
-    def __init__(self, block: Block, schema: Schema, count_of: Callable[[int], int], terms_of: TermsOf) -> None:
+    """Plans one block."""
+
+    def __init__(self, block: Block, planner: Planner) -> None:
         self._block = block
-        self._schema = schema
-        self._count_of = count_of
-        self._terms_of = terms_of
+        self._estimates = Estimates(block, planner.statistics, planner.values, planner.rows_of)
         own = frozenset(step.source.number for step in block.steps)
-        self._correlated = any(
-            sources_of(c) - own for c in [*block.where, *(c for step in block.steps for c in step.on)]
+        conditions = [*block.where, *(c for step in block.steps for c in step.on)]
+        self._correlated = any(sources_of(c) - own for c in conditions)
+        self._access = AccessPaths(
+            own,
+            planner.schema,
+            self._estimates,
+            planner.terms_of,
+            planner.rows_of,
+            correlated=self._correlated,
+            columnar=block.grouped and len(own) == 1 and not any(map(has_subquery, conditions)),
         )
-        self._access = AccessPaths(own, schema, count_of, terms_of, self._rows_of, correlated=self._correlated)
         self._needs = self._access.needs
         self._args_need = self._access.args_need
 
@@ -59,7 +97,29 @@ class _BlockPlanner:
         movable, fixed = block.steps[:first_left], block.steps[first_left:]
         steps, _ = self._arranged([*self._order(movable, where), *fixed], where)
         ordered = self._in_order(steps, movable, fixed, where)
-        return BlockPlan(block, ordered or steps, constants, ordered=ordered is not None, correlated=self._correlated)
+        chosen = ordered or steps
+        return BlockPlan(
+            block,
+            chosen,
+            constants,
+            ordered=ordered is not None,
+            correlated=self._correlated,
+            rows=self._rows(chosen),
+        )
+
+    def _rows(self, steps: list[Step]) -> float:
+        """Returns how many rows the block gives, LIMIT aside."""
+        block = self._block
+        rows = steps[-1].rows if steps else 1.0
+        if block.grouped:
+            known = [self._estimates.distinct(key) for key in block.group_by]
+            groups = math.prod(rows / 10 if d is None else d for d in known)
+            rows = max(min(groups, rows), 1.0)
+            return rows if block.having is None else max(rows * cost.HAVING, 1.0)
+        if block.distinct:
+            known = [self._estimates.distinct(o.expr) for o in block.outputs[: block.visible]]
+            rows = min(rows, math.prod(rows if d is None else d for d in known))
+        return max(rows, 1.0)
 
     def _arranged(
         self, order: list[JoinStep], where: list[Expr], first: Access | None = None
@@ -106,8 +166,11 @@ class _BlockPlanner:
     def _is_late(self, condition: Expr) -> bool:
         """Whether a condition on gathered rows is tested on those that are found only.
 
-        It reads the row around the block; or it may fail, on a row that no run of the block would have come to.
+        It reads the row around the block; or it may fail, on a row that no run of the block would have come to; or it
+        runs a subquery for each row.
         """
+        if any(isinstance(part, Subquery) and part.passed for part in walk(condition)):
+            return True
         fails = self._correlated and any(isinstance(part, Func) for part in walk(condition))
         return fails or bool(self._access.outside(condition))
 
@@ -154,8 +217,7 @@ class _BlockPlanner:
             if path is not None:
                 kept = access.rows
                 if isinstance(path, IndexScan) and not path.equal and path.low is None and path.high is None:
-                    for condition in usable:
-                        kept *= cost.selectivity(condition, access.rows)
+                    kept *= self._estimates.kept(usable, access.rows)
                 out.append(replace(access, path=path, rows=max(kept, 1.0)))
         return out
 
@@ -208,26 +270,4 @@ class _BlockPlanner:
     ) -> tuple[float, float]:
         usable = [c for c in where if self._needs(c) <= done | {step.source.number} and not self._needs(c) <= done]
         access = self._best(step, done, usable, rows)
-        kept = access.rows
-        for condition in usable:
-            if condition not in access.used and not self._needs(condition) <= {step.source.number}:
-                kept *= cost.selectivity(condition, rows)
-        return spent + access.setup + rows * access.cost, max(rows * kept, 0.01)
-
-    # --- subqueries ------------------------------------------------------------------------
-
-    def _rows_of(self, query: Query) -> float:
-        """Returns how many rows a subquery is estimated to give."""
-        if isinstance(query, ValuesRows):
-            return float(len(query.rows))
-        if isinstance(query, CompoundRows):
-            return self._rows_of(query.left) + (self._rows_of(query.right) if query.op.startswith("UNION") else 0.0)
-        if not isinstance(query, Block):
-            return _ROWS_UNKNOWN
-        if isinstance(query.limit, Const) and isinstance(query.limit.value, int) and query.limit.value >= 0:
-            return float(query.limit.value)
-        if query.grouped and not query.group_by:
-            return 1.0
-        steps = plan_block(query, self._schema, self._count_of, self._terms_of).steps
-        rows = steps[-1].rows if steps else 1.0
-        return max(rows / 10 if query.group_by else rows, 1.0)
+        return spent + access.setup + rows * access.cost, max(rows * access.rows, 0.01)

@@ -18,6 +18,7 @@ from dosql.plan.logical import (
     CompoundRows,
     FullJoinRows,
     FunctionSource,
+    Output,
     Query,
     QuerySource,
     RecursiveRows,
@@ -285,7 +286,12 @@ class _BlockEmitter:
                 return
             gathered = isinstance(step.path, HashProbe | Gathered)
             tests = step.after if gathered else [*step.filters, *step.after]
-            paths.emit(lines, step, lambda more: self._tested(more, tests, following))
+
+            def fitting(last: Lines) -> None:
+                paths.read_rest(last, step)
+                following(last)
+
+            paths.emit(lines, step, lambda more: self._tested(more, tests, fitting), tests)
 
         if plan.constants:
             condition = " and ".join(self._expressions.condition(c) for c in plan.constants)
@@ -517,7 +523,10 @@ class _BlockEmitter:
         """Returns code for a subquery in an expression; one that reads nothing outside runs once."""
         query = expr.query
         if expr.kind == "exists" and query.limit is None and query.offset is None and not _is_grouped(query):
-            query = replace(query, limit=Const(1, SqlType.INTEGER))
+            one = Const(1, SqlType.INTEGER)
+            query = replace(query, limit=one)
+            if isinstance(query, Block):  # what it gives does not matter
+                query = replace(query, outputs=[Output(one, "")], visible=1, distinct=False, order_by=[])
         name = self._queries.query(query, expr.outer)
         passed = [self._expressions.value(p) for p in expr.passed]
         call = f"{name}({', '.join(['view', 'P', 'M', *passed])})"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.runtime import IndexBounds
-from dosql.plan.expr import ROW_KEY, Col, Subquery, sources_of
+from dosql.plan.expr import ROW_KEY, Col, Expr, Subquery, sources_of, walk
 from dosql.plan.logical import FunctionSource, GivenSource, QuerySource, TableSource, WorkSource
 from dosql.plan.physical import (
     FullScan,
@@ -57,10 +57,25 @@ class PathEmitter:
         self._needed = needed
         self._query_rows = query_rows
         self._found_by = found_by
+        self._early: set[int] | None = None
+        self._rest: dict[int, list[int]] = {}
 
-    def emit(self, lines: Lines, step: Step, inside: Inside) -> None:
-        """Emits the loop over a step's rows for the row before it."""
+    def emit(self, lines: Lines, step: Step, inside: Inside, tests: Sequence[Expr] = ()) -> None:
+        """Emits the loop over a step's rows for the row before it.
+
+        Args:
+            lines: Gets the code.
+            step: What is looped over.
+            inside: Emits what is done with a row.
+            tests: What ``inside`` asks first. Columns that only others need are read by :meth:`read_rest`, which it
+                calls then.
+        """
         path = step.path
+        number = step.source.number
+        self._early = None
+        if tests and isinstance(path, KeyLookup | IndexScan | KeysFound | UnionOfPaths):
+            parts = [part for test in tests for part in walk(test)]
+            self._early = {part.index for part in parts if isinstance(part, Col) and part.source == number}
         source = step.source
         if isinstance(path, HashProbe | Gathered):
             self._probe(lines, step, inside)
@@ -190,8 +205,22 @@ class PathEmitter:
             self._assign(lines, source)
             inside(lines)
 
+    def read_rest(self, lines: Lines, step: Step) -> None:
+        """Emits the reading of the columns that no test needed."""
+        source, rest = step.source, self._rest.pop(step.source.number, [])
+        if rest and isinstance(source, TableSource):
+            self._read(lines, source, rest)
+
     def _assign(self, lines: Lines, source: TableSource) -> None:
         columns = self._needed.get(source.number, [])
+        early = self._early
+        if early is not None:
+            self._rest[source.number] = [c for c in columns if c not in early]
+            columns = [c for c in columns if c in early]
+        self._read(lines, source, columns)
+
+    @staticmethod
+    def _read(lines: Lines, source: TableSource, columns: list[int]) -> None:
         stored = [c for c in columns if c != ROW_KEY]
         if ROW_KEY in columns:
             lines.add(f"{variable(source.number, ROW_KEY)} = ks[i]")
