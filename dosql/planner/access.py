@@ -174,7 +174,10 @@ class AccessPaths:
                 tuple(folded(a, _collation(c)) for c, a, _ in probes),
                 tuple(folded(b, _collation(c)) for c, _, b in probes),
             )
-            build = (scan_cost + gathered * cost.HASH_BUILD_ROW) / runs
+            mine = probes[0][1]
+            keyed = len(probes) == 1 and not alone and isinstance(mine, Col) and mine.index == ROW_KEY
+            row_cost = cost.HASH_BUILD_KEY if keyed and isinstance(source, TableSource) else cost.HASH_BUILD_ROW
+            build = (scan_cost + gathered * row_cost) / runs
             options.append(Access(path, [c for c, _, _ in probes], kept, cost.HASH_PROBE + matches * 0.05, build))
         if isinstance(source, TableSource):
             options += self._keyed(source, known, equalities)
