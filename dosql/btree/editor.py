@@ -20,7 +20,9 @@ from dosql.btree.node import (
     new_column,
     new_keys,
 )
-from dosql.btree.scan import get, max_key
+from dosql.btree.scan import get, leaves, max_key, spans
+
+_PLACES_FEW = 8
 
 
 class TreeEditor:
@@ -162,11 +164,104 @@ class TreeEditor:
                 self._unlink(path)
                 continue
             leaf.own_all()
+            if not leaf.cols and len(places) > _PLACES_FEW:
+                gone = set(places)
+                leaf.keys = [key for at, key in enumerate(leaf.keys) if at not in gone]
+                continue
             for at in reversed(places):
                 del leaf.keys[at]
                 for column in leaf.cols:
                     del column[at]
         return before
+
+    def clear(self) -> list[list[Any]]:
+        """Removes all rows; returns their columns."""
+        before: list[list[Any]] = [[] for _ in self._tree.kinds]
+        if before:
+            for leaf in leaves(self.root):
+                for values, column in zip(before, leaf.cols, strict=True):
+                    values.extend(column)
+        tree = self._tree
+        self.root = Leaf(new_keys(tree.key_kind), [new_column(k) for k in tree.kinds], self.owner)
+        self.count = 0
+        return before
+
+    def add_entries(self, entries: Sequence[bytes], tail: int = 0) -> bytes | None:
+        """Inserts keys, which ascend and are not there, into a tree without columns: a leaf at a time.
+
+        Args:
+            entries: The keys.
+            tail: Where it is not 0, no two keys may be equal but for so many bytes at their ends.
+
+        Returns:
+            A key that is equal to another one in that way, None where there is none.
+        """
+        done, total = 0, len(entries)
+        while done < total:
+            leaf, path = self._descend(entries[done])
+            bound = next((node.keys[i] for node, i in reversed(path) if i < len(node.keys)), None)
+            stop = total if bound is None else bisect_left(entries, bound, done)
+            part = entries[done:stop]
+            if len(part) <= _PLACES_FEW:
+                merged = leaf.keys[:]
+                for key in part:
+                    at = bisect_left(merged, key)
+                    if tail and self._is_double(merged, at, key, tail, alone=not path):
+                        return key
+                    merged.insert(at, key)
+            else:
+                merged = sorted([*leaf.keys, *part])
+                double = self._double(merged, tail, alone=not path) if tail else None
+                if double is not None:
+                    return double
+            leaf.own_all()
+            self.count += len(part)
+            if len(merged) <= FANOUT:
+                leaf.keys = merged
+            else:
+                parts = -(-len(merged) // (FANOUT * 3 // 4))
+                size = -(-len(merged) // parts)
+                leaf.keys = merged[:size]
+                for start in range(size, len(merged), size):
+                    self.owner.dirty_bytes += self._leaf_bytes
+                    new = Leaf(merged[start : start + size], [], self.owner)
+                    self._link(self._descend(merged[start])[1], merged[start], new)
+            done = stop
+        return None
+
+    def _double(self, keys: list[bytes], tail: int, *, alone: bool) -> bytes | None:
+        """Returns a key of a leaf that is to be which equals another one but for its end; None without one.
+
+        Args:
+            keys: Of the leaf.
+            tail: Bytes at the ends.
+            alone: There is no other leaf.
+        """
+        cut = [key[:-tail] for key in keys]
+        for i in range(1, len(cut)):
+            if cut[i] == cut[i - 1]:
+                return keys[i]
+        for at in () if alone else (0, len(keys) - 1):
+            if self._beyond(cut[at], keys, tail):
+                return keys[at]
+        return None
+
+    def _is_double(self, keys: list[bytes], at: int, key: bytes, tail: int, *, alone: bool) -> bool:
+        """Whether a key that comes to a place of a leaf equals another one but for its end."""
+        cut = key[:-tail]
+        if (at and keys[at - 1][:-tail] == cut) or (at < len(keys) and keys[at][:-tail] == cut):
+            return True
+        return not alone and at in (0, len(keys)) and self._beyond(cut, keys, tail)
+
+    def _beyond(self, cut: bytes, keys: list[bytes], tail: int) -> bool:
+        """Whether a key that is in the tree, and not among ``keys``, begins with ``cut`` and ends then."""
+        for leaf, start, stop in spans(self.root, cut):
+            for key in leaf.keys[start:stop]:
+                if key[:-tail] != cut:
+                    return False
+                if key not in keys:
+                    return True
+        return False
 
     def append_many(self, keys: Sequence[Any], columns: Sequence[Sequence[Any]]) -> None:
         """Appends rows by column; ``keys`` ascend and are above every key of the tree.

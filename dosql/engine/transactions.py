@@ -31,7 +31,8 @@ from dosql.functions.last_change import LastChange
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.claims import StaleRow
 from dosql.storage.reads import ReadSet
-from dosql.storage.workspace import Mark, has_entry
+from dosql.storage.table_writer import has_entry
+from dosql.storage.workspace import Mark
 from dosql.transaction import DATABASE, LockWait, Owner, Request
 
 if TYPE_CHECKING:

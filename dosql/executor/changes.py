@@ -16,8 +16,8 @@ from dosql.executor.triggers import EventTriggers
 from dosql.functions.scalar import current_date, current_timestamp, integer
 from dosql.schema import Table
 from dosql.storage import Workspace
+from dosql.storage.table_writer import TableWriter
 from dosql.storage.violations import taken
-from dosql.storage.workspace import TableWriter
 from dosql.types.sqltypes import SqlType
 from dosql.types.storing import storer
 

@@ -29,7 +29,7 @@ from dosql.executor.updating import Updater
 from dosql.plan.expr import ROW_KEY
 from dosql.schema import Table
 from dosql.storage import Workspace
-from dosql.storage.workspace import TableWriter
+from dosql.storage.table_writer import TableWriter
 
 
 @dataclass(slots=True)

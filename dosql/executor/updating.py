@@ -24,8 +24,8 @@ from dosql.executor.triggers import EventTriggers
 from dosql.plan.expr import ROW_KEY
 from dosql.schema import Table
 from dosql.storage import Workspace
+from dosql.storage.table_writer import TableWriter
 from dosql.storage.violations import taken
-from dosql.storage.workspace import TableWriter
 
 
 class Updater:

@@ -1,0 +1,344 @@
+"""Writing the rows of one table, with its indexes kept in step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dosql.btree import Tree, TreeEditor, spans
+from dosql.errors import ConstraintViolation, ResourceExhausted
+from dosql.index import EntryMaker, entry_maker
+from dosql.schema import Index, Table
+from dosql.storage.violations import key_violation, unique_violation
+from dosql.types.keys import after_prefix, decode_row_key, encode_row_key
+from dosql.types.numbers import INT_MAX
+from shared_types.changes import (
+    OP_DELETE,
+    OP_DELETE_MANY,
+    OP_INSERT,
+    OP_INSERT_MANY,
+    OP_UPDATE,
+    OP_UPDATE_MANY,
+    columns_after,
+)
+
+if TYPE_CHECKING:
+    from dosql.storage.workspace import Workspace
+
+_KEY_BYTES = 8
+"""Of the row key at the end of an index entry."""
+
+
+class TableWriter:
+    """Writes the rows of one table and keeps its indexes in step."""
+
+    __slots__ = ("_claims", "_editor", "_indexes", "_key_floors", "_ops", "_table", "_workspace")
+
+    def __init__(self, workspace: Workspace, table: Table, key_floors: dict[int, int] | None) -> None:
+        self._table = table
+        self._editor = workspace.editor(table.id)
+        self._ops = workspace.ops
+        self._workspace = workspace
+        self._claims = workspace.claims
+        self._key_floors = key_floors
+        self._indexes = [  # the newest first: the order in which SQLite looks for violations
+            (entry_maker(table, index), workspace.editor(index.id))
+            for index in reversed(workspace.schema.indexes_of(table.id))
+        ]
+
+    @property
+    def count(self) -> int:
+        """Number of rows of the table."""
+        return self._editor.count
+
+    def next_key(self) -> int:
+        """Returns a row id that neither this transaction nor another open one has taken."""
+        last = self._editor.max_key()
+        key = 1 if last is None else last + 1
+        floors = self._key_floors
+        if floors is not None:
+            key = max(key, floors.get(self._table.id, key))
+            floors[self._table.id] = key + 1
+        if key > INT_MAX:
+            raise ResourceExhausted(f"table {self._table.name} has used its highest row id")
+        return key
+
+    def take_keys(self, count: int) -> range:
+        """Returns ``count`` consecutive new row ids."""
+        first = self.next_key()
+        if self._key_floors is not None:
+            self._key_floors[self._table.id] = first + count
+        return range(first, first + count)
+
+    def row_at(self, key: int) -> tuple[Any, ...] | None:
+        """Returns the stored columns of a row, or None."""
+        found = self._editor.get(key)
+        return None if found is None else tuple([column[found[1]] for column in found[0].cols])
+
+    def conflicting_keys(self, key: int, stored: Sequence[Any]) -> set[int]:
+        """Returns the keys of rows that keep a row with this key and these values from being inserted."""
+        return {other for _, other in self.conflicts(key, stored)}
+
+    def conflicts(self, key: int, stored: Sequence[Any]) -> list[tuple[Index | None, int]]:
+        """Returns what keeps a row from being inserted: (UNIQUE index, or None for the row key; the other's key)."""
+        found: list[tuple[Index | None, int]] = []
+        if self._editor.get(key) is not None:
+            found.append((None, key))
+        reads = self._workspace.reads
+        if reads is not None:
+            reads.key(self._table.id, key)
+        for maker, editor in self._indexes:
+            if maker.definition.unique and not maker.has_null(stored, key):
+                prefix = maker.prefix(stored, key)
+                assert prefix is not None
+                if reads is not None:
+                    reads.range(maker.definition.id, prefix, after_prefix(prefix))
+                for leaf, start, _ in spans(editor.root, prefix, after_prefix(prefix)):
+                    found.append((maker.definition, decode_row_key(leaf.keys[start])))
+        return found
+
+    def insert(self, key: int, stored: Sequence[Any], *, checked: bool = True) -> None:
+        """Inserts a row.
+
+        Raises:
+            ConstraintViolation: The key, or the values of a UNIQUE index, are there already.
+        """
+        prefixes = [
+            (prefix, maker, editor)
+            for maker, editor in self._indexes
+            if (prefix := maker.prefix(stored, key)) is not None
+        ]
+        if self._claims is not None:
+            self._claim(key, stored)
+        if checked:
+            for prefix, maker, editor in prefixes:
+                if maker.definition.unique and not maker.has_null(stored, key) and _taken(editor, prefix, None):
+                    raise self._refused(maker, prefix)
+        if not self._editor.insert(key, stored):
+            if self._workspace.reads is not None:
+                self._workspace.reads.key(self._table.id, key)
+            raise key_violation(self._table)
+        if prefixes:
+            tail = encode_row_key(key)
+            for prefix, _, editor in prefixes:
+                editor.insert(prefix + tail, ())
+        self._ops.append((OP_INSERT, self._table.id, key, None, stored))
+
+    def _claim(self, key: int, stored: Sequence[Any]) -> None:
+        """Claims a row, and its values in UNIQUE indexes."""
+        claims = self._claims
+        assert claims is not None
+        claims.row(self._table.id, key)
+        for maker, _ in self._indexes:
+            if maker.definition.unique and not maker.has_null(stored, key):
+                prefix = maker.prefix(stored, key)
+                assert prefix is not None
+                claims.entry(maker.definition.id, prefix)
+
+    def _refused(self, maker: EntryMaker, prefix: bytes) -> ConstraintViolation:
+        """Returns the error of values that are there already. That they are was read."""
+        if self._workspace.reads is not None:
+            self._workspace.reads.range(maker.definition.id, prefix, after_prefix(prefix))
+        return unique_violation(self._table, maker.definition)
+
+    def update(self, key: int, before: Sequence[Any], after: Sequence[Any], *, checked: bool = True) -> None:
+        """Replaces the stored columns of a row whose key stays.
+
+        Raises:
+            ConstraintViolation: The new values of a UNIQUE index are there already.
+        """
+        changes = [(i, new) for i, (old, new) in enumerate(zip(before, after, strict=True)) if old is not new]
+        changed = {i for i, _ in changes}
+        claims = self._claims
+        if claims is not None:
+            claims.row(self._table.id, key)
+        moves = []
+        for maker, editor in self._indexes:
+            if maker.slots & changed:
+                old_prefix, new_prefix = maker.prefix(before, key), maker.prefix(after, key)
+                if old_prefix != new_prefix:
+                    if claims is not None and maker.definition.unique:
+                        for entry in (old_prefix, new_prefix):
+                            if entry is not None:
+                                claims.entry(maker.definition.id, entry)
+                    unique = checked and maker.definition.unique and not maker.has_null(after, key)
+                    if unique and new_prefix is not None and _taken(editor, new_prefix, key):
+                        raise self._refused(maker, new_prefix)
+                    moves.append((editor, old_prefix, new_prefix))
+        self._editor.update(key, changes)
+        tail = encode_row_key(key)
+        for editor, old_prefix, new_prefix in moves:
+            _move(editor, old_prefix, new_prefix, tail)
+        self._ops.append((OP_UPDATE, self._table.id, key, before, after))
+
+    def delete(self, key: int, before: Sequence[Any]) -> None:
+        """Removes a row."""
+        if self._claims is not None:
+            self._claim(key, before)
+        self._editor.delete(key)
+        tail = encode_row_key(key)
+        for maker, editor in self._indexes:
+            _move(editor, maker.prefix(before, key), None, tail)
+        self._ops.append((OP_DELETE, self._table.id, key, before, None))
+
+    def insert_many(self, keys: Sequence[int], columns: Sequence[Sequence[Any]], *, checked: bool = True) -> None:
+        """Inserts rows by column; the keys ascend.
+
+        Where all keys are above those in the table, and no index is UNIQUE or nothing must be
+        checked, it runs at the speed of slices. Otherwise row by row: put a mark around it.
+
+        Raises:
+            ConstraintViolation: As :meth:`insert`.
+        """
+        last = self._editor.max_key()
+        if last is not None and keys[0] <= last:
+            for key, stored in rows_of(keys, columns):
+                self.insert(key, stored, checked=checked)
+            return
+        self._editor.append_many(keys, columns)
+        for maker, editor in self._indexes:
+            self._add_entries(maker, editor, keys, columns, checked=checked)
+        self._ops.append((OP_INSERT_MANY, self._table.id, list(keys), columns))
+
+    def _add_entries(
+        self,
+        maker: EntryMaker,
+        editor: TreeEditor,
+        keys: Sequence[int],
+        columns: Sequence[Sequence[Any]],
+        *,
+        checked: bool,
+    ) -> None:
+        """Adds the entries of rows to an index."""
+        prefix, has_null = maker.prefix, maker.has_null
+        entries: list[bytes] = []
+        free: list[bytes] = []  # with NULL, which equals nothing
+        unique = checked and maker.definition.unique
+        for key, stored in rows_of(keys, columns):
+            entry = prefix(stored, key)
+            if entry is not None:
+                if unique and self._claims is not None and not has_null(stored, key):
+                    self._claims.entry(maker.definition.id, entry)
+                (free if unique and has_null(stored, key) else entries).append(entry + encode_row_key(key))
+        self._put(maker, editor, entries, unique=unique)
+        self._put(maker, editor, free, unique=False)
+
+    def _put(self, maker: EntryMaker, editor: TreeEditor, entries: list[bytes], *, unique: bool) -> None:
+        if len(entries) == 1 and not unique:
+            editor.insert(entries[0], ())
+            return
+        entries.sort()
+        double = editor.add_entries(entries, _KEY_BYTES if unique else 0)
+        if double is not None:
+            raise self._refused(maker, double[:-_KEY_BYTES])
+
+    def update_many(
+        self, keys: Sequence[int], changes: Sequence[tuple[int, Sequence[Any]]], *, checked: bool = True
+    ) -> None:
+        """Sets ``(stored column, values)`` of rows whose keys ascend; put a mark around it.
+
+        By column where no UNIQUE index must be checked, else row by row.
+
+        Raises:
+            ConstraintViolation: As :meth:`update`.
+        """
+        changed = {i for i, _ in changes}
+        touched = [(maker, editor) for maker, editor in self._indexes if maker.slots & changed]
+        if self._claims is not None:
+            self._claims.rows(self._table.id, keys)
+        columns = self._editor.update_many(keys, changes)
+        op = (OP_UPDATE_MANY, self._table.id, list(keys), columns, [(i, list(values)) for i, values in changes])
+        for maker, editor in touched:
+            rows = zip(rows_of(keys, columns), rows_of(keys, columns_after(op)), strict=True)
+            self._move_entries(maker, editor, rows, checked=checked)
+        self._ops.append(op)
+
+    def _move_entries(
+        self,
+        maker: EntryMaker,
+        editor: TreeEditor,
+        rows: Iterable[tuple[tuple[int, tuple[Any, ...]], tuple[int, tuple[Any, ...]]]],
+        *,
+        checked: bool,
+    ) -> None:
+        """Puts the new entries of rows, each (as it was, as it is), into the places of the old ones.
+
+        A value that is taken when its row's turn comes is a violation, even if the row that has it moves later.
+        """
+        prefix, has_null, unique = maker.prefix, maker.has_null, checked and maker.definition.unique
+        moves: list[tuple[int, bytes | None, bytes | None, bool]] = []
+        for (key, old), (_, new) in rows:
+            old_prefix, new_prefix = prefix(old, key), prefix(new, key)
+            if old_prefix != new_prefix:
+                moves.append((key, old_prefix, new_prefix, unique and not has_null(new, key)))
+        if unique:
+            turns = {old: turn for turn, (_, old, _, _) in enumerate(moves)}
+            taken: set[bytes] = set()
+            for turn, (_, old_prefix, entry, compared) in enumerate(moves):
+                if self._claims is not None:
+                    for claimed in (old_prefix, entry):
+                        if claimed is not None:
+                            self._claims.entry(maker.definition.id, claimed)
+                if entry is not None and compared:
+                    if entry in taken or turns.get(entry, -1) > turn:
+                        raise self._refused(maker, entry)
+                    taken.add(entry)
+        editor.delete_many(sorted([old + encode_row_key(key) for key, old, _, _ in moves if old is not None]))
+        for wanted in (True, False) if unique else (False,):
+            entries = [new + encode_row_key(key) for key, _, new, c in moves if new is not None and c is wanted]
+            self._put(maker, editor, entries, unique=wanted)
+
+    def delete_many(self, keys: Sequence[int]) -> None:
+        """Removes rows whose keys ascend."""
+        if self._claims is not None:
+            self._claims.rows(self._table.id, keys)
+            if any(maker.definition.unique for maker, _ in self._indexes):
+                for key in keys:
+                    before = self.row_at(key)
+                    assert before is not None
+                    self._claim(key, before)
+        if len(keys) == self._editor.count:
+            columns = self._editor.clear()
+            for _, editor in self._indexes:
+                editor.clear()
+        else:
+            columns = self._editor.delete_many(keys)
+            for maker, editor in self._indexes:
+                entries = [
+                    entry + encode_row_key(key)
+                    for key, stored in rows_of(keys, columns)
+                    if (entry := maker.prefix(stored, key)) is not None
+                ]
+                entries.sort()
+                editor.delete_many(entries)
+        self._ops.append((OP_DELETE_MANY, self._table.id, list(keys), columns))
+
+
+def rows_of(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Yields (key, stored columns) of rows given by column."""
+    rows = zip(*columns, strict=True) if columns else iter([()] * len(keys))
+    return zip(keys, rows, strict=True)
+
+
+def _move(editor: TreeEditor, old: bytes | None, new: bytes | None, tail: bytes) -> None:
+    """Puts the new entry of a row into the place of the old one."""
+    if old is not None:
+        editor.delete(old + tail)
+    if new is not None:
+        editor.insert(new + tail, ())
+
+
+def _taken(editor: Tree | TreeEditor, prefix: bytes, but_key: int | None) -> bool:
+    """Whether an entry with ``prefix`` exists, of another row than ``but_key``."""
+    for leaf, start, stop in spans(editor.root, prefix):
+        for entry in leaf.keys[start:stop]:
+            if not entry.startswith(prefix) or len(entry) != len(prefix) + 8:
+                return False
+            if but_key is None or entry[len(prefix) :] != encode_row_key(but_key):
+                return True
+    return False
+
+
+def has_entry(index: Any, prefix: bytes) -> bool:
+    """Whether an index, or None, has an entry that begins with all values of ``prefix``."""
+    return index is not None and _taken(index, prefix, None)
