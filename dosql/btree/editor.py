@@ -211,7 +211,7 @@ class TreeEditor:
                     merged.insert(at, key)
             else:
                 merged = sorted([*leaf.keys, *part])
-                double = self._double(merged, tail, alone=not path) if tail else None
+                double = self._double(merged, set(part), tail, alone=not path) if tail else None
                 if double is not None:
                     return double
             leaf.own_all()
@@ -229,20 +229,21 @@ class TreeEditor:
             done = stop
         return None
 
-    def _double(self, keys: list[bytes], tail: int, *, alone: bool) -> bytes | None:
-        """Returns a key of a leaf that is to be which equals another one but for its end; None without one.
+    def _double(self, keys: list[bytes], new: set[bytes], tail: int, *, alone: bool) -> bytes | None:
+        """Returns a key of a leaf that is to be, new and equal to another one but for its end; None without one.
 
         Args:
             keys: Of the leaf.
+            new: Those that come. Equal ones that were there before have NULL.
             tail: Bytes at the ends.
             alone: There is no other leaf.
         """
         cut = [key[:-tail] for key in keys]
         for i in range(1, len(cut)):
-            if cut[i] == cut[i - 1]:
+            if cut[i] == cut[i - 1] and (keys[i] in new or keys[i - 1] in new):
                 return keys[i]
         for at in () if alone else (0, len(keys) - 1):
-            if self._beyond(cut[at], keys, tail):
+            if keys[at] in new and self._beyond(cut[at], keys, tail):
                 return keys[at]
         return None
 

@@ -107,6 +107,10 @@ class Session(Preparing):
             values = self._bind(statement, params)
         run = statement.run
         if run is None:
+            if statement.lone and self._workspace is not None:
+                done = self._insert_lone(statement, values, self._workspace)
+                if done is not None:
+                    return done
             return self._execute_other(statement, values)
         try:
             rows = run(view, values)
@@ -233,6 +237,29 @@ class Session(Preparing):
             return None
         return self.execute_many(*found)
 
+    def _insert_lone(self, statement: Statement, values: tuple[Any, ...], workspace: Workspace) -> Result | None:
+        """Inserts a row in the open transaction, the short way; None where the long one must do it, or fail.
+
+        A row is tested before it is touched, so that what fails here has done nothing.
+        """
+        owner, claims, inserter = self._owner, workspace.claims, statement.inserter
+        if owner is None or claims is None or inserter is None or workspace.conflict is not None:
+            return None
+        referential = statement.referential and self.foreign_keys
+        if self._read_only or self.query_only or referential or self._waited is not None or self._store.tiered:
+            return None
+        try:
+            self._store.check_writable()
+            self._check_size(1)
+            claims.begin()
+            key = inserter.insert_one(workspace, values)
+        except DosqlError:
+            return None
+        self._candidates = None
+        owner.changed += 1
+        self.last_change.note(1, key)
+        return ChangeResult(statement, [], workspace.lsn, rows_affected=1, last_insert_id=key)
+
     def _execute_other(self, statement: Statement, values: tuple[Any, ...]) -> Result:
         if self._workspace is None and statement.schema is not self._store.head.schema:
             statement = self._database.prepare(statement.sql, self._store.head)
@@ -319,7 +346,7 @@ class Session(Preparing):
             if statement.lone and workspace.conflict is None:
                 assert statement.inserter is not None
                 self._check_size(1)
-                return statement.inserter.insert_one(workspace, values)
+                return Change(1, statement.inserter.insert_one(workspace, values))
             rows = rows_to_change(statement, workspace, values)
             if self._each_statement and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement):
                 rows = self._still(rows, 0)

@@ -87,8 +87,12 @@ class Inserter:
         special = self._completes or self.triggers is not None or self._null_conflicts or self.key_conflicts
         return not (special or self._conflict not in (None, "ABORT") or self.upserts or self._table.autoincrement)
 
-    def insert_one(self, workspace: Workspace, values: Sequence[Any]) -> Change:
-        """As :meth:`insert` of one row, where INSERT is plain, without rules and defaults that are expressions."""
+    def insert_one(self, workspace: Workspace, values: Sequence[Any]) -> int:
+        """As :meth:`insert` of one row, where INSERT is plain, without rules and defaults that are expressions.
+
+        Returns:
+            The row's key.
+        """
         maker = self._maker
         if maker is None:
             maker = self._maker = row_maker(self._table, self._columns)
@@ -100,7 +104,7 @@ class Inserter:
         else:
             key = given if given.__class__ is int else row_key(self._table, given)
         writer.insert(key, stored)
-        return Change(1, key)
+        return key
 
     @property
     def lone(self) -> bool:

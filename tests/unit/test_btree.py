@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from dosql.btree import Owner, Tree, TreeEditor, empty_tree, get, leaves, max_key, spans
+from dosql.btree import Owner, Tree, TreeEditor, empty_tree, get, leaves, leaves_back, max_key, spans, spans_back
 from dosql.btree.node import Leaf
 from dosql.btree.page import decode_leaf, encode_leaf
+from dosql.executor.row.runtime import rows_at
 
 
 def dump(tree: Tree) -> dict[int, tuple[int | None, str]]:
@@ -90,3 +91,71 @@ def test_delete_many_of_all_rows_leaves_an_empty_tree(count: int) -> None:
     assert editor.count == 0
     assert list(spans(editor.root)) == []
     assert max_key(editor.root) is None
+
+
+def index_entry(value: int, key: int) -> bytes:
+    return b"%06d" % value + b"%08d" % key
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_entries_in_bulk_against_a_set(seed: int) -> None:
+    rng = random.Random(seed)
+    editor = TreeEditor(empty_tree("b", ""), Owner())
+    model: set[bytes] = set()
+    for _ in range(60):
+        before = editor.tree()
+        known = sorted(model)
+        editor = TreeEditor(before, Owner())
+        size = rng.choice([1, 3, 9, 50, 700])
+        new = {index_entry(rng.randrange(5_000), rng.randrange(10**8)) for _ in range(size)} - model
+        assert editor.add_entries(sorted(new)) is None
+        model |= new
+        gone = sorted(rng.sample(sorted(model), min(len(model), rng.choice([0, 1, 20, 400]))))
+        editor.delete_many(gone)
+        model -= set(gone)
+        tree = editor.tree()
+        assert [key for leaf in leaves(tree.root) for key in leaf.keys] == sorted(model)
+        assert tree.count == len(model)
+        assert [key for leaf in leaves(before.root) for key in leaf.keys] == known
+    editor.clear()
+    assert next(iter(leaves(editor.root))).keys == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_entries_that_must_differ(seed: int) -> None:
+    rng = random.Random(seed)
+    editor = TreeEditor(empty_tree("b", ""), Owner())
+    values: set[int] = set()
+    key = 0
+    for _ in range(60):
+        wanted = [rng.randrange(20_000) for _ in range(rng.choice([1, 4, 12, 200]))]
+        entries = []
+        for value in wanted:
+            key += 1
+            entries.append(index_entry(value, rng.randrange(10**7) * 10 + key % 10))
+        clash = len(set(wanted)) < len(wanted) or bool(values & set(wanted))
+        published = editor.tree()
+        editor = TreeEditor(published, Owner())
+        assert (editor.add_entries(sorted(entries), 8) is not None) == clash
+        if clash:
+            editor = TreeEditor(published, Owner())
+        else:
+            values |= set(wanted)
+    assert editor.count == len(values)
+
+
+@pytest.mark.parametrize("count", [0, 1, 300, 70_000])
+def test_reading_backwards(count: int) -> None:
+    editor = TreeEditor(empty_tree("q", ""), Owner())
+    keys = list(range(0, count * 3, 3))
+    if keys:
+        editor.append_many(keys, [])
+    assert [key for leaf in leaves_back(editor.root) for key in reversed(leaf.keys)] == keys[::-1]
+    rng = random.Random(count)
+    for _ in range(30):
+        low, high = (rng.choice([None, rng.randrange(-5, count * 3 + 5)]) for _ in range(2))
+        found = [key for leaf, s, e in spans_back(editor.root, low, high) for key in reversed(leaf.keys[s:e])]
+        inside = [k for k in keys if (low is None or k >= low) and (high is None or k < high)]
+        assert found == inside[::-1]
+        asked = sorted({rng.randrange(-5, count * 3 + 5) for _ in range(40)})
+        assert [leaf.keys[at] for leaf, at in rows_at(editor.root, asked)] == [k for k in asked if k in set(keys)]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from dosql.executor.row.aggregates import AggregateEmitter
 from dosql.executor.row.emitter import Function, Lines, Module
 from dosql.executor.row.expressions import ExpressionCompiler
+from dosql.executor.row.nesting import parts_of
 from dosql.executor.row.paths import PathEmitter, variable
 from dosql.executor.row.sorting import TopRows, emit_sort
 from dosql.executor.vector import ROWS_MIN, vector_aggregate
@@ -29,9 +30,6 @@ from dosql.plan.logical import (
 )
 from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, KeyLookup, Step, path_expressions
 from dosql.types.sqltypes import SqlType
-
-LOOPS_MAX = 16
-"""CPython nests at most 20 blocks in one function; a join of more tables goes through lists."""
 
 
 class QueryEmitter:
@@ -250,7 +248,7 @@ class _BlockEmitter:
     def _loops(self, body: Lines, plan: BlockPlan, needed: dict[int, list[int]], emit: Callable[[Lines], None]) -> None:
         paths = PathEmitter(self._function, self._expressions, needed, self._query_rows, self._found_by)
         inner = Lines(body.depth)
-        parts = _parts(plan.steps)
+        parts = parts_of(plan.steps)
 
         def part_at(lines: Lines, number: int) -> None:
             """Emits a part of the loops; what the parts before found is in a list."""
@@ -573,21 +571,6 @@ def full_join_keys(query: FullJoinRows) -> tuple[list[tuple[Expr, Expr]], list[E
                 continue
         rest.append(condition)
     return keys, rest
-
-
-def _parts(steps: list[Step]) -> list[list[Step]]:
-    """Returns the steps in parts, each of which nests few enough loops."""
-    parts: list[list[Step]] = [[]]
-    depth = 0
-    for step in steps:
-        gathered = isinstance(step.path, HashProbe | Gathered | KeyLookup) or not isinstance(step.source, TableSource)
-        loops = (1 if gathered else 2) + step.left
-        if depth + loops > LOOPS_MAX and parts[-1]:
-            parts.append([])
-            depth = 1
-        parts[-1].append(step)
-        depth += loops
-    return parts
 
 
 def _is_one(block: Block) -> bool:

@@ -205,7 +205,24 @@ class ExpressionCompiler:
             return self._function.hoist(f"after_text({op[:4].lower()}_prefix({self.value(expr.args[0])}))", "w")
         if op == "UNLOCKED":
             return f"view.is_free({', '.join(self.value(a) for a in expr.args)})"
+        if op in ("%", "/") and _by_positive(expr):
+            return self._divided(expr)
         return f"{_HELPERS[op]}({', '.join(self.value(a) for a in expr.args)})"
+
+    def _divided(self, expr: Op) -> str:
+        """Returns code for an integer divided by a positive constant: where it is not negative, Python does as SQL."""
+        a, b = expr.args
+        python = "%" if expr.op == "%" else "//"
+        whole = "" if isinstance(a, Col) else "{}.__class__ is int and "
+
+        def build(x: str, y: str) -> str:
+            return f"({x} {python} {y} if {whole.format(x)}{x} >= 0 else {_HELPERS[expr.op]}({x}, {y}))"
+
+        code = self.value(a)
+        if not code.isidentifier():
+            name = self._temporary()
+            return f"(None if ({name} := {code}) is None else {build(name, self.value(b))})"
+        return self.guarded([(code, a.nullable)], lambda x: build(x, self.value(b)), "None")
 
     def fold(self, code: str, collation: str) -> str:
         """Returns code for what a value counts as under a collation."""
@@ -444,6 +461,13 @@ class ExpressionCompiler:
             return self._constant(stored)
         code = f"as_{target.value.lower()}({self.value(expr)})"
         return self._function.hoist(code, "n") if isinstance(expr, Param) else code
+
+
+def _by_positive(expr: Op) -> bool:
+    """Whether an integer is divided by a positive constant."""
+    a, b = expr.args
+    whole = isinstance(b, Const) and b.value.__class__ is int and b.value > 0
+    return whole and a.type is SqlType.INTEGER
 
 
 def _is_fixed(expr: Expr) -> bool:

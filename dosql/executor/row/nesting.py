@@ -1,0 +1,26 @@
+"""How deep the loops of a join may nest in one function."""
+
+from __future__ import annotations
+
+from dosql.plan.logical import TableSource
+from dosql.plan.physical import Gathered, HashProbe, IndexScan, KeyLookup, Step, UnionOfPaths
+
+LOOPS_MAX = 16
+"""CPython nests at most 20 blocks in one function; a join of more tables goes through lists."""
+
+
+def parts_of(steps: list[Step]) -> list[list[Step]]:
+    """Returns the steps in parts, each of which nests few enough loops."""
+    parts: list[list[Step]] = [[]]
+    depth = 0
+    for step in steps:
+        path = step.path
+        once = isinstance(path, HashProbe | Gathered | KeyLookup) or not isinstance(step.source, TableSource)
+        several = isinstance(path, IndexScan | UnionOfPaths)  # of several values a loop more
+        loops = (1 if once else 3 if several else 2) + step.left
+        if depth + loops > LOOPS_MAX and parts[-1]:
+            parts.append([])
+            depth = 1
+        parts[-1].append(step)
+        depth += loops
+    return parts
