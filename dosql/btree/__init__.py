@@ -34,7 +34,7 @@ Not done here: merging of leaves that are half empty. A leaf goes when its last 
 from dosql.btree.editor import TreeEditor
 from dosql.btree.node import Inner, Leaf, Node, Owner, PageSource, Tree, empty_tree
 from dosql.btree.reshape import padded, remapped
-from dosql.btree.scan import get, leaves, leaves_back, max_key, spans, spans_back
+from dosql.btree.scan import get, leaves, leaves_back, max_key, part_below, spans, spans_back
 
 __all__ = [
     "Inner",
@@ -50,6 +50,7 @@ __all__ = [
     "leaves_back",
     "max_key",
     "padded",
+    "part_below",
     "remapped",
     "spans",
     "spans_back",

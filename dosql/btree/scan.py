@@ -112,6 +112,18 @@ def first_at_or_after(root: Node, low: Any) -> Any | None:
     return None
 
 
+def part_below(root: Node, key: Any) -> float:
+    """Estimates the part of a tree's rows whose keys are less than ``key``, as if all nodes were equally full."""
+    node: Any = root
+    below, width = 0.0, 1.0
+    while node.children is not None:
+        i = bisect_right(node.keys, key)
+        width /= len(node.children)
+        below += i * width
+        node = node.children[i]
+    return below + width * bisect_left(node.keys, key) / max(len(node.keys), 1)
+
+
 def max_key(root: Node) -> Any | None:
     """Returns the largest key, or None of an empty tree."""
     node: Any = root

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dosql.btree import leaves
+from dosql.engine.analyzing import analyze
 from dosql.executor.altering import alter_table
 from dosql.executor.changes import Change, delete_rows
 from dosql.executor.definitions import create_index, create_table, drop_table
@@ -53,6 +54,10 @@ def define(session: Session, workspace: Workspace, body: l.Bound) -> Change:
         for index in body.indexes:
             workspace.drop_index(index)
             create_index(workspace, index)
+    elif isinstance(body, l.MaintainStatement) and body.verb == "ANALYZE":
+        analyze(workspace, body.tables)
+        session.database.statistics.clear()
+        session.database.statements.clear()
     return Change()
 
 

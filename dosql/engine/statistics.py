@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dosql.btree import part_below
+from dosql.engine.analyzing import stored_statistics
 from dosql.errors import StorageError
 from dosql.index.statistics import ColumnStatistics, column_statistics
 from dosql.schema import Table
@@ -25,6 +27,7 @@ class ViewStatistics:
     def __init__(self, view: Snapshot | Workspace, known: Known) -> None:
         self._view: Snapshot | Workspace | None = view
         self._known = known
+        self._read = False
 
     def close(self) -> None:
         """Lets the view go."""
@@ -34,6 +37,10 @@ class ViewStatistics:
         """Returns the rows of a table."""
         return 0 if self._view is None else self._view.trees[table_id].count
 
+    def keys_below(self, table: Table, key: float) -> float | None:
+        """Returns the fraction of a table's rows whose key is less than a number, by its way down the tree."""
+        return None if self._view is None else part_below(self._view.trees[table.id].root, key)
+
     def column(self, table: Table, slot: int) -> ColumnStatistics | None:
         """Returns the statistics of a stored column (-1: the key): a sample's, or exact ones that ANALYZE made."""
         if self._view is None:
@@ -41,6 +48,15 @@ class ViewStatistics:
         tree = self._view.trees[table.id]
         at = (table.id, slot, "" if slot < 0 else table.columns[table.stored[slot]].name)
         found = self._known.get(at)
+        if found is None and not self._read:
+            self._read = True
+            names = {t.name: t for t in self._view.schema.tables}
+            for (name, column), kept in stored_statistics(self._view, self._view.schema).items():
+                owner = names.get(name)
+                if owner is not None and (not column or column.lower() in owner.positions):
+                    place = -1 if not column else owner.slots[owner.positions[column.lower()]]
+                    self._known.setdefault((owner.id, place, column), kept)
+            found = self._known.get(at)
         if found is None or not found.rows / _GROWTH <= tree.count <= found.rows * _GROWTH + 100:
             try:
                 found = column_statistics(table, slot, tree)
@@ -50,11 +66,3 @@ class ViewStatistics:
                 self._known.clear()
             self._known[at] = found
         return found
-
-    def analyze(self, table: Table) -> None:
-        """Makes exact statistics of all columns of a table."""
-        if self._view is None:
-            return
-        for slot in range(-1, len(table.stored)):
-            name = "" if slot < 0 else table.columns[table.stored[slot]].name
-            self._known[table.id, slot, name] = column_statistics(table, slot, self._view.trees[table.id], exact=True)

@@ -15,16 +15,17 @@ from typing import Any
 
 from dosql.btree import Leaf, Tree, leaves
 from dosql.schema import Table
+from dosql.types.collations import COLLATIONS
 
 LEAVES_SAMPLED = 32
-COMMON_MAX = 24
+COMMON_MAX = 100
 QUANTILES = 256
 _EXAMPLES = 512
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnStatistics:
-    """Statistics of a column. Values are stored values.
+    """Statistics of a column. Values are stored values; of a column with a collation, what they count as.
 
     Attributes:
         rows: Rows of the table when they were made.
@@ -77,7 +78,11 @@ class ColumnStatistics:
             at = bisect_right(found, value) if inclusive else bisect_left(found, value)
         except TypeError:
             return None
-        return (1.0 - self.nulls) * min(max(at / len(found), 0.0), 1.0)
+        place = float(at)
+        if 0 < at < len(found) and not isinstance(value, str | bytes):  # some way between two quantiles
+            low, high = found[at - 1], found[at]
+            place += (value - low) / (high - low) - 0.5 if high > low else 0.0
+        return (1.0 - self.nulls) * min(max(place / len(found), 0.0), 1.0)
 
 
 def column_statistics(table: Table, slot: int, tree: Tree, *, exact: bool = False) -> ColumnStatistics:
@@ -93,6 +98,9 @@ def column_statistics(table: Table, slot: int, tree: Tree, *, exact: bool = Fals
     parts = [
         list(leaf.keys if slot < 0 else leaf.cols[slot]) for leaf in (leaves(tree.root) if every else sample(tree))
     ]
+    fold = COLLATIONS.get(table.columns[table.stored[slot]].collation) if slot >= 0 else None
+    if fold is not None:
+        parts = [[fold(value) for value in part] for part in parts]
     values = [value for part in parts for value in part]
     present = [value for value in values if value is not None]
     if not values:

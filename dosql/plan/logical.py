@@ -429,10 +429,11 @@ class AlterTableStatement:
 
 @dataclass(slots=True)
 class MaintainStatement:
-    """ANALYZE, REINDEX or VACUUM. ``indexes`` are those of REINDEX."""
+    """ANALYZE, REINDEX or VACUUM. ``indexes`` are those of REINDEX, ``tables`` those of ANALYZE."""
 
     verb: str
     indexes: list[Index]
+    tables: list[Table] = field(default_factory=list)
 
 
 @dataclass(slots=True)

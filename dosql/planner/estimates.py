@@ -12,6 +12,7 @@ from dosql.index.statistics import ColumnStatistics
 from dosql.plan.expr import ROW_KEY, Col, Const, Expr, InItems, Op, Param, Subquery
 from dosql.plan.logical import Block, Query, TableSource
 from dosql.schema import Table
+from dosql.types.collations import COLLATIONS
 from dosql.types.compare import ABOVE, number_operand
 from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
 from dosql.types.temporal import date_stored, timestamp_stored
@@ -32,6 +33,9 @@ class Statistics(Protocol):
     def column(self, table: Table, slot: int) -> ColumnStatistics | None:
         """Returns the statistics of a stored column (-1: the key), None where there are none."""
 
+    def keys_below(self, table: Table, key: float) -> float | None:
+        """Returns the fraction of a table's rows whose key is less than a number, None where that is not known."""
+
 
 class NoStatistics:
     """Nothing is known: plans of what runs over rows that are handed to it."""
@@ -41,6 +45,10 @@ class NoStatistics:
         return 0
 
     def column(self, table: Table, slot: int) -> ColumnStatistics | None:
+        """Returns None."""
+        return None
+
+    def keys_below(self, table: Table, key: float) -> float | None:
         """Returns None."""
         return None
 
@@ -106,8 +114,14 @@ class Estimates:
             return None
         return self._statistics.column(table, ROW_KEY if expr.index == ROW_KEY else table.slots[expr.index])
 
-    def _value(self, expr: Expr, kind: SqlType) -> Any:
-        """Returns the stored value that an expression is at planning time, ``_UNKNOWN`` where that is not known."""
+    def _value(self, expr: Expr, col: Expr, collation: str = "") -> Any:
+        """Returns the value that a column is compared with, at planning time and as the column's statistics have it.
+
+        ``_UNKNOWN`` where that is not known, or the comparison is under another collation.
+        """
+        kind = col.type
+        if collation != ((col.collation or "") if isinstance(col, Col) and kind is SqlType.TEXT else ""):
+            return _UNKNOWN
         if isinstance(expr, Const):
             value = expr.value
         elif isinstance(expr, Param) and expr.index < len(self._values):
@@ -120,13 +134,15 @@ class Estimates:
                 return _UNKNOWN if number is ABOVE else number
             if kind is SqlType.DATE and value is not None:
                 return date_stored(value)
-            return timestamp_stored(value) if kind is SqlType.TIMESTAMP and value is not None else value
+            if kind is SqlType.TIMESTAMP and value is not None:
+                return timestamp_stored(value)
+            return COLLATIONS[collation](value) if collation else value
         except SqlError:
             return _UNKNOWN
 
     def _range(self, part: Expr) -> tuple[tuple[int, int], float, float] | None:
         """Returns a column, and the fractions of its rows between which a comparison with a known value lies."""
-        if not isinstance(part, Op) or part.op not in _FLIPPED or part.collation:
+        if not isinstance(part, Op) or part.op not in _FLIPPED:
             return None
         col, other = part.args
         op = part.op
@@ -135,10 +151,13 @@ class Estimates:
         known = self._of(col)
         if known is None or not isinstance(col, Col):
             return None
-        value = self._value(other, col.type)
+        value = self._value(other, col, part.collation)
         if value is _UNKNOWN or value is None:
             return None
-        below = known.below(value, inclusive=op in ("<=", ">"))
+        if col.index == ROW_KEY:
+            below = self._statistics.keys_below(self._tables[col.source], value + (op in ("<=", ">")))
+        else:
+            below = known.below(value, inclusive=op in ("<=", ">"))
         if below is None:
             return None
         at = (col.source, col.index)
@@ -146,7 +165,7 @@ class Estimates:
 
     def _fraction(self, part: Expr, rows: float) -> float:
         if isinstance(part, InItems):
-            return min(0.9, sum(self._equal(part.value, item, rows) for item in part.items))
+            return min(0.9, sum(self._equal(part.value, item, rows, part.collation) for item in part.items))
         if isinstance(part, Const):
             return 1.0 if part.value else 0.0
         if isinstance(part, Subquery):
@@ -159,7 +178,7 @@ class Estimates:
         if part.op == "NOT":
             return max(1.0 - self.kept([part.args[0]], rows), 0.01)
         if part.op in ("=", "<>"):
-            equal = self._equal(part.args[0], part.args[1], rows)
+            equal = self._equal(part.args[0], part.args[1], rows, part.collation)
             return equal if part.op == "=" else max(1.0 - equal, 0.01)
         if part.op in ("IS", "IS NOT"):
             known = self._of(part.args[0])
@@ -180,7 +199,7 @@ class Estimates:
         known = self.distinct(part.value)
         return min(self._rows_of(part.query) / max(rows if known is None else known, 1.0), 0.9)
 
-    def _equal(self, a: Expr, b: Expr, rows: float) -> float:
+    def _equal(self, a: Expr, b: Expr, rows: float, collation: str) -> float:
         """Returns the fraction of pairs that are equal."""
         for key, other in ((a, b), (b, a)):
             if isinstance(key, Col) and key.index == ROW_KEY and key.source in self._tables:
@@ -193,15 +212,16 @@ class Estimates:
             mine, a, b = theirs, b, a
         if mine is None:
             return min(equal_rows(rows) / max(rows, 1.0), 1.0)
-        value = self._value(b, a.type)
+        value = self._value(b, a, collation)
         return mine.typical if value is _UNKNOWN else mine.equal(value)
 
     def _like(self, part: Op) -> float | None:
         """Returns how many of a column's examples are LIKE a known pattern, or found by GLOB."""
-        known = self._of(part.args[0])
-        if known is None or not known.examples or len(part.args) > 2 or part.args[0].type is not SqlType.TEXT:
+        text = part.args[0]
+        known = self._of(text)
+        if known is None or not known.examples or len(part.args) > 2 or text.type is not SqlType.TEXT:
             return None
-        pattern = self._value(part.args[1], SqlType.TEXT)
+        pattern = self._value(part.args[1], text, (text.collation or "") if isinstance(text, Col) else "")
         if not isinstance(pattern, str):
             return None
         fits = like if part.op == "LIKE" else glob

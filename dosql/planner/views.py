@@ -84,13 +84,16 @@ def bind_maintain(binder: Binder, node: s.Maintain) -> l.MaintainStatement:
     schema, name = binder.schema, node.name.lower()
     table = schema.table(name) if name else None
     index = schema.index_by_name.get(name)
-    known = not name or table or index or name.upper() in ("BINARY", *COLLATIONS)
+    reload = node.verb == "ANALYZE" and name in ("sqlite_master", "sqlite_schema")  # as in SQLite: what is there
+    known = not name or table or index or reload or name.upper() in ("BINARY", *COLLATIONS) or name == "main"
     if not known and node.verb != "VACUUM":
         raise SchemaError(f"unable to identify the object to be reindexed: {node.name}", code="TABLE_NOT_FOUND")
     if index is not None:
-        return l.MaintainStatement(node.verb, [index])
+        return l.MaintainStatement(node.verb, [index], [schema.by_id[index.table_id]])
     indexes = list(schema.indexes_of(table.id)) if table is not None else list(schema.indexes)
-    return l.MaintainStatement(node.verb, indexes)
+    every = [t for t in schema.tables if not t.system and t.db in ("", "main")]
+    tables = [table] if table is not None else [] if reload else every
+    return l.MaintainStatement(node.verb, indexes, tables)
 
 
 def verify_trigger(binder: Binder, trigger: Trigger) -> None:
