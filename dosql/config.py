@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dosql.errors import RequestError
@@ -138,6 +138,7 @@ class ServerSettings:
         transaction_s: So is one that is open for longer.
         allow_files: Clients may name files of the server's machine, in ATTACH and in FROM.
         statement_s: A query that runs on a thread, because it reads much, is stopped after that time; 0 is no limit.
+        statement_bytes: So is one while which the process grows by so much; 0 is no limit.
     """
 
     message_bytes_max: int = 16 << 20
@@ -147,4 +148,5 @@ class ServerSettings:
     transaction_idle_s: float = 600.0
     transaction_s: float = 3600.0
     statement_s: float = 300.0
+    statement_bytes: int = field(default_factory=lambda: max(memory_bytes() // 4, 256 << 20))
     allow_files: bool = False

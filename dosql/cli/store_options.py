@@ -140,6 +140,14 @@ _OPTIONS += [
         help="Stop a query that reads much after this time; 0: never.",
     ),
     click.option(
+        "--statement-memory",
+        type=click.IntRange(min=0),
+        default=_LIMITS.statement_bytes >> 20,
+        metavar="MB",
+        help="Stop a query that reads much when the process has grown by so much meanwhile; 0: never."
+        "  [default: a quarter of the memory]",
+    ),
+    click.option(
         "--allow-files",
         is_flag=True,
         help="Let clients name files of this machine: in FROM, in CREATE VIRTUAL TABLE ... USING file, and in ATTACH.",
@@ -206,6 +214,7 @@ def limits_from(options: dict[str, Any]) -> ServerSettings:
         transaction_idle_s=options["transaction_idle"],
         transaction_s=options["transaction_limit"],
         statement_s=options["statement_limit"],
+        statement_bytes=options["statement_memory"] << 20,
         allow_files=options["allow_files"],
     )
 

@@ -21,7 +21,7 @@ from dosql.engine.outcome import internal, keeps, mistaken, presented
 from dosql.engine.pragmas import run_pragma
 from dosql.engine.preparing import Params, Preparing
 from dosql.engine.result import ChangeResult, Result
-from dosql.engine.statement import RECURSION, Statement
+from dosql.engine.statement import LONG, Statement
 from dosql.errors import (
     ConstraintViolation,
     DosqlError,
@@ -160,7 +160,7 @@ class Session(Preparing):
         statement = self.prepare(sql)
         trees = self.view.trees
         rows = sum(trees[table_id].count for table_id in statement.scans if table_id in trees)
-        if rows <= HEAVY_ROWS and RECURSION not in statement.scans:
+        if rows <= HEAVY_ROWS and LONG not in statement.scans:
             return ""
         if statement.run is not None:
             return "read"

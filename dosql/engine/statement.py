@@ -29,8 +29,11 @@ from dosql.types.sqltypes import SqlType
 from dosql.types.storing import presenter
 
 _REPLAN_FACTOR = 8
-RECURSION = -1
-"""In ``scans``: a recursive query, which may take long whatever it reads."""
+LONG = -1
+"""In ``scans``: it may take long whatever it reads."""
+LONG_US = 5_000.0
+"""A join of a higher cost takes long."""
+ENDLESS = {"generate_series"}
 
 
 class Statement:
@@ -233,9 +236,13 @@ class Statement:
 
         compiled = compile_query(query, plan, self.sql, counts)
         if compiled.recursive:
-            self.scans.append(RECURSION)
+            self.scans.append(LONG)
         for block_plan in compiled.plans:
+            if len(block_plan.steps) > 1 and block_plan.steps[-1].cost > LONG_US:
+                self.scans.append(LONG)
             for step in block_plan.steps:
+                if isinstance(step.source, l.FunctionSource) and step.source.function in ENDLESS:
+                    self.scans.append(LONG)
                 if isinstance(step.source, l.FunctionSource) and step.source.function == VIRTUAL:
                     self.outside = True
                 if isinstance(step.source, l.TableSource) and isinstance(step.path, FullScan | HashProbe | Gathered):

@@ -83,4 +83,4 @@ def rows_of(name: str, view: Any, args: tuple[Any, ...]) -> Rows:
         missing = function.hidden[len(args)]
         raise TypeMismatch(f'first argument to "{name}()" missing or unusable: {missing}')
     tail = args + (None,) * (len(function.hidden) - len(args))
-    return [row + tail for row in function.call(view, *args)]
+    return (row + tail for row in function.call(view, *args))

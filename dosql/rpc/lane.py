@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -120,10 +121,12 @@ class Lane:
         database = target.database
         if sql not in database.statements:
             sql, values = session.known(sql, values)
-        heavy = session.heavy(sql) if sql in database.scanning else ""
-        if heavy:
+        heavy, guard = "", None
+        if sql in database.scanning:
+            heavy = session.heavy(sql)
             limits = [s for s in ((timeout_ms or 0) / 1000, settings.statement_s) if s > 0]
-            guard = Guard(min(limits, default=0.0))
+            guard = Guard(min(limits, default=0.0), settings.statement_bytes)
+        if heavy and guard is not None:
             if heavy == "change":
                 self._change(request_id, sql, values, answer, guard)
             else:
@@ -134,7 +137,8 @@ class Lane:
             self._tiered(request_id, session, sql, values, answer)
         else:
             try:
-                result = session.execute(sql, values)
+                with nullcontext() if guard is None else guarded(guard):
+                    result = session.execute(sql, values)
             except LockWait as wait:
                 session = self._patient(wait)
                 again = partial(
@@ -195,7 +199,12 @@ class Lane:
                 else:
                     self._tiered(request_id, session, sql, values, answer, tries + 1)
 
-            self._on_thread(request_id, work, then, Guard(self._connection.settings.statement_s))
+            self._on_thread(
+                request_id,
+                work,
+                then,
+                Guard(self._connection.settings.statement_s, self._connection.settings.statement_bytes),
+            )
             return
         except DosqlError:
             session.settle()

@@ -31,6 +31,9 @@ from dosql.plan.logical import (
 from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, KeyLookup, Step, path_expressions
 from dosql.types.sqltypes import SqlType
 
+TICKED_ROWS = 200_000
+"""A hash join that is estimated to give more asks for each row before it whether it may go on."""
+
 
 class QueryEmitter:
     """Emits one function for each query of a statement.
@@ -271,6 +274,8 @@ class _BlockEmitter:
             counters = self._queries.counter(step)
             if counters:
                 lines.add(f"{counters}[{step.counter}] += 1")
+            if isinstance(step.path, HashProbe) and (i > 1 or step.rows > TICKED_ROWS):
+                lines.add("tick()")
 
             def following(last: Lines) -> None:
                 if counters:

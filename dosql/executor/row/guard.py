@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from dosql import btree
 from dosql.btree import Leaf
-from dosql.errors import StatementCancelled, StatementTimeout
+from dosql.errors import ResourceExhausted, StatementCancelled, StatementTimeout
 
 _local = threading.local()
+
+
+_MEMORY_EVERY_S = 0.02
+_ROWS_BETWEEN = 1024
+
+
+def memory_used() -> int:
+    """Returns the bytes of memory that the process has now, 0 where the platform does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE_BYTES
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 class Guard:
@@ -20,15 +37,21 @@ class Guard:
 
     Args:
         limit_s: Seconds from now after which the query is stopped; 0 is no limit.
+        limit_bytes: The query is stopped when the process has grown by so much since now; 0 is no limit. What others
+            do meanwhile counts too, so it should be well above what a query is expected to need.
 
     Attributes:
         cancelled: Set it to stop the query.
     """
 
-    __slots__ = ("_deadline", "_limit_s", "cancelled")
+    __slots__ = ("_bytes_at_most", "_deadline", "_limit_bytes", "_limit_s", "_next_look", "cancelled")
 
-    def __init__(self, limit_s: float = 0.0) -> None:
+    def __init__(self, limit_s: float = 0.0, limit_bytes: int = 0) -> None:
         self.cancelled = False
+        used = memory_used() if limit_bytes else 0
+        self._limit_bytes = limit_bytes
+        self._bytes_at_most = used + limit_bytes if used else 0
+        self._next_look = 0.0
         self._limit_s = limit_s
         self._deadline = time.monotonic() + limit_s if limit_s else None
 
@@ -38,6 +61,7 @@ class Guard:
         Raises:
             StatementCancelled: Somebody asked for it.
             StatementTimeout: Its time is over.
+            ResourceExhausted: It takes too much memory.
         """
         if self.cancelled:
             raise StatementCancelled("the statement was cancelled")
@@ -47,6 +71,14 @@ class Guard:
                 hint="Read less, add an index, or allow more time",
                 retryable=False,
             )
+        if self._bytes_at_most and (now := time.monotonic()) > self._next_look:
+            self._next_look = now + _MEMORY_EVERY_S
+            if memory_used() > self._bytes_at_most:
+                self._bytes_at_most = 0  # once is enough: what follows clears up
+                raise ResourceExhausted(
+                    f"the statement needs more than {self._limit_bytes >> 20} MB of memory",
+                    hint="Read less: add conditions or a LIMIT, or raise --statement-memory",
+                )
 
 
 @contextmanager
@@ -64,6 +96,14 @@ def tick() -> None:
     guard: Guard | None = getattr(_local, "guard", None)
     if guard is not None:
         guard.check()
+
+
+def watched(rows: Iterable[Any]) -> Iterator[Any]:
+    """Yields rows, watched over."""
+    for count, row in enumerate(rows):
+        if not count % _ROWS_BETWEEN:
+            tick()
+        yield row
 
 
 def leaves(root: Any) -> Iterator[Leaf]:

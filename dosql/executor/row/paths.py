@@ -310,7 +310,7 @@ class PathEmitter:
 
     def _call(self, lines: Lines, source: FunctionSource, inside: Inside) -> None:
         args = "".join(f"{self._expressions.value(a)}, " for a in source.args)
-        self._each(lines, source.number, source.width, f"rows_of({source.function!r}, view, ({args}))", inside)
+        self._each(lines, source.number, source.width, f"watched(rows_of({source.function!r}, view, ({args})))", inside)
 
     def _each(self, lines: Lines, number: int, width: int, rows: str, inside: Inside) -> None:
         needed = set(self._needed.get(number, []))

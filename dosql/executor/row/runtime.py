@@ -11,7 +11,7 @@ from typing import Any
 
 from dosql.btree import Leaf
 from dosql.errors import ResourceExhausted, TypeMismatch
-from dosql.executor.row.guard import leaves, leaves_back, spans, spans_back, tick
+from dosql.executor.row.guard import leaves, leaves_back, spans, spans_back, tick, watched
 from dosql.executor.row.likes import after_text, glob_prefix, like_matcher, like_prefix
 from dosql.executor.row.totals import average, sum_of
 from dosql.executor.row.windows import windowed
@@ -441,6 +441,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "sort_key": sort_key,
     "spans": spans,
     "tick": tick,
+    "watched": watched,
     "subtract": f.subtract,
     "sum_of": sum_of,
     "text_operand": text_operand,

@@ -1,0 +1,94 @@
+"""Statements that would take for ever, or all memory: a real server refuses them, and goes on serving others."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sql_do
+from dosql.errors import DosqlError
+from tests.integration.processes import free_port
+
+MEMORY_MB = 200
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "dosql", "serve", "--data", str(tmp_path / "db"), "--listen", address]
+    command += ["--statement-memory", str(MEMORY_MB), "--statement-limit", "60"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert "listens on" in process.stderr.readline()
+    yield f"ws://{address}"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    process.stderr.close()
+
+
+GREEDY = [
+    "SELECT a.n, b.n, c.n FROM t a, t b, t c",
+    "SELECT a.n, b.n FROM t a JOIN t b ON b.k = a.k JOIN t c ON c.k = b.k",
+    "SELECT value, value || 'x' FROM generate_series(1, 1000000000)",
+    "SELECT DISTINCT value FROM generate_series(1, 1000000000)",
+    "SELECT value, count(*) FROM generate_series(1, 1000000000) GROUP BY value",
+    "SELECT * FROM generate_series(1, 1000000000) ORDER BY value % 7",
+    "INSERT INTO t SELECT value + 10000, 1 FROM generate_series(1, 1000000000)",
+    "UPDATE t SET k = length((SELECT group_concat(value) FROM generate_series(1, 1000000000)))",
+    "WITH RECURSIVE r (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT * FROM r, t, t AS u",
+]
+ENDLESS = [
+    "SELECT count(*) FROM t a, t b, t c, t d",
+    "SELECT count(*) FROM generate_series(1, 100000000000)",
+    "SELECT sum(a.k * b.k) FROM t a JOIN t b ON a.k = b.k JOIN t c ON b.k = c.k JOIN t d ON c.k = d.k",
+    "SELECT count(*) FROM t a WHERE (SELECT count(*) FROM t b, t c WHERE b.n + c.n > a.n) > 3",
+]
+
+
+@asynccontextmanager
+async def filled(url: str) -> AsyncIterator[Any]:
+    async with sql_do.connect(url) as db:
+        await db.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, k INTEGER)")
+        await db.execute("INSERT INTO t SELECT value, value % 3 FROM generate_series(1, 1500)")
+        yield db
+
+
+@pytest.mark.parametrize("sql", GREEDY)
+async def test_memory(url: str, sql: str) -> None:
+    async with filled(url) as db, sql_do.connect(url) as other:
+        greedy = asyncio.create_task(db.query(sql))
+        slowest = 0.0
+        while not greedy.done():
+            started = time.perf_counter()
+            assert [tuple(row) for row in await other.query("SELECT k FROM t WHERE n = 7")] == [(1,)]
+            slowest = max(slowest, time.perf_counter() - started)
+            await asyncio.sleep(0.01)
+        with pytest.raises(DosqlError) as e:
+            greedy.result()
+        assert e.value.code == "RESOURCE_EXHAUSTED", e.value
+        assert slowest < 20, "the server did not answer others"
+        assert [tuple(row) for row in await db.query("SELECT count(*) FROM t")] == [(1500,)]
+
+
+@pytest.mark.parametrize("sql", ENDLESS)
+async def test_time_and_cancelling(url: str, sql: str) -> None:
+    async with filled(url) as db, sql_do.connect(url) as other:
+        with pytest.raises(DosqlError) as e:
+            await db.query(sql, timeout_s=0.5)
+        assert e.value.code == "TIMEOUT", e.value
+        running = asyncio.create_task(db.query(sql))
+        await asyncio.sleep(0.3)
+        assert [tuple(row) for row in await other.query("SELECT k FROM t WHERE n = 7")] == [(1,)]
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert [tuple(row) for row in await db.query("SELECT count(*) FROM t")] == [(1500,)]
