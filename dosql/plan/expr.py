@@ -214,7 +214,15 @@ def has_affinity(expr: Expr) -> bool:
 
 def sources_of(expr: Expr) -> frozenset[int]:
     """Returns the row sources an expression reads."""
-    return frozenset(e.source for e in walk(expr) if isinstance(e, Col))
+    found: set[int] = set()
+    rest = [expr]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, Col):
+            found.add(part.source)
+        elif not isinstance(part, Const | Param):
+            rest += children(part)
+    return frozenset(found)
 
 
 def conjuncts(expr: Expr | None) -> list[Expr]:

@@ -85,6 +85,7 @@ class AccessPaths:
         rows_of: Estimates how many rows a subquery gives.
         correlated: The block reads rows around it, so it may run many times.
         columnar: A scan of its one source may compute its columns as wholes.
+        read: All expressions of the block.
     """
 
     def __init__(
@@ -97,18 +98,24 @@ class AccessPaths:
         *,
         correlated: bool,
         columnar: bool,
+        read: list[Expr],
     ) -> None:
         self._own = own
+        self._needed: dict[int, tuple[Expr, frozenset[int]]] = {}
         self._schema = schema
         self._estimates = estimates
         self._terms_of = terms_of
         self._rows_of = rows_of
         self._correlated = correlated
         self._columnar = columnar
+        self._read = read
 
     def needs(self, condition: Expr) -> frozenset[int]:
         """Returns the sources of this block that a condition reads."""
-        return sources_of(condition) & self._own
+        known = self._needed.get(id(condition))
+        if known is None or known[0] is not condition:
+            known = self._needed[id(condition)] = (condition, sources_of(condition) & self._own)
+        return known[1]
 
     def outside(self, condition: Expr) -> frozenset[int]:
         """Returns the sources around this block that a condition reads."""
@@ -412,7 +419,17 @@ class AccessPaths:
             bool(high and high[1]),
             frozenset(nulls),
         )
-        return Access(path, used, rows, cost.INDEX_PROBE * probes + rows * cost.INDEX_ROW)
+        row_cost = cost.INDEX_ROW if self._reads_row(number, used) else cost.INDEX_ENTRY
+        return Access(path, used, rows, cost.INDEX_PROBE * probes + rows * row_cost)
+
+    def _reads_row(self, number: int, used: list[Expr]) -> bool:
+        """Whether anything but conditions that are met for sure reads a column of a source that is not its row key."""
+        return any(
+            isinstance(part, Col) and part.source == number and part.index != ROW_KEY
+            for expr in self._read
+            if expr not in used
+            for part in walk(expr)
+        )
 
     def _value_of(
         self,

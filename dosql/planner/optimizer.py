@@ -19,7 +19,7 @@ from dosql.planner import cost
 from dosql.planner.access import Access, AccessPaths, TermsOf
 from dosql.planner.estimates import Estimates, Statistics
 from dosql.planner.rules import Facts, rewritten
-from dosql.planner.rules.facts import has_subquery
+from dosql.planner.rules.facts import expressions, has_subquery
 from dosql.planner.sorted_paths import in_order
 from dosql.schema import Schema
 
@@ -85,6 +85,7 @@ class _BlockPlanner:
             planner.rows_of,
             correlated=self._correlated,
             columnar=block.grouped and len(own) == 1 and not any(map(has_subquery, conditions)),
+            read=expressions(block),
         )
         self._needs = self._access.needs
         self._args_need = self._access.args_need
