@@ -107,8 +107,8 @@ class Session(Preparing):
             values = self._bind(statement, params)
         run = statement.run
         if run is None:
-            if statement.lone and self._workspace is not None:
-                done = self._insert_lone(statement, values, self._workspace)
+            if statement.lone and not (statement.referential and self.foreign_keys):
+                done = self._insert_lone(statement, values)
                 if done is not None:
                     return done
             return self._execute_other(statement, values)
@@ -237,28 +237,35 @@ class Session(Preparing):
             return None
         return self.execute_many(*found)
 
-    def _insert_lone(self, statement: Statement, values: tuple[Any, ...], workspace: Workspace) -> Result | None:
-        """Inserts a row in the open transaction, the short way; None where the long one must do it, or fail.
+    def _insert_lone(self, statement: Statement, values: tuple[Any, ...]) -> Result | None:
+        """Inserts a row the short way; None where the long one must do it, or fail.
 
         A row is tested before it is touched, so that what fails here has done nothing.
         """
-        owner, claims, inserter = self._owner, workspace.claims, statement.inserter
-        if owner is None or claims is None or inserter is None or workspace.conflict is not None:
-            return None
-        referential = statement.referential and self.foreign_keys
-        if self._read_only or self.query_only or referential or self._waited is not None or self._store.tiered:
+        owner, inserter, store, workspace = self._owner, statement.inserter, self._store, self._workspace
+        if inserter is None or self._read_only or self.query_only or self._waited is not None or store.tiered:
             return None
         try:
-            self._store.check_writable()
-            self._check_size(1)
-            claims.begin()
-            key = inserter.insert_one(workspace, values)
+            if workspace is not None:
+                if owner is None or workspace.claims is None or workspace.conflict is not None:
+                    return None
+                store.check_writable()
+                self._check_size(1)
+                workspace.claims.begin()
+                key, lsn = inserter.insert_one(workspace, values), workspace.lsn
+                self._candidates = None
+                owner.changed += 1
+            else:
+                if owner is not None or store.locks or statement.schema is not store.head.schema:
+                    return None
+                workspace = store.single()
+                key = inserter.insert_one(workspace, values)
+                lsn = store.commit(workspace)
         except DosqlError:
             return None
-        self._candidates = None
-        owner.changed += 1
         self.last_change.note(1, key)
-        return ChangeResult(statement, [], workspace.lsn, rows_affected=1, last_insert_id=key)
+        pending = self._workspace is None and store.pending
+        return ChangeResult(statement, [], lsn, rows_affected=1, last_insert_id=key, unflushed=pending)
 
     def _execute_other(self, statement: Statement, values: tuple[Any, ...]) -> Result:
         if self._workspace is None and statement.schema is not self._store.head.schema:

@@ -110,24 +110,24 @@ class Updater:
         """Updates a row with all that belongs to it; returns it, or None where it was left as it is."""
         key: int = row[0]
         triggers = self.triggers
-        made = self._after(row, before, conflict)
+        first = triggers is not None and bool(triggers.before)  # NOT NULL is tested behind them
+        made = self._after(row, before, conflict, tested=not first)
         if made is None:
             return None
         if self._completes and self._rules is not None:
             made = self._rules.complete(workspace, [made])[0]
-        if triggers is not None and triggers.before:
+        if triggers is not None and first:
             if not triggers.run(workspace, triggers.before, (key, before), made, conflict):
                 return None
             now = workspace.writer(self._table).row_at(key)
             if now is None:
                 return None
-            if now != before:  # they have changed it; what is set here goes on top
-                again = self._after(row, now, conflict)
-                if again is None:
-                    return None
-                before, made = now, again
-                if self._completes and self._rules is not None:
-                    made = self._rules.complete(workspace, [made])[0]
+            again = self._after(row, now, conflict)  # what they have changed stays; what is set here goes on top
+            if again is None:
+                return None
+            before, made = now, again
+            if self._completes and self._rules is not None:
+                made = self._rules.complete(workspace, [made])[0]
         self._check_generated(made[1])
         new_key, after = made
         if self._rules is not None:
@@ -157,16 +157,23 @@ class Updater:
                 raise null_violation(table, column.name)
 
     def _after(
-        self, row: Sequence[Any], before: Sequence[Any], given: str | None
+        self, row: Sequence[Any], before: Sequence[Any], given: str | None, *, tested: bool = True
     ) -> tuple[int, tuple[Any, ...]] | None:
-        """Returns key and stored columns of a row as it will be; None where it is to be left alone."""
+        """Returns key and stored columns of a row as it will be; None where it is to be left alone.
+
+        Args:
+            row: Key and new values.
+            before: The row as it is.
+            given: What the statement says of conflicts.
+            tested: NOT NULL holds, or is resolved.
+        """
         if self._key_place is not None and row[self._key_place] is None:
             raise TypeMismatch("datatype mismatch: a row's key cannot be NULL")
         values = list(before)
         for slot, (column, place), store in self._targets:
             value = row[place]
             if value is None or value != value:
-                if not column.nullable:
+                if tested and not column.nullable:
                     conflict = given or column.null_conflict
                     if conflict == "IGNORE":
                         return None

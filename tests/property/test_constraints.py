@@ -283,3 +283,30 @@ def test_statements_of_many_rows_are_those_of_sqlite() -> None:
                 found = sorted(session.execute(f"SELECT * FROM {table}").rows, key=repr)
                 assert found == sorted(oracle.execute(f"SELECT * FROM {table}"), key=repr), f"seed {seed}: after {sql}"
         database.close()
+
+
+def test_not_null_is_tested_behind_before_triggers() -> None:
+    session = Database.open(":memory:").session()
+    lite = apsw.Connection(":memory:")
+    changes = [
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT NOT NULL)",
+        "CREATE TRIGGER skip BEFORE UPDATE ON t WHEN old.a = 'x' BEGIN SELECT RAISE(IGNORE); END",
+        "INSERT INTO t VALUES (1, 'x', 'b'), (2, 'y', 'b')",
+        "UPDATE t SET b = NULL WHERE id = 1",
+        "UPDATE OR IGNORE t SET a = 'z', b = NULL",
+        "UPDATE t SET b = NULL WHERE id = 2",
+        "UPDATE t SET a = 'w' WHERE id = 2",
+    ]
+    for sql in changes:
+        outcomes = []
+        for run in (lite.execute, session.execute):
+            try:
+                run(sql)
+            except (apsw.ConstraintError, DosqlError):
+                outcomes.append("refused")
+            else:
+                outcomes.append("done")
+        session.store.flush()
+        assert outcomes[0] == outcomes[1], sql
+    everything = "SELECT * FROM t ORDER BY id"
+    assert session.execute(everything).rows == [tuple(row) for row in lite.execute(everything)]
