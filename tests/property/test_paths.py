@@ -136,3 +136,27 @@ def test_paths_find_what_sqlite_finds(seed: int) -> None:
         both(sql)
         everything = "SELECT * FROM t ORDER BY id"
         assert session.execute(everything).rows == [tuple(row) for row in lite.execute(everything)], sql
+
+
+def test_row_values_in_a_subquery() -> None:
+    rng = random.Random(9)
+    lite = apsw.Connection(":memory:")
+    session: Session = Database.open(":memory:").session()
+    for sql in ("CREATE TABLE t (a INTEGER, b TEXT)", "CREATE TABLE u (x REAL, y TEXT)"):
+        lite.execute(sql)
+        session.execute(sql)
+    for table, first in (("t", [None, 1, 2, 3]), ("u", [None, 1.0, 2.5, 3.0])):
+        for _ in range(40):
+            row = (rng.choice(first), rng.choice([None, "a", "b", "c"]))
+            if table == "t" or rng.random() < 0.3:
+                lite.execute(f"INSERT INTO {table} VALUES (?, ?)", row)
+                session.execute(f"INSERT INTO {table} VALUES (?, ?)", row)
+                session.store.flush()
+    for sql in (
+        "SELECT a, b, (a, b) IN (SELECT x, y FROM u) FROM t",
+        "SELECT a, b, (a, b) NOT IN (SELECT x, y FROM u WHERE x IS NOT NULL AND y IS NOT NULL) FROM t",
+        "SELECT count(*) FROM t WHERE (a, b) IN (SELECT x, y FROM u WHERE x >= a)",
+        "SELECT a, b, (a, b) IN (SELECT x, y FROM u WHERE 0) FROM t",
+        "SELECT (NULL, 1) IN (SELECT 1, 1), (NULL, 2) IN (SELECT 1, 1), (1, 2) IN (VALUES (1, NULL), (3, 2))",
+    ):
+        assert session.execute(sql).rows == [tuple(row) for row in lite.execute(sql)], sql

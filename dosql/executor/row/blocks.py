@@ -541,7 +541,8 @@ class _BlockEmitter:
         assert expr.value is not None
         left = self._expressions.left_of_in(expr.value, [o.expr for o in query.outputs[: query.visible]])
         if query.visible > 1:
-            return f"in_rows({left}, {call if passed else self._once(call)})"
+            found = f"row_set({call})"
+            return f"in_rows({left}, {found if passed else self._once(found)})"
         call = self._expressions.found_by_in(expr.value, query.outputs[0].expr, call)
         found = f"value_set({call})"
         if expr.collation:

@@ -265,14 +265,26 @@ def in_query(value: Any, found: tuple[set[Any], bool, bool]) -> bool | None:
     return True if value in values else None if null else False
 
 
-def in_rows(value: tuple[Any, ...], rows: Iterable[tuple[Any, ...]]) -> bool | None:
+def row_set(rows: Iterable[tuple[Any, ...]]) -> tuple[set[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Rows of a subquery of IN: those without NULL, and those with."""
+    values = set(rows)
+    nulls = [row for row in values if None in row]
+    return values.difference(nulls), nulls
+
+
+def in_rows(value: tuple[Any, ...], found: tuple[set[tuple[Any, ...]], list[tuple[Any, ...]]]) -> bool | None:
     """``(a, b) IN (SELECT ...)``."""
-    unknown = False
-    for row in rows:
-        if all(a is not None and b is not None and a == b for a, b in zip(value, row, strict=True)):
+    values, nulls = found
+    if None not in value:
+        if value in values:
             return True
-        unknown = unknown or all(a is None or b is None or a == b for a, b in zip(value, row, strict=True))
-    return None if unknown else False
+        others: Iterable[tuple[Any, ...]] = nulls
+    else:
+        others = chain(values, nulls)
+    for row in others:
+        if all(a is None or b is None or a == b for a, b in zip(value, row, strict=True)):
+            return None
+    return False
 
 
 def uniques(rows: Iterable[tuple[Any, ...]], key: Callable[[tuple[Any, ...]], Any]) -> list[tuple[Any, ...]]:
@@ -405,6 +417,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "in_items": in_items,
     "in_query": in_query,
     "in_rows": in_rows,
+    "row_set": row_set,
     "uniques": uniques,
     "regexp": regexp_like,
     "rows_of": rows_of,

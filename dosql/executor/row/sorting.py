@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dosql.executor.row.emitter import Lines
-from dosql.plan.expr import Expr
+from dosql.functions import SCALARS
+from dosql.plan.expr import Expr, Func, walk
 from dosql.plan.logical import SortKey
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
 
@@ -88,7 +89,8 @@ class TopRows:
         self._first = first
         self._value = values[first.output]
         self._nullable = exprs[first.output].nullable
-        self.usable = _is_plain(first, exprs) and self._value.isidentifier()
+        again = all(SCALARS[part.name].stable for part in walk(exprs[first.output]) if isinstance(part, Func))
+        self.usable = _is_plain(first, exprs) and (self._value.isidentifier() or again)
 
     def begin(self, lines: Lines) -> None:
         """Emits what stands before the loops."""
@@ -97,6 +99,9 @@ class TopRows:
 
     def append(self, lines: Lines, row: str) -> None:
         """Emits what becomes of a row."""
+        if not self._value.isidentifier():
+            lines.add(f"first = {self._value}")
+            self._value = "first"
         better = ">" if self._first.descending else "<"
         if len(self._order_by) > 1:  # among equals the other keys decide
             better += "="
