@@ -243,7 +243,7 @@ class ExpressionTranslator:
             return s.InQuery(value, self.query(everything), offset_of(node))
         self.only(node, "this", "expressions")
         items = node.expressions
-        if len(items) == 1 and isinstance(items[0], exp.Query):
+        if len(items) == 1 and isinstance(items[0], exp.Query | exp.Values):
             return s.InQuery(value, self.query(cast(exp.Expression, items[0])), offset_of(node))
         return s.InList(value, [self.expr(e) for e in items], offset_of(node))
 
