@@ -49,7 +49,7 @@ class Planner:
         """Rewrites a block, and chooses paths and order for it. The block is not changed."""
         known = self._plans.get(id(block))
         if known is None:
-            better = rewritten(block, Facts(self.schema, self.terms_of))
+            better = rewritten(block, Facts(self.schema))
             known = self._plans[id(block)] = (block, _BlockPlanner(better, self).plan())
         return known[1]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from dosql.plan.expr import Aggregate, Col, Expr, Func, Subquery, sources_of, transform, walk
 from dosql.plan.logical import Block, FunctionSource, JoinStep, Output, Source
 from dosql.planner.determinism import is_stable
-from dosql.schema import Index, Schema, Table
+from dosql.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,9 @@ class Facts:
 
     Attributes:
         schema: Tables and indexes.
-        terms_of: Gives an index's terms over a source; the terms and the conditions.
     """
 
     schema: Schema
-    terms_of: Callable[[Table, Index], object]
 
 
 def own_sources(block: Block) -> frozenset[int]:
