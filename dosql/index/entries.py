@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from dosql.errors import InternalError
 from dosql.schema import Index, Table
 from dosql.types.collations import COLLATIONS
-from dosql.types.keys import KeyEncoder, encode_any, key_encoder
+from dosql.types.keys import KeyEncoder, column_encoder, encode_any, key_encoder
 from dosql.types.sqltypes import SqlType
 
 Terms = Callable[[Sequence[Any], int], "tuple[Any, ...] | None"]
@@ -23,12 +24,16 @@ class EntryMaker(NamedTuple):
         prefix: Encoded values of the indexed columns of (stored values, key); None where the row has no entry.
         has_null: Whether one of these values is NULL, or the row has no entry.
         slots: Stored columns the entry depends on; an update of others leaves it as it is.
+        prefixes: As ``prefix``, of many rows: (keys, stored columns).
+        nulls: Places among many rows where ``has_null`` is true.
     """
 
     definition: Index
     prefix: Callable[[Sequence[Any], int], bytes | None]
     has_null: Callable[[Sequence[Any], int], bool]
     slots: frozenset[int]
+    prefixes: Callable[[Sequence[int], Sequence[Sequence[Any]]], list[bytes | None]]
+    nulls: Callable[[Sequence[int], Sequence[Sequence[Any]]], set[int]]
 
 
 class _Expressions:
@@ -74,7 +79,34 @@ def entry_maker(table: Table, index: Index) -> EntryMaker:
     def has_null(stored: Sequence[Any], key: int) -> bool:
         return any(slot >= 0 and stored[slot] is None for slot in slots)
 
-    return EntryMaker(index, prefix, has_null, frozenset(slots))
+    encoders = [_column_encoder(table, index, place) for place in range(len(index.columns))]
+
+    def prefixes(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> list[bytes | None]:
+        parts = [encode(keys if slot < 0 else columns[slot]) for slot, encode in zip(slots, encoders, strict=True)]
+        if len(parts) == 1:
+            return list(parts[0])
+        return list(map(b"".join, zip(*parts, strict=True)))
+
+    def nulls(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> set[int]:
+        found: set[int] = set()
+        for slot in slots:
+            column = columns[slot] if slot >= 0 else ()
+            if not isinstance(column, array) and None in column:
+                found.update(place for place, value in enumerate(column) if value is None)
+        return found
+
+    return EntryMaker(index, prefix, has_null, frozenset(slots), prefixes, nulls)
+
+
+def _column_encoder(table: Table, index: Index, place: int) -> Callable[[Sequence[Any]], list[bytes]]:
+    """Returns the encoder of many values of the column at a place."""
+    kind = table.columns[index.columns[place]].type
+    encode = column_encoder(kind)
+    collation = index.collation(place)
+    if not collation or kind not in (SqlType.TEXT, SqlType.ANY):
+        return encode
+    fold = COLLATIONS[collation]
+    return lambda values: encode([fold(value) for value in values])
 
 
 def _computed(table: Table, index: Index) -> EntryMaker:
@@ -93,4 +125,15 @@ def _computed(table: Table, index: Index) -> EntryMaker:
         values = terms(stored, key)
         return values is None or None in values
 
-    return EntryMaker(index, prefix, has_null, frozenset(range(len(table.stored))))
+    def prefixes(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> list[bytes | None]:
+        return [prefix(stored, key) for key, stored in _rows(keys, columns)]
+
+    def nulls(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> set[int]:
+        return {place for place, (key, stored) in enumerate(_rows(keys, columns)) if has_null(stored, key)}
+
+    return EntryMaker(index, prefix, has_null, frozenset(range(len(table.stored))), prefixes, nulls)
+
+
+def _rows(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    rows = zip(*columns, strict=True) if columns else iter([()] * len(keys))
+    return zip(keys, rows, strict=True)

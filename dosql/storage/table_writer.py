@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dosql.btree import Tree, TreeEditor, spans
@@ -10,7 +10,7 @@ from dosql.errors import ConstraintViolation, ResourceExhausted
 from dosql.index import EntryMaker, entry_maker
 from dosql.schema import Index, Table
 from dosql.storage.violations import key_violation, unique_violation
-from dosql.types.keys import after_prefix, decode_row_key, encode_row_key
+from dosql.types.keys import after_prefix, decode_row_key, encode_row_key, encode_row_keys
 from dosql.types.numbers import INT_MAX
 from shared_types.changes import (
     OP_DELETE,
@@ -210,17 +210,18 @@ class TableWriter:
         checked: bool,
     ) -> None:
         """Adds the entries of rows to an index."""
-        prefix, has_null = maker.prefix, maker.has_null
-        entries: list[bytes] = []
-        free: list[bytes] = []  # with NULL, which equals nothing
-        unique = checked and maker.definition.unique
-        for key, stored in rows_of(keys, columns):
-            entry = prefix(stored, key)
-            if entry is not None:
-                if unique and self._claims is not None and not has_null(stored, key):
+        made = list(zip(maker.prefixes(keys, columns), encode_row_keys(keys), strict=True))
+        if not (checked and maker.definition.unique):
+            self._put(maker, editor, [entry + tail for entry, tail in made if entry is not None], unique=False)
+            return
+        nulls = maker.nulls(keys, columns)  # NULL equals nothing
+        if self._claims is not None:
+            for place, (entry, _) in enumerate(made):
+                if entry is not None and place not in nulls:
                     self._claims.entry(maker.definition.id, entry)
-                (free if unique and has_null(stored, key) else entries).append(entry + encode_row_key(key))
-        self._put(maker, editor, entries, unique=unique)
+        free = [entry + tail for i, (entry, tail) in enumerate(made) if entry is not None and i in nulls]
+        entries = [entry + tail for i, (entry, tail) in enumerate(made) if entry is not None and i not in nulls]
+        self._put(maker, editor, entries, unique=True)
         self._put(maker, editor, free, unique=False)
 
     def _put(self, maker: EntryMaker, editor: TreeEditor, entries: list[bytes], *, unique: bool) -> None:
@@ -249,28 +250,30 @@ class TableWriter:
         columns = self._editor.update_many(keys, changes)
         op = (OP_UPDATE_MANY, self._table.id, list(keys), columns, [(i, list(values)) for i, values in changes])
         for maker, editor in touched:
-            rows = zip(rows_of(keys, columns), rows_of(keys, columns_after(op)), strict=True)
-            self._move_entries(maker, editor, rows, checked=checked)
+            self._move_entries(maker, editor, keys, (columns, columns_after(op)), checked=checked)
         self._ops.append(op)
 
     def _move_entries(
         self,
         maker: EntryMaker,
         editor: TreeEditor,
-        rows: Iterable[tuple[tuple[int, tuple[Any, ...]], tuple[int, tuple[Any, ...]]]],
+        keys: Sequence[int],
+        states: tuple[Sequence[Sequence[Any]], Sequence[Sequence[Any]]],
         *,
         checked: bool,
     ) -> None:
-        """Puts the new entries of rows, each (as it was, as it is), into the places of the old ones.
+        """Puts the new entries of rows, given as they were and as they are, into the places of the old ones.
 
         A value that is taken when its row's turn comes is a violation, even if the row that has it moves later.
         """
-        prefix, has_null, unique = maker.prefix, maker.has_null, checked and maker.definition.unique
-        moves: list[tuple[int, bytes | None, bytes | None, bool]] = []
-        for (key, old), (_, new) in rows:
-            old_prefix, new_prefix = prefix(old, key), prefix(new, key)
-            if old_prefix != new_prefix:
-                moves.append((key, old_prefix, new_prefix, unique and not has_null(new, key)))
+        unique = checked and maker.definition.unique
+        nulls = maker.nulls(keys, states[1]) if unique else set()
+        olds, news = (maker.prefixes(keys, columns) for columns in states)
+        moves = [
+            (tail, old, new, unique and place not in nulls)
+            for place, (tail, old, new) in enumerate(zip(encode_row_keys(keys), olds, news, strict=True))
+            if old != new
+        ]
         if unique:
             turns = {old: turn for turn, (_, old, _, _) in enumerate(moves)}
             taken: set[bytes] = set()
@@ -283,9 +286,9 @@ class TableWriter:
                     if entry in taken or turns.get(entry, -1) > turn:
                         raise self._refused(maker, entry)
                     taken.add(entry)
-        editor.delete_many(sorted([old + encode_row_key(key) for key, old, _, _ in moves if old is not None]))
+        editor.delete_many(sorted([old + tail for tail, old, _, _ in moves if old is not None]))
         for wanted in (True, False) if unique else (False,):
-            entries = [new + encode_row_key(key) for key, _, new, c in moves if new is not None and c is wanted]
+            entries = [new + tail for tail, _, new, c in moves if new is not None and c is wanted]
             self._put(maker, editor, entries, unique=wanted)
 
     def delete_many(self, keys: Sequence[int]) -> None:
@@ -304,13 +307,8 @@ class TableWriter:
         else:
             columns = self._editor.delete_many(keys)
             for maker, editor in self._indexes:
-                entries = [
-                    entry + encode_row_key(key)
-                    for key, stored in rows_of(keys, columns)
-                    if (entry := maker.prefix(stored, key)) is not None
-                ]
-                entries.sort()
-                editor.delete_many(entries)
+                made = zip(maker.prefixes(keys, columns), encode_row_keys(keys), strict=True)
+                editor.delete_many(sorted([entry + tail for entry, tail in made if entry is not None]))
         self._ops.append((OP_DELETE_MANY, self._table.id, list(keys), columns))
 
 

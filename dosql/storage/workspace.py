@@ -13,9 +13,9 @@ from dosql.schema import Index, Schema, Table, Trigger, View
 from dosql.storage.claims import Claims
 from dosql.storage.reads import ReadSet
 from dosql.storage.snapshot import Epoch, Snapshot
-from dosql.storage.table_writer import TableWriter, rows_of
+from dosql.storage.table_writer import TableWriter
 from dosql.storage.violations import unique_violation
-from dosql.types.keys import encode_row_key
+from dosql.types.keys import encode_row_keys
 from shared_types.changes import (
     OP_ALTER_TABLE,
     OP_CREATE_INDEX,
@@ -314,13 +314,15 @@ class Workspace:
         entries: list[bytes] = []
         compared: list[bytes] = []
         for leaf in leaves(self.trees[table.id].root):
-            for key, stored in rows_of(leaf.keys, leaf.cols):
-                prefix = maker.prefix(stored, key)
-                if prefix is None:
-                    continue
-                entries.append(prefix + encode_row_key(key))
-                if maker.definition.unique and not maker.has_null(stored, key):
-                    compared.append(prefix)
+            made = maker.prefixes(leaf.keys, leaf.cols)
+            entries += [
+                prefix + tail
+                for prefix, tail in zip(made, encode_row_keys(leaf.keys), strict=True)
+                if prefix is not None
+            ]
+            if maker.definition.unique:
+                nulls = maker.nulls(leaf.keys, leaf.cols)
+                compared += [p for place, p in enumerate(made) if p is not None and place not in nulls]
         if len(set(compared)) < len(compared):
             raise unique_violation(table, maker.definition)
         entries.sort()

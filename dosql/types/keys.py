@@ -19,7 +19,8 @@ each entry of a secondary index, without a tag.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dosql.types.sqltypes import SqlType
@@ -90,6 +91,45 @@ _ENCODERS: dict[SqlType, KeyEncoder] = {
 def key_encoder(sql_type: SqlType) -> KeyEncoder:
     """Returns the encoder of a column's values."""
     return _ENCODERS[sql_type]
+
+
+def encode_integers(values: Sequence[int | None]) -> list[bytes]:
+    """As :func:`encode_integer`, of many values."""
+    pack = _TAGGED.pack
+    if isinstance(values, array):
+        return [pack(2, value + _OFFSET) for value in values]
+    return [NULL_KEY if value is None else pack(2, value + _OFFSET) for value in values]
+
+
+def encode_texts(values: Sequence[str | None]) -> list[bytes]:
+    """As :func:`encode_text`, of many values."""
+    if any(value is not None and "\0" in value for value in values):
+        return [encode_text(value) for value in values]
+    return [NULL_KEY if value is None else b"\x05" + value.encode() + b"\0\x01" for value in values]
+
+
+_COLUMN_ENCODERS: dict[SqlType, Callable[[Sequence[Any]], list[bytes]]] = {
+    SqlType.INTEGER: encode_integers,
+    SqlType.BOOLEAN: encode_integers,
+    SqlType.DATE: encode_integers,
+    SqlType.TIMESTAMP: encode_integers,
+    SqlType.TEXT: encode_texts,
+}
+
+
+def column_encoder(sql_type: SqlType) -> Callable[[Sequence[Any]], list[bytes]]:
+    """Returns the encoder of many values of a column."""
+    found = _COLUMN_ENCODERS.get(sql_type)
+    if found is not None:
+        return found
+    encode = _ENCODERS[sql_type]
+    return lambda values: [encode(value) for value in values]
+
+
+def encode_row_keys(keys: Sequence[int]) -> list[bytes]:
+    """As :func:`encode_row_key`, of many keys."""
+    pack = _U64.pack
+    return [pack(key + _OFFSET) for key in keys]
 
 
 def encode_row_key(key: int) -> bytes:
