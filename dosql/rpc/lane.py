@@ -125,7 +125,7 @@ class Lane:
         if sql in database.scanning:
             heavy = session.heavy(sql)
             limits = [s for s in ((timeout_ms or 0) / 1000, settings.statement_s) if s > 0]
-            guard = Guard(min(limits, default=0.0), settings.statement_bytes)
+            guard = self._guarding(min(limits, default=0.0))
         if heavy and guard is not None:
             if heavy == "change":
                 self._change(request_id, sql, values, answer, guard)
@@ -203,7 +203,7 @@ class Lane:
                 request_id,
                 work,
                 then,
-                Guard(self._connection.settings.statement_s, self._connection.settings.statement_bytes),
+                self._guarding(self._connection.settings.statement_s),
             )
             return
         except DosqlError:
@@ -281,6 +281,11 @@ class Lane:
             return
         if session.lock_timeout_s:
             timer = loop.call_later(session.lock_timeout_s, lambda: cancel(timed_out(wait, session.lock_timeout_s)))
+
+    def _guarding(self, limit_s: float) -> Guard:
+        """Returns what stops a statement that takes too long, or too much memory."""
+        cache = self._connection.target.database.store.cache
+        return Guard(limit_s, self._connection.settings.statement_bytes, lambda: cache.used + cache.dirty)
 
     # --- threads ---------------------------------------------------------------------------
 

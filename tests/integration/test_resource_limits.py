@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,11 @@ from tests.integration.processes import free_port
 MEMORY_MB = 200
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
+@contextmanager
+def serving(data: Path, memory_mb: int) -> Iterator[str]:
     address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "dosql", "serve", "--data", str(tmp_path / "db"), "--listen", address]
-    command += ["--statement-memory", str(MEMORY_MB), "--statement-limit", "60"]
+    command = [sys.executable, "-m", "dosql", "serve", "--data", str(data), "--listen", address]
+    command += ["--statement-memory", str(memory_mb), "--statement-limit", "60"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert "listens on" in process.stderr.readline()
@@ -33,6 +33,23 @@ def url(tmp_path: Path) -> Iterator[str]:
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
     process.stderr.close()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with serving(tmp_path / "db", MEMORY_MB) as address:
+        yield address
+
+
+async def test_pages_that_are_read_do_not_count(tmp_path: Path) -> None:
+    sql = "SELECT count(*), max(length(body)) FROM t WHERE body LIKE '%nothing like it%' OR n > 0"
+    with serving(tmp_path / "db", 0) as address:
+        async with sql_do.connect(address) as db:
+            await db.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, body TEXT)")
+            await db.execute("INSERT INTO t SELECT value, hex(randomblob(1000)) FROM generate_series(1, 60000)")
+    with serving(tmp_path / "db", 40) as address:  # 120 MB are read from the disk
+        async with sql_do.connect(address) as db:
+            assert [tuple(row) for row in await db.query(sql)] == [(60_000, 2000)]
 
 
 GREEDY = [

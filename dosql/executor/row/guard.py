@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ _local = threading.local()
 
 
 _MEMORY_EVERY_S = 0.02
+_CACHE_SLACK = 1.5  # pages in memory are estimated
 _ROWS_BETWEEN = 1024
 
 
@@ -39,18 +40,20 @@ class Guard:
         limit_s: Seconds from now after which the query is stopped; 0 is no limit.
         limit_bytes: The query is stopped when the process has grown by so much since now; 0 is no limit. What others
             do meanwhile counts too, so it should be well above what a query is expected to need.
+        cached: Gives the estimated bytes of pages in memory: what is read into the cache does not count.
 
     Attributes:
         cancelled: Set it to stop the query.
     """
 
-    __slots__ = ("_bytes_at_most", "_deadline", "_limit_bytes", "_limit_s", "_next_look", "cancelled")
+    __slots__ = ("_bytes_at_most", "_cached", "_deadline", "_limit_bytes", "_limit_s", "_next_look", "cancelled")
 
-    def __init__(self, limit_s: float = 0.0, limit_bytes: int = 0) -> None:
+    def __init__(self, limit_s: float = 0.0, limit_bytes: int = 0, cached: Callable[[], int] = lambda: 0) -> None:
         self.cancelled = False
         used = memory_used() if limit_bytes else 0
         self._limit_bytes = limit_bytes
-        self._bytes_at_most = used + limit_bytes if used else 0
+        self._cached = cached
+        self._bytes_at_most = used + limit_bytes - int(_CACHE_SLACK * cached()) if used else 0
         self._next_look = 0.0
         self._limit_s = limit_s
         self._deadline = time.monotonic() + limit_s if limit_s else None
@@ -73,7 +76,7 @@ class Guard:
             )
         if self._bytes_at_most and (now := time.monotonic()) > self._next_look:
             self._next_look = now + _MEMORY_EVERY_S
-            if memory_used() > self._bytes_at_most:
+            if memory_used() > self._bytes_at_most + int(_CACHE_SLACK * self._cached()):
                 self._bytes_at_most = 0  # once is enough: what follows clears up
                 raise ResourceExhausted(
                     f"the statement needs more than {self._limit_bytes >> 20} MB of memory",
