@@ -126,14 +126,15 @@ def _computed(table: Table, index: Index) -> EntryMaker:
         return values is None or None in values
 
     def prefixes(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> list[bytes | None]:
-        return [prefix(stored, key) for key, stored in _rows(keys, columns)]
+        return [prefix(stored, key) for key, stored in rows_of(keys, columns)]
 
     def nulls(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> set[int]:
-        return {place for place, (key, stored) in enumerate(_rows(keys, columns)) if has_null(stored, key)}
+        return {place for place, (key, stored) in enumerate(rows_of(keys, columns)) if has_null(stored, key)}
 
     return EntryMaker(index, prefix, has_null, frozenset(range(len(table.stored))), prefixes, nulls)
 
 
-def _rows(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+def rows_of(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Yields (key, stored columns) of rows given by column."""
     rows = zip(*columns, strict=True) if columns else iter([()] * len(keys))
     return zip(keys, rows, strict=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dosql.btree import Tree, TreeEditor, spans
 from dosql.errors import ConstraintViolation, ResourceExhausted
 from dosql.index import EntryMaker, entry_maker
+from dosql.index.entries import rows_of
 from dosql.schema import Index, Table
 from dosql.storage.violations import key_violation, unique_violation
 from dosql.types.keys import after_prefix, decode_row_key, encode_row_key, encode_row_keys
@@ -310,12 +311,6 @@ class TableWriter:
                 made = zip(maker.prefixes(keys, columns), encode_row_keys(keys), strict=True)
                 editor.delete_many(sorted([entry + tail for entry, tail in made if entry is not None]))
         self._ops.append((OP_DELETE_MANY, self._table.id, list(keys), columns))
-
-
-def rows_of(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Yields (key, stored columns) of rows given by column."""
-    rows = zip(*columns, strict=True) if columns else iter([()] * len(keys))
-    return zip(keys, rows, strict=True)
 
 
 def _move(editor: TreeEditor, old: bytes | None, new: bytes | None, tail: bytes) -> None:
