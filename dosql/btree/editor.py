@@ -100,9 +100,13 @@ class TreeEditor:
         """Sets ``(column, value)`` pairs of the row at ``key``, which must be there."""
         leaf, _ = self._descend(key)
         at = bisect_left(leaf.keys, key)
+        wide = False
         for i, value in changes:
             leaf.set_value(i, at, value)
-        if self._wide and _any_wide([value for _, value in changes]):
+            kind = value.__class__
+            if (kind is str or kind is bytes) and len(value) > WIDE_VALUE_BYTES:
+                wide = True
+        if wide:
             self._split_heavy(key)
 
     def delete(self, key: Any) -> None:

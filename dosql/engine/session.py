@@ -107,8 +107,8 @@ class Session(Preparing):
             values = self._bind(statement, params)
         run = statement.run
         if run is None:
-            if statement.lone and not (statement.referential and self.foreign_keys):
-                done = self._insert_lone(statement, values)
+            if statement.alone is not None and not (statement.referential and self.foreign_keys):
+                done = self._change_lone(statement, values)
                 if done is not None:
                     return done
             return self._execute_other(statement, values)
@@ -237,35 +237,73 @@ class Session(Preparing):
             return None
         return self.execute_many(*found)
 
-    def _insert_lone(self, statement: Statement, values: tuple[Any, ...]) -> Result | None:
-        """Inserts a row the short way; None where the long one must do it, or fail.
+    def _change_lone(self, statement: Statement, values: tuple[Any, ...]) -> Result | None:
+        """Changes one row the short way; None where the long one must do it, or fail.
 
         A row is tested before it is touched, so that what fails here has done nothing.
         """
-        owner, inserter, store, workspace = self._owner, statement.inserter, self._store, self._workspace
-        if inserter is None or self._read_only or self.query_only or self._waited is not None or store.tiered:
+        if self.query_only or self._waited is not None or self.ignores_checks:
             return None
         try:
-            if workspace is not None:
-                if owner is None or workspace.claims is None or workspace.conflict is not None:
-                    return None
-                store.check_writable()
-                self._check_size(1)
-                workspace.claims.begin()
-                key, lsn = inserter.insert_one(workspace, values), workspace.lsn
-                self._candidates = None
-                owner.changed += 1
-            else:
-                if owner is not None or store.locks or statement.schema is not store.head.schema:
-                    return None
-                workspace = store.single()
-                key = inserter.insert_one(workspace, values)
-                lsn = store.commit(workspace)
+            if self._workspace is None:
+                return self._change_alone(statement, values)
+            return self._change_within(statement, values)
         except DosqlError:
             return None
+        except MemoryError:
+            raise
+        except Exception as e:
+            raise mistaken(statement, e) from e
+
+    def _change_alone(self, statement: Statement, values: tuple[Any, ...]) -> Result | None:
+        """Changes one row in a transaction of its own."""
+        store, alone = self._store, statement.alone
+        if alone is None or self._owner is not None or not store.direct or store.locks:
+            return None
+        head = store.head
+        if statement.schema is not head.schema:
+            return None
+        store.check_writable()
+        done = alone(head, values, given=store.conflicts.open > 0)
+        if done is None:
+            return None
+        trees, op, row, key = done
+        rows: list[tuple[Any, ...]] = []
+        if op is None or row is None:
+            self.last_change.note(0, None)
+            return ChangeResult(statement, rows, head.lsn, unflushed=bool(store.pending))
+        if statement.returning is not None:
+            rows = presented(statement.returning.run(head, values, given=[row]), statement)
+        lsn = store.commit_row(trees, op, alone.writer.counter)
         self.last_change.note(1, key)
-        pending = self._workspace is None and store.pending
-        return ChangeResult(statement, [], lsn, rows_affected=1, last_insert_id=key, unflushed=pending)
+        return ChangeResult(statement, rows, lsn, rows_affected=1, last_insert_id=key, unflushed=True)
+
+    def _change_within(self, statement: Statement, values: tuple[Any, ...]) -> Result | None:
+        """Changes one row in the transaction that is open, where no other can be in its way."""
+        owner, workspace, store, alone = self._owner, self._workspace, self._store, statement.alone
+        if self._read_only or workspace is None or owner is None or alone is None or self._each_statement:
+            return None
+        if (
+            workspace.claims is None
+            or workspace.conflict is not None
+            or store.tiered
+            or statement.returning is not None
+        ):
+            return None
+        conflicts = store.conflicts
+        if alone.reads and (conflicts.open > 1 or conflicts.last_writes):
+            return None  # what was read must not count if the statement has to run again
+        store.check_writable()
+        self._check_size(1)
+        workspace.claims.begin()
+        done = alone.within(workspace, values)
+        if done is None:
+            return None
+        self._candidates = None
+        count, key = done
+        owner.changed += count
+        self.last_change.note(count, key)
+        return ChangeResult(statement, [], workspace.lsn, rows_affected=count, last_insert_id=key)
 
     def _execute_other(self, statement: Statement, values: tuple[Any, ...]) -> Result:
         if self._workspace is None and statement.schema is not self._store.head.schema:
@@ -350,10 +388,6 @@ class Session(Preparing):
         workspace.recursive_triggers, workspace.unchecked = self.recursive_triggers, self.ignores_checks
         mark = None
         try:
-            if statement.lone and workspace.conflict is None:
-                assert statement.inserter is not None
-                self._check_size(1)
-                return Change(1, statement.inserter.insert_one(workspace, values))
             rows = rows_to_change(statement, workspace, values)
             if self._each_statement and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement):
                 rows = self._still(rows, 0)

@@ -11,6 +11,7 @@ from dosql.engine.pragmas import columns_of
 from dosql.engine.related import Related
 from dosql.errors import SqlSyntaxError
 from dosql.executor.inserting import Inserter, Upserter
+from dosql.executor.lone import LoneChange, LoneDelete, LoneInsert, LoneUpdate, LoneUpsert
 from dosql.executor.row import CompiledQuery, compile_query
 from dosql.executor.rules import RowDefaults
 from dosql.executor.triggers import EventTriggers
@@ -21,7 +22,7 @@ from dosql.parser import parse
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import Param, Subquery, walk
-from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe
+from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, KeyLookup
 from dosql.planner import Planner, Statistics, bind
 from dosql.planner.explain import Actual, explain, explain_json, query_plan
 from dosql.schema import Schema, Table
@@ -56,18 +57,18 @@ class Statement:
         scans: Ids of tables that the query reads as a whole, one for each time.
         triggers: Of the table or view that it changes.
         outside: It reads a virtual table, whose columns nobody watches: it is not kept.
-        lone: It is an INSERT of one row, its parameters in order, and nothing hangs on it.
+        alone: What it does in a transaction of its own, where it changes one row at most and nothing hangs on it.
     """
 
     __slots__ = (
         "_peek",
         "_related",
+        "alone",
         "asks_last",
         "body",
         "columns",
         "counts",
         "inserter",
-        "lone",
         "outside",
         "param_keys",
         "plans",
@@ -114,7 +115,7 @@ class Statement:
         self.inserter: Inserter | None = None
         self.updater: Updater | None = None
         self.simple_values: list[int] | None = None
-        self.lone = False
+        self.alone: LoneChange | None = None
         self.referential = False
         self.triggers: EventTriggers | None = None
         self.asks_last = any(f"{name}(" in sql.lower().replace(" ", "") for name in LAST_CHANGE)
@@ -196,8 +197,6 @@ class Statement:
                 updater.triggers = updates and updates.of_columns(frozenset(upsert.targets))
                 inserter.upserts.append(Upserter(upsert.keys, updater, update))
             self.simple_values = _simple_values(body.query)
-            in_order = self.simple_values == list(range(len(self.param_keys)))
-            self.lone = in_order and inserter.lone and self.returning is None
         elif isinstance(body, l.UpdateStatement):
             rules = related.rules(table, frozenset(body.targets))
             updater = self.updater = Updater(table, body.targets, rules, body.conflict)
@@ -208,6 +207,38 @@ class Statement:
         self.referential = bool(table.foreign_keys) or bool(schema.referencing_of(table))
         if schema.triggers and schema.referencing:  # what they change may refer, or be referred to
             self.referential = True
+        if self.body is body and self.triggers is None and not self.asks_last and not self.returns_at_once:
+            self.alone = self._change_alone(body)
+
+    def _change_alone(self, body: l.InsertStatement | l.UpdateStatement | l.DeleteStatement) -> LoneChange | None:
+        """Returns what a change does that nothing hangs on, if it is of one row at most."""
+        schema, table, query = self.schema, body.table, self.query
+        rules = self._related.rules(table)
+        if rules is not None and rules.completes:
+            return None
+        if isinstance(body, l.InsertStatement):
+            inserter = self.inserter
+            in_order = self.simple_values == list(range(len(self.param_keys)))
+            if inserter is None or not in_order or not inserter.simple or inserter.defaults is not None:
+                return None
+            upserts = [u for u in inserter.upserts if u.keys is None or 0 in u.keys]
+            if len(inserter.upserts) > 1 or len(upserts) < len(inserter.upserts):
+                return None
+            upsert = None
+            for one, clause in zip(upserts, body.upserts, strict=True):
+                setter = None
+                if one.update is not None:
+                    if not one.updater.sets_values:
+                        return None
+                    setter = LoneUpdate(schema, table, clause.targets, rules, one.update)
+                upsert = LoneUpsert(table, setter, one.update)
+            return LoneInsert(schema, table, body.targets, rules, upsert)
+        if query is None or not _finds_one(query):
+            return None
+        if isinstance(body, l.DeleteStatement):
+            return LoneDelete(schema, table, query.run)
+        assert self.updater is not None
+        return LoneUpdate(schema, table, body.targets, rules, query.run) if self.updater.sets_values else None
 
     def _analyzes(self, counts: list[int]) -> None:
         """Makes running the statement run its query, and give what that was like."""
@@ -282,6 +313,14 @@ class Statement:
             if not isinstance(inner, l.QueryStatement):
                 lines = [f"{head} {inner.table.name}", *("  " + line for line in lines)]  # type: ignore[union-attr]
         return [(line,) for line in lines]
+
+
+def _finds_one(query: CompiledQuery) -> bool:
+    """Whether a query looks a row up by its key, and does nothing else."""
+    if len(query.plans) != 1 or len(query.plans[0].steps) != 1:
+        return False
+    path = query.plans[0].steps[0].path
+    return isinstance(path, KeyLookup) and len(path.values) == 1
 
 
 def _simple_values(query: l.Query | None) -> list[int] | None:

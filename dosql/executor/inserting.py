@@ -22,7 +22,6 @@ from dosql.executor.changes import (
     stored_as,
     stored_column,
 )
-from dosql.executor.row_maker import RowMaker, row_maker
 from dosql.executor.rules import RowDefaults, RowRules, stored_value
 from dosql.executor.triggers import EventTriggers
 from dosql.executor.updating import Updater
@@ -79,37 +78,17 @@ class Inserter:
         self._key_place = places.get(table.key_column if table.key_column >= 0 else ROW_KEY)
         self._columns = [(table.columns[c], places.get(c), table.columns[c].store) for c in table.stored]
         self._null_conflicts = any(c.null_conflict for c in table.columns)
-        self._maker: RowMaker | None = None
 
     @property
     def plain(self) -> bool:
         """Whether nothing happens but that rows go in, or the first bad one ends it all."""
-        special = self._completes or self.triggers is not None or self._null_conflicts or self.key_conflicts
-        return not (special or self._conflict not in (None, "ABORT") or self.upserts or self._table.autoincrement)
-
-    def insert_one(self, workspace: Workspace, values: Sequence[Any]) -> int:
-        """As :meth:`insert` of one row, where INSERT is plain, without rules and defaults that are expressions.
-
-        Returns:
-            The row's key.
-        """
-        maker = self._maker
-        if maker is None:
-            maker = self._maker = row_maker(self._table, self._columns)
-        stored = maker(values)
-        writer = workspace.writer(self._table)
-        given = None if self._key_place is None else values[self._key_place]
-        if given is None:
-            key = writer.next_key()
-        else:
-            key = given if given.__class__ is int else row_key(self._table, given)
-        writer.insert(key, stored)
-        return key
+        return self.simple and not self.upserts
 
     @property
-    def lone(self) -> bool:
-        """Whether :meth:`insert_one` can be used."""
-        return self.plain and self._rules is None and self.defaults is None
+    def simple(self) -> bool:
+        """Whether it is plain but for ON CONFLICT."""
+        special = self._completes or self.triggers is not None or self._null_conflicts or self.key_conflicts
+        return not (special or self._conflict not in (None, "ABORT") or self._table.autoincrement)
 
     def insert(
         self, workspace: Workspace, rows: Sequence[Sequence[Any]], params: Sequence[Any] = (), *, keep: Keep = None

@@ -67,6 +67,11 @@ class Updater:
         self._null_conflicts = any(column.null_conflict for _, (column, _), _ in self._targets)
 
     @property
+    def sets_values(self) -> bool:
+        """Whether nothing happens but that columns get values, or the first bad one ends it all."""
+        return self._key_place is None and self._plain
+
+    @property
     def _plain(self) -> bool:
         special = self._completes or self.triggers is not None or self._null_conflicts or self.key_conflicts
         return not special and self._conflict in (None, "ABORT")
@@ -80,7 +85,7 @@ class Updater:
             ConstraintViolation: NOT NULL, CHECK, UNIQUE or PRIMARY KEY fails.
             TypeMismatch: A value does not fit its column.
         """
-        bulk = self._key_place is None and keep is None and self._plain and workspace.conflict is None
+        bulk = self.sets_values and keep is None and workspace.conflict is None
         if len(rows) >= BULK_ROWS_MIN and bulk:
             return self._update_bulk(workspace, workspace.writer(self._table), rows)
         change = Change()

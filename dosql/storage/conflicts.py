@@ -16,18 +16,42 @@ Ops = list[tuple[Any, ...]]
 RETAINED_ROWS_MAX = 1_000_000
 
 
+class KeyFloors:
+    """Row ids that open transactions have taken: for each table who took the last, the next one, and that of others.
+
+    What a transaction has taken itself it may take again: its own rows say whether it is free.
+    """
+
+    def __init__(self) -> None:
+        self._taken: dict[int, tuple[object, int, int]] = {}
+
+    def take(self, table_id: int, taker: object, key: int, count: int) -> int:
+        """Returns the first of ``count`` ids from ``key`` on that nobody else has taken, and takes them."""
+        taken = self._taken.get(table_id)
+        others = 0
+        if taken is not None:
+            others = taken[2] if taken[0] is taker else max(taken[1], taken[2])
+            key = max(key, others)
+        self._taken[table_id] = (taker, key + count, others)
+        return key
+
+    def clear(self) -> None:
+        """Nobody has taken any."""
+        self._taken.clear()
+
+
 class Conflicts:
     """What commits must be compared with.
 
     Attributes:
         open: Number of explicit transactions that are open.
-        key_floors: Row ids that open transactions have taken, by table.
+        key_floors: Row ids that open transactions have taken.
         last_writes: LSN of the last change by table and key, of rows that were changed since an open one began.
     """
 
     def __init__(self) -> None:
         self.open = 0
-        self.key_floors: dict[int, int] = {}
+        self.key_floors = KeyFloors()
         self.last_writes: dict[tuple[int, int], int] = {}
         self._last_schema_change = 0
         self._last_drop = 0

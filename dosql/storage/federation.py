@@ -53,6 +53,8 @@ class Federation:
         stores: By name, in the order that names are searched.
     """
 
+    direct = False
+
     def __init__(self, main: Store) -> None:
         self.main = main
         self.stores: dict[str, Store] = {"main": main}

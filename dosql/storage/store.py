@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from dosql.btree import Owner as TreeOwner
 from dosql.config import StoreSettings
 from dosql.errors import StorageError
 from dosql.fsx import FileSystem
@@ -67,6 +69,7 @@ class Store:
         durable: Newest commit that may be answered and read.
         synced: Newest commit that no power loss takes back; the same unless ``synchronous`` is ``normal``.
         failure: Why nothing can be written any more, or None.
+        direct: Whether the next snapshot may be made of the head by whoever can; see :meth:`commit_row`.
     """
 
     def __init__(self, fs: FileSystem, settings: StoreSettings, clock: Callable[[], int], name: str) -> None:
@@ -79,6 +82,7 @@ class Store:
         self.failure: StorageError | None = None
         self._ownership: Ownership | None = None
         self.slots = Slots()
+        self.direct = False
         self.commits = 0
         self.syncs = 0
         self.cache = LeafCache(settings.cache_budget)
@@ -159,6 +163,7 @@ class Store:
         if isinstance(self.fs, TieredFileSystem):
             assert self._ownership is not None, "a warm tier needs an owner"
             self._tier = WarmTier(self.fs, self._pages, settings, self._ownership)
+        self.direct = self._tier is None
         self._checkpointer.remove_orphans()
         for name in self.fs.names():
             if name.endswith(".tmp"):
@@ -270,12 +275,37 @@ class Store:
         snapshot = workspace.publish(commit_lsn, time_us, self.epoch)
         if workspace.dirty_bytes:
             self.cache.add_dirty(workspace.dirty_bytes)
+        self._install(payload, snapshot, workspace.ops, schema_changed=schema_changed)
+        return commit_lsn
+
+    def commit_row(self, trees: dict[int, Any], op: tuple[Any, ...], counter: TreeOwner) -> int:
+        """Makes the head of trees that one row change gives, made from the head; as :meth:`commit`.
+
+        Args:
+            trees: Of the whole database.
+            op: The change in the log's form.
+            counter: Of what made the trees; it begins anew.
+        """
+        head = self.head
+        lsn = head.lsn + 1
+        time_us = self._clock()
+        if time_us <= head.time_us:
+            time_us = head.time_us + 1
+        if counter.dirty_bytes:
+            self.cache.add_dirty(counter.dirty_bytes)
+            counter.dirty_bytes = 0
+        ops = [op]
+        payload = commit_record(lsn, lsn, time_us, lsn, ops)
+        self._install(payload, Snapshot(head.schema, trees, lsn, time_us, self.epoch), ops, schema_changed=False)
+        return lsn
+
+    def _install(self, payload: bytes, snapshot: Snapshot, ops: list[tuple[Any, ...]], *, schema_changed: bool) -> None:
+        """Makes a snapshot the head; what led to it waits for the next flush."""
         with self._lock:
             self.head = snapshot
             self._pending.append(payload)
-            self._conflicts.committed(workspace.ops, commit_lsn, schema_changed=schema_changed)
+            self._conflicts.committed(ops, snapshot.lsn, schema_changed=schema_changed)
         self.commits += 1
-        return commit_lsn
 
     def _rebased(self, workspace: Workspace) -> Workspace:
         """Returns the workspace's changes on top of the head, if nothing contradicts them."""
@@ -345,18 +375,18 @@ class Store:
 
     def finish_batch(self, batch: Batch) -> None:
         """Moves ``durable`` and wakes those who wait for it (invariant 1)."""
-        wal = self._wal
+        wal, snapshot = self._wal, batch.snapshot
         written = wal.written
-        synced = wal.durable == written
+        synced = wal.durable is written or wal.durable == written
         with self._lock:
-            self.durable = batch.snapshot
+            self.durable = snapshot
             self._position = written
             if synced:
-                self.synced = batch.snapshot
+                self.synced = snapshot
                 self._durable_position = written
-            self._conflicts.flushed(batch.snapshot.lsn)
+            self._conflicts.flushed(snapshot.lsn)
         if self._hopeful:
-            self._hopeful = [(lsn, lost) for lsn, lost in self._hopeful if lsn > batch.snapshot.lsn]
+            self._hopeful = [(lsn, lost) for lsn, lost in self._hopeful if lsn > snapshot.lsn]
         self.syncs += 1
         self.upkeep.wal_bytes += sum(map(len, batch.payloads))
         if synced:
@@ -458,7 +488,8 @@ class Store:
             StorageError: As :meth:`flush`; or a checkpoint that was asked for failed.
         """
         self.flush()
-        self.upkeep.make_room()
+        if self.upkeep.due():
+            self.upkeep.make_room()
 
     def checkpoint(self) -> None:
         """Writes the durable snapshot to pages, then a manifest, then lets go of log that nobody needs.

@@ -24,6 +24,7 @@ from shared_types.changes import (
 )
 
 if TYPE_CHECKING:
+    from dosql.storage.conflicts import KeyFloors
     from dosql.storage.workspace import Workspace
 
 _KEY_BYTES = 8
@@ -35,7 +36,7 @@ class TableWriter:
 
     __slots__ = ("_claims", "_editor", "_indexes", "_key_floors", "_ops", "_table", "_workspace")
 
-    def __init__(self, workspace: Workspace, table: Table, key_floors: dict[int, int] | None) -> None:
+    def __init__(self, workspace: Workspace, table: Table, key_floors: KeyFloors | None) -> None:
         self._table = table
         self._editor = workspace.editor(table.id)
         self._ops = workspace.ops
@@ -54,21 +55,16 @@ class TableWriter:
 
     def next_key(self) -> int:
         """Returns a row id that neither this transaction nor another open one has taken."""
-        last = self._editor.max_key()
-        key = 1 if last is None else last + 1
-        floors = self._key_floors
-        if floors is not None:
-            key = max(key, floors.get(self._table.id, key))
-            floors[self._table.id] = key + 1
-        if key > INT_MAX:
-            raise ResourceExhausted(f"table {self._table.name} has used its highest row id")
-        return key
+        return self.take_keys(1)[0]
 
     def take_keys(self, count: int) -> range:
         """Returns ``count`` consecutive new row ids."""
-        first = self.next_key()
+        last = self._editor.max_key()
+        first = 1 if last is None else last + 1
         if self._key_floors is not None:
-            self._key_floors[self._table.id] = first + count
+            first = self._key_floors.take(self._table.id, self._workspace.taker, first, count)
+        if first + count - 1 > INT_MAX:
+            raise ResourceExhausted(f"table {self._table.name} has used its highest row id")
         return range(first, first + count)
 
     def row_at(self, key: int) -> tuple[Any, ...] | None:
@@ -104,11 +100,11 @@ class TableWriter:
         Raises:
             ConstraintViolation: The key, or the values of a UNIQUE index, are there already.
         """
-        prefixes = [
-            (prefix, maker, editor)
-            for maker, editor in self._indexes
-            if (prefix := maker.prefix(stored, key)) is not None
-        ]
+        prefixes: list[tuple[bytes, EntryMaker, TreeEditor]] = []
+        for maker, editor in self._indexes:
+            prefix = maker.prefix(stored, key)
+            if prefix is not None:
+                prefixes.append((prefix, maker, editor))
         if self._claims is not None:
             self._claim(key, stored)
         if checked:
@@ -148,11 +144,15 @@ class TableWriter:
         Raises:
             ConstraintViolation: The new values of a UNIQUE index are there already.
         """
-        changes = [(i, new) for i, (old, new) in enumerate(zip(before, after, strict=True)) if old is not new]
-        changed = {i for i, _ in changes}
+        changes = [(i, new) for i, new in enumerate(after) if before[i] is not new]
         claims = self._claims
         if claims is not None:
             claims.row(self._table.id, key)
+        if not self._indexes:
+            self._editor.update(key, changes)
+            self._ops.append((OP_UPDATE, self._table.id, key, before, after))
+            return
+        changed = {i for i, _ in changes}
         moves = []
         for maker, editor in self._indexes:
             if maker.slots & changed:
@@ -167,9 +167,10 @@ class TableWriter:
                         raise self._refused(maker, new_prefix)
                     moves.append((editor, old_prefix, new_prefix))
         self._editor.update(key, changes)
-        tail = encode_row_key(key)
-        for editor, old_prefix, new_prefix in moves:
-            _move(editor, old_prefix, new_prefix, tail)
+        if moves:
+            tail = encode_row_key(key)
+            for editor, old_prefix, new_prefix in moves:
+                _move(editor, old_prefix, new_prefix, tail)
         self._ops.append((OP_UPDATE, self._table.id, key, before, after))
 
     def delete(self, key: int, before: Sequence[Any]) -> None:
@@ -177,9 +178,10 @@ class TableWriter:
         if self._claims is not None:
             self._claim(key, before)
         self._editor.delete(key)
-        tail = encode_row_key(key)
-        for maker, editor in self._indexes:
-            _move(editor, maker.prefix(before, key), None, tail)
+        if self._indexes:
+            tail = encode_row_key(key)
+            for maker, editor in self._indexes:
+                _move(editor, maker.prefix(before, key), None, tail)
         self._ops.append((OP_DELETE, self._table.id, key, before, None))
 
     def insert_many(self, keys: Sequence[int], columns: Sequence[Sequence[Any]], *, checked: bool = True) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -36,6 +36,9 @@ from shared_types.changes import (
     rows_in,
 )
 
+if TYPE_CHECKING:
+    from dosql.storage.conflicts import KeyFloors
+
 
 class Mark(NamedTuple):
     """A state of a workspace to go back to."""
@@ -53,7 +56,7 @@ class Workspace:
 
     Args:
         base: The snapshot to start from.
-        key_floors: Row ids that other open transactions have taken, by table; shared, or None.
+        key_floors: Row ids that open transactions have taken; shared, or None.
 
     Attributes:
         trees: Tree, or editor of a tree that was written, by id. Both have ``root`` and ``count``.
@@ -68,6 +71,7 @@ class Workspace:
         recursive_triggers: Whether a trigger may fire itself.
         defers_keys: All foreign keys are tested at COMMIT only.
         unchecked: CHECK constraints are not looked at.
+        taker: Stands for it in ``key_floors``.
         conflict: What the statement that fired a trigger said: it holds for those in the trigger too.
     """
 
@@ -89,11 +93,12 @@ class Workspace:
         "reads",
         "recursive_triggers",
         "schema",
+        "taker",
         "trees",
         "unchecked",
     )
 
-    def __init__(self, base: Snapshot, key_floors: dict[int, int] | None = None) -> None:
+    def __init__(self, base: Snapshot, key_floors: KeyFloors | None = None) -> None:
         self.base = base
         self.schema = base.schema
         self.trees: dict[int, Any] = dict(base.trees)
@@ -108,7 +113,7 @@ class Workspace:
         self.conflict: str | None = None
         self.defers_keys = self.unchecked = False
         self.head: Callable[[], Snapshot] = lambda: base
-        self._owner = Owner()
+        self._owner = self.taker = Owner()
         self._editors: dict[int, TreeEditor] = {}
         self._writers: dict[int, TableWriter] = {}
         self._key_floors = key_floors

@@ -53,6 +53,9 @@ def decode_header(data: bytes) -> SegmentHeader | None:
     return SegmentHeader(database_id, number, first_lsn, salt)
 
 
+_PADDING = [bytes(-length & 7) for length in range(8)]
+
+
 def padded(length: int) -> int:
     """Returns ``length`` rounded up to a multiple of 8."""
     return (length + 7) & ~7
@@ -64,9 +67,9 @@ def _checksum(salt: int, offset: int, head: bytes, payload: bytes) -> int:
 
 def encode_frame(salt: int, offset: int, synced_to: int, payload: bytes) -> bytes:
     """Returns a frame, padded, to be written at ``offset``."""
-    head = _FRAME.pack(len(payload), synced_to)
-    size = FRAME_HEADER_BYTES + len(payload)
-    return head + _U64.pack(_checksum(salt, offset, head, payload)) + payload + bytes(padded(size) - size)
+    size = len(payload)
+    head = _FRAME.pack(size, synced_to)
+    return head + _U64.pack(_checksum(salt, offset, head, payload)) + payload + _PADDING[size & 7]
 
 
 def frame_at(data: bytes, offset: int, salt: int, base: int = 0) -> tuple[bytes, int, int] | None:

@@ -6,7 +6,7 @@ import contextlib
 import threading
 
 from dosql.fsx import File, FileSystem
-from dosql.wal.frame import FRAME_HEADER_BYTES, HEADER_BYTES, SegmentHeader, encode_frame, padded
+from dosql.wal.frame import HEADER_BYTES, SegmentHeader, encode_frame
 from dosql.wal.reader import WalPosition, segment_name
 
 SPARE_NAME = "wal-spare.log"
@@ -102,13 +102,17 @@ class WalWriter:
         file, salt, start = self._file, self._header.salt, self.written.offset
         assert file is not None
         synced_to = self.durable.offset
-        offset = start
-        frames = []
-        for payload in payloads:
-            frames.append(encode_frame(salt, offset, synced_to, payload))
-            offset += padded(FRAME_HEADER_BYTES + len(payload))
+        data = encode_frame(salt, start, synced_to, payloads[0])
+        offset = start + len(data)
+        if len(payloads) > 1:
+            frames = [data]
+            for payload in payloads[1:]:
+                data = encode_frame(salt, offset, synced_to, payload)
+                frames.append(data)
+                offset += len(data)
+            data = b"".join(frames)
         try:
-            file.write_at(start, frames[0] if len(frames) == 1 else b"".join(frames))
+            file.write_at(start, data)
         except OSError as e:
             raise WalWriteError(e, clean=self._erased(file, start, offset - start)) from e
         if sync and not self._trusting:

@@ -1,0 +1,272 @@
+"""Changes of at most one row by statements that nothing hangs on, as functions from a snapshot to the next one's trees.
+
+What such a change cannot do, or must refuse, it leaves alone: None is the answer, nothing was done, and the way of all
+other changes does it or says what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from dosql.btree import max_key
+from dosql.executor.row_maker import row_maker
+from dosql.executor.rules import RowRules
+from dosql.plan.expr import ROW_KEY
+from dosql.schema import Schema, Table
+from dosql.storage import Snapshot, Workspace
+from dosql.storage.single import SingleWriter, Trees, row_at
+from dosql.types.numbers import INT_MAX, INT_MIN
+from shared_types.changes import OP_DELETE, OP_INSERT, OP_UPDATE
+
+Run: TypeAlias = Callable[..., list[tuple[Any, ...]]]
+
+
+class Lone(NamedTuple):
+    """What became of it.
+
+    Attributes:
+        trees: Of the next snapshot.
+        op: The change in the log's form; None where no row was changed.
+        row: The row as RETURNING sees it, None likewise.
+        key: Of an inserted row.
+    """
+
+    trees: Trees
+    op: tuple[Any, ...] | None
+    row: tuple[int, Sequence[Any]] | None
+    key: int | None
+
+
+Within: TypeAlias = tuple[int, int | None]
+"""Number of rows that were changed, and the key of an inserted one."""
+NOTHING = Lone({}, None, None, None)
+"""No row was changed."""
+NO_ROW: Within = (0, None)
+
+
+class LoneChange(Protocol):
+    """One statement's change.
+
+    Attributes:
+        writer: Of its table.
+        reads: It reads before it writes.
+    """
+
+    writer: SingleWriter
+    reads: bool
+
+    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool) -> Lone | None:
+        """Returns what the change makes of a snapshot.
+
+        Args:
+            head: The newest one.
+            values: Of the statement's parameters.
+            given: A new row must say its key: others have taken keys that no row has yet.
+        """
+
+    def within(self, workspace: Workspace, values: tuple[Any, ...]) -> Within | None:
+        """Does the change in a transaction.
+
+        Raises:
+            DosqlError: It did nothing.
+        """
+
+
+class LoneInsert:
+    """INSERT of one row of parameters.
+
+    Args:
+        schema: What the statement was bound to.
+        table: The table.
+        targets: Column positions of the parameters, ROW_KEY for a hidden row id.
+        rules: CHECK constraints.
+        upsert: ON CONFLICT, as :class:`LoneUpsert` has it.
+    """
+
+    reads = False
+
+    def __init__(
+        self, schema: Schema, table: Table, targets: Sequence[int], rules: RowRules | None, upsert: LoneUpsert | None
+    ) -> None:
+        self.writer = SingleWriter(schema, table)
+        places = {column: i for i, column in enumerate(targets)}
+        self._id, self._table = table.id, table
+        self._key_place = places.get(table.key_column if table.key_column >= 0 else ROW_KEY)
+        self._make = row_maker(table, [(table.columns[c], places.get(c), table.columns[c].store) for c in table.stored])
+        self._rules = rules
+        self._upsert = upsert
+
+    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool) -> Lone | None:
+        stored = self._make(values)
+        trees, place = head.trees, self._key_place
+        key = None if place is None else values[place]
+        if key is None:
+            last = max_key(trees[self._id].root)
+            if given or last == INT_MAX:
+                return None
+            key = 1 if last is None else last + 1
+        elif key.__class__ is not int or not INT_MIN <= key <= INT_MAX:
+            return None
+        row = (key, stored)
+        if self._rules is not None and self._rules.violated(head, [row]):
+            return None
+        changed = self.writer.inserted(trees, key, stored)
+        if changed is None:
+            return None if self._upsert is None else self._upsert(head, values, row)
+        return Lone(changed, (OP_INSERT, self._id, key, None, stored), row, key)
+
+    def within(self, workspace: Workspace, values: tuple[Any, ...]) -> Within | None:
+        if self._upsert is not None:
+            return None
+        stored = self._make(values)
+        writer, place = workspace.writer(self._table), self._key_place
+        key = None if place is None else values[place]
+        if key is None:
+            key = writer.next_key()
+        elif key.__class__ is not int:
+            return None
+        row = (key, stored)
+        if self._rules is not None:
+            self._rules.verify(workspace, [row])
+        writer.insert(key, stored)
+        return 1, key
+
+
+class LoneUpdate:
+    """UPDATE whose query finds at most one row, or gives it.
+
+    Args:
+        schema: What the statement was bound to.
+        table: The table.
+        targets: Column positions that are set; not the row's key.
+        rules: CHECK constraints.
+        query: Gives the row's key and the new values.
+    """
+
+    reads = True
+
+    def __init__(
+        self, schema: Schema, table: Table, targets: Sequence[int], rules: RowRules | None, query: Run
+    ) -> None:
+        self.writer = SingleWriter(schema, table)
+        columns = [table.columns[position] for position in targets]
+        self._id, self._table = table.id, table
+        self._make = row_maker(table, [(column, place, column.store) for place, column in enumerate(columns, 1)])
+        self._slots = [table.slots[position] for position in targets]
+        self._rules = rules
+        self._query = query
+
+    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool) -> Lone | None:
+        rows = self._query(head, values)
+        if not rows:
+            return NOTHING
+        return self.apply(head, rows[0]) if len(rows) == 1 else None
+
+    def apply(self, head: Snapshot, row: Sequence[Any]) -> Lone | None:
+        """Returns what becomes of a snapshot by new values of one row, behind its key."""
+        key = row[0]
+        place = self.writer.place(head.trees, key)
+        if place is None:
+            return None
+        before = row_at(place)
+        after = list(before)
+        changes = []
+        for slot, value in zip(self._slots, self._make(row), strict=True):
+            if after[slot] is not value:
+                after[slot] = value
+                changes.append((slot, value))
+        if self._rules is not None and self._rules.violated(head, [(key, after)]):
+            return None
+        changed = self.writer.updated(head.trees, place, (before, after), changes)
+        if changed is None:
+            return None
+        return Lone(changed, (OP_UPDATE, self._id, key, before, after), (key, after), None)
+
+    def within(self, workspace: Workspace, values: tuple[Any, ...]) -> Within | None:
+        rows = self._query(workspace, values)
+        if not rows:
+            return NO_ROW
+        row = rows[0]
+        writer = workspace.writer(self._table)
+        before = writer.row_at(row[0])
+        if before is None or len(rows) > 1:
+            return None
+        after = list(before)
+        for slot, value in zip(self._slots, self._make(row), strict=True):
+            after[slot] = value
+        if self._rules is not None:
+            self._rules.verify(workspace, [(row[0], after)])
+        writer.update(row[0], before, after)
+        return 1, None
+
+
+class LoneDelete:
+    """DELETE whose query finds at most one row.
+
+    Args:
+        schema: What the statement was bound to.
+        table: The table.
+        query: Gives the row's key.
+    """
+
+    reads = True
+
+    def __init__(self, schema: Schema, table: Table, query: Run) -> None:
+        self.writer = SingleWriter(schema, table)
+        self._id, self._table = table.id, table
+        self._query = query
+
+    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool) -> Lone | None:
+        rows = self._query(head, values)
+        if not rows:
+            return NOTHING
+        if len(rows) > 1:
+            return None
+        key = rows[0][0]
+        place = self.writer.place(head.trees, key)
+        if place is None:
+            return None
+        before = row_at(place)
+        changed = self.writer.deleted(head.trees, place, before)
+        if changed is None:
+            return None
+        return Lone(changed, (OP_DELETE, self._id, key, before, None), (key, before), None)
+
+    def within(self, workspace: Workspace, values: tuple[Any, ...]) -> Within | None:
+        rows = self._query(workspace, values)
+        if not rows:
+            return NO_ROW
+        key = rows[0][0]
+        writer = workspace.writer(self._table)
+        before = writer.row_at(key)
+        if before is None or len(rows) > 1:
+            return None
+        writer.delete(key, before)
+        return 1, None
+
+
+class LoneUpsert:
+    """ON CONFLICT with the row's key: what becomes of a row that is there.
+
+    Args:
+        table: The table.
+        change: Sets new values; None for DO NOTHING.
+        query: Gives the row's key and new values of a row that is handed to it, with the one that was not inserted
+            behind it.
+    """
+
+    def __init__(self, table: Table, change: LoneUpdate | None, query: Run | None) -> None:
+        self._table = table
+        self._change = change
+        self._query = query
+
+    def __call__(self, head: Snapshot, values: tuple[Any, ...], row: tuple[int, Sequence[Any]]) -> Lone | None:
+        """Does it, if the row's key is what is in the way."""
+        key, stored = row
+        tree_place = None if self._change is None else self._change.writer.place(head.trees, key)
+        if self._change is None or self._query is None or tree_place is None:
+            return None
+        excluded = [key if slot < 0 else stored[slot] for slot in self._table.slots]
+        rows = self._query(head, values, given=[(key, (*row_at(tree_place), *excluded))])
+        return self._change.apply(head, rows[0]) if rows else NOTHING

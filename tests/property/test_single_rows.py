@@ -1,0 +1,99 @@
+"""Changes of single rows, alone and in transactions, against SQLite; then the folder is verified and read again."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dosql import dbapi
+from dosql.dbapi import exceptions
+from dosql.fsx import LocalFileSystem
+from dosql.storage.verify import verify
+
+SCHEMA = [
+    """CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT NOT NULL, n INTEGER CHECK (n IS NULL OR n < 90),
+       r REAL DEFAULT 1.5, mail TEXT UNIQUE)""",
+    "CREATE INDEX t_n ON t (n)",
+    "CREATE INDEX t_some ON t (name, n) WHERE n > 10",
+    "CREATE INDEX t_lower ON t (lower(name))",
+    "CREATE TABLE u (a TEXT, b INTEGER, PRIMARY KEY (a))",
+]
+STATEMENTS = [
+    ("INSERT INTO t VALUES (?, ?, ?, ?, ?)", "kangm"),
+    ("INSERT INTO t (name, n, mail) VALUES (?, ?, ?)", "anm"),
+    ("INSERT INTO t (id, name) VALUES (?, ?)", "ka"),
+    ("INSERT INTO t (id, name, n) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET n = n + excluded.n", "kan"),
+    ("INSERT INTO t (id, name, n) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", "kan"),
+    ("INSERT INTO t (name, mail) VALUES (?, ?) ON CONFLICT (mail) DO UPDATE SET name = excluded.name", "am"),
+    ("INSERT INTO t (id, name, mail) VALUES (?, ?, ?) RETURNING id, name || '!', r", "kam"),
+    ("UPDATE t SET n = ? WHERE id = ?", "nk"),
+    ("UPDATE t SET name = ?, r = r * 2 WHERE id = ?", "ak"),
+    ("UPDATE t SET mail = ? WHERE id = ? RETURNING id, mail", "mk"),
+    ("UPDATE t SET n = n + 1 WHERE id = ? AND n > ?", "kn"),
+    ("DELETE FROM t WHERE id = ?", "k"),
+    ("DELETE FROM t WHERE id = ? RETURNING *", "k"),
+    ("INSERT INTO u VALUES (?, ?)", "wn"),
+    ("UPDATE u SET b = ? WHERE a = ?", "nw"),
+    ("DELETE FROM u WHERE rowid = ?", "k"),
+]
+
+
+def value(rng: random.Random, kind: str) -> Any:
+    if kind == "k":
+        return rng.randint(-3, 300) if rng.random() < 0.97 else rng.choice([None, 2**62, "x", 7.0])
+    if kind == "a":
+        return rng.choice(["", "Ann", "ann", "Bob", "é", "x" * 2000, None, 5])
+    if kind == "n":
+        return rng.choice([None, rng.randint(-5, 95), 10**12, 3.0, "12"])
+    if kind == "w":
+        return f"w{rng.randint(0, 60)}"
+    if kind == "m":
+        return None if rng.random() < 0.2 else f"m{rng.randint(0, 60)}"
+    return rng.choice([None, 0.5, 2, -1.0, float("inf")])
+
+
+def outcome(connection: Any, sql: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    try:
+        cursor = connection.execute(sql, values)
+        rows = cursor.fetchall() if "RETURNING" in sql else []
+        return "done", rows, connection.execute("SELECT changes(), last_insert_rowid()").fetchall()
+    except (sqlite3.Error, exceptions.Error) as e:
+        return ("refused", isinstance(e, sqlite3.IntegrityError | exceptions.IntegrityError | exceptions.DataError))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_single_rows(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    ours = dbapi.connect(tmp_path / "db", autocommit=True)
+    theirs = sqlite3.connect(":memory:", isolation_level=None)
+    for sql in SCHEMA:
+        ours.execute(sql)
+        theirs.execute(sql)
+    inside = False
+    for _ in range(700):
+        if rng.random() < 0.03:
+            sql = rng.choice(["COMMIT", "ROLLBACK"]) if inside else "BEGIN"
+            ours.execute(sql)
+            theirs.execute(sql)
+            inside = not inside
+            continue
+        sql, kinds = rng.choice(STATEMENTS)
+        values = tuple(value(rng, kind) for kind in kinds)
+        assert outcome(ours, sql, values) == outcome(theirs, sql, values), (sql, values)
+    if inside:
+        ours.execute("COMMIT")
+        theirs.execute("COMMIT")
+    for table in "tu":
+        sql = f"SELECT rowid, * FROM {table} ORDER BY rowid"
+        expected = theirs.execute(sql).fetchall()
+        assert ours.execute(sql).fetchall() == expected
+    ours.close()
+    again = dbapi.connect(tmp_path / "db", autocommit=True)
+    assert again.execute("SELECT rowid, * FROM u ORDER BY rowid").fetchall() == expected
+    assert again.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    again.close()
+    assert verify(LocalFileSystem(tmp_path / "db")).problems == []
