@@ -56,7 +56,8 @@ class Leaf:
 
     __slots__ = ("address", "cols", "keys", "owned", "owner", "parked", "size", "source")
 
-    children = None  # class attribute: a descent ends where there are no children
+    children = None  # class attributes: a descent ends where there are no children
+    level = 0
 
     keys: Any
     cols: list[Any]

@@ -142,13 +142,17 @@ def decode_row_key(entry: bytes) -> int:
     return int.from_bytes(entry[-8:], "big") - _OFFSET
 
 
+row_keys_of_integers = struct.Struct(">9xQ").iter_unpack
+"""Yields the row keys, as 1-tuples of value + 2**63, of joined entries of an index on one INTEGER that is not NULL."""
+
 ABOVE_ENTRIES = b"\xff" * 9
 """Behind a prefix, above all entries that begin with it: a tag is less than 0xff, and a row key has 8 bytes."""
 
 
-def tagged_integer(value: int) -> bytes:
-    """As :func:`encode_integer`, of a value that is there."""
-    return _TAGGED.pack(2, value + _OFFSET)
+def integer_bounds(value: int) -> tuple[bytes, bytes]:
+    """Returns what all entries of an index lie between whose first value is an integer."""
+    low = _TAGGED.pack(2, value + _OFFSET)
+    return low, low + ABOVE_ENTRIES
 
 
 def after_prefix(prefix: bytes) -> bytes | None:

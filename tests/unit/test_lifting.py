@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ import apsw
 import pytest
 
 from dosql.engine import Database
+from dosql.engine.shapes import Shapes
 from dosql.errors import DosqlError, SqlSyntaxError
 from dosql.parser.lifting import lifted
 
@@ -146,3 +148,34 @@ def test_rows_of_literals_are_inserted_as_sqlite_does(sql: str, *, inside: bool)
         counted = list(run("SELECT changes(), last_insert_rowid()")) if rows != [("refused",)] else []
         outcomes.append((rows, seen, counted))
     assert outcomes[0] == outcomes[1]
+
+
+def _text(rng: random.Random, plan: list[int]) -> str:
+    """A statement of given pieces with random literals; some look like literals and are none."""
+    number = ["0", "7", "12.5", ".5", "1e3", "9223372036854775807", "9223372036854775808", "1e999", "00"]
+    string = ["''", "'a'", "'it''s'", "'-- 5'", "'?'", "'x = 3 '", "'\n'"]
+    pieces = [
+        "a = {}", "b <> {}", "c=-{}", "c = - {}", "a - {} = b", "t1.a2 < {}", '"q{}" = 1', "`x{}`.y > 2", "[z {}] = 3",
+        "/* {} */ a > {}", "a = {} -- {}\n", "f({}, b)", "b IN ({}, {})", "b BETWEEN {} AND {}", "d LIKE {}",
+        "x'00' = {}", "a = ?{}", "a = :p{}", "a={}and b=1", "e = {}.5", "g = 1{}", "h = {}e", "($1 = {})", "k = +{}",
+        "a = {} COLLATE NOCASE", "m = - -{}", "n = {}{}",
+    ]  # fmt: skip
+    conditions = []
+    for place in plan:
+        piece = pieces[place % len(pieces)]
+        made = [rng.choice(number if rng.random() < 0.6 else string) for _ in range(piece.count("{}"))]
+        conditions.append(piece.format(*made))
+    return "SELECT a FROM t WHERE " + " AND ".join(conditions)
+
+
+def test_what_was_seen_before_is_lifted_alike() -> None:
+    rng = random.Random(5)
+    quick = 0
+    for _ in range(3000):
+        shapes = Shapes()
+        plan = [rng.randrange(1000) for _ in range(rng.randint(1, 4))]
+        for _ in range(6):
+            sql = _text(rng, plan)
+            quick += bool(shapes._skeletons)
+            assert shapes._lifted(sql) == lifted(sql), sql
+    assert quick > 1000

@@ -190,11 +190,7 @@ class PathEmitter:
     def _descend(self, lines: Lines, source: TableSource, key: str, inside: Inside, *, sure: bool) -> None:
         """Emits the way from the root to the row at ``key``."""
         self._reads(lines, f"key({source.table.id}, {key})")
-        lines.add(f"n = {self._root(source.table.id)}")
-        lines.add("ch = n.children")
-        with lines.block("while ch is not None:"):
-            lines.add(f"n = ch[bisect_right(n.keys, {key})]")
-            lines.add("ch = n.children")
+        self._leaf(lines, source.table.id, key)
         lines.add("ks = n.keys")
         lines.add(f"i = bisect_left(ks, {key})")
         if sure:
@@ -204,6 +200,18 @@ class PathEmitter:
         with lines.block(f"if i < len(ks) and ks[i] == {key}:"):
             self._assign(lines, source)
             inside(lines)
+
+    def _leaf(self, lines: Lines, tree_id: int, key: str) -> None:
+        """Emits the way to the leaf ``n`` where ``key`` would be; trees of 65,536 leaves and less without a loop."""
+        root = self._root(tree_id)
+        level = self._function.hoist(f"{root}.level", "l")
+        with lines.block(f"if {level} == 2:"):
+            lines.add(f"n = {root}.children[bisect_right({root}.keys, {key})]")
+            lines.add(f"n = n.children[bisect_right(n.keys, {key})]")
+        with lines.block(f"elif {level} == 1:"):
+            lines.add(f"n = {root}.children[bisect_right({root}.keys, {key})]")
+        with lines.block("else:"):
+            lines.add(f"n = leaf_of({root}, {key}) if {level} else {root}")
 
     def read_rest(self, lines: Lines, step: Step) -> None:
         """Emits the reading of the columns that no test needed."""
@@ -255,13 +263,13 @@ class PathEmitter:
         first = path.index.columns[0]
         integers = first >= 0 and source.table.columns[first].type is SqlType.INTEGER
         if len(path.equal) == 1 and not ranged and not path.nulls and integers:
-            value = self._function.module.fresh("v")
-            lines.add(f"{value} = {equal}")
-            with lines.block(f"if {value}.__class__ is int and -{_OFFSET} <= {value} < {_OFFSET}:"):
-                lines.add(f"{bounds} = tagged_integer({value})")
-                lines.add(f"{bounds} = ({bounds}, {bounds} + ABOVE_ENTRIES)")
-            with lines.block("else:"):
-                lines.add(f"{bounds} = {helper}.bounds(({value},), None, None)")
+            value = path.equal[0]
+            name = self._function.module.fresh("v")
+            lines.add(f"{name} = {equal}")
+            test = f"{name}.__class__ is int"
+            if not isinstance(value, Col):
+                test += f" and -{_OFFSET} <= {name} < {_OFFSET}"
+            lines.add(f"{bounds} = integer_bounds({name}) if {test} else {helper}.bounds(({name},), None, None)")
         else:
             lines.add(f"{bounds} = {helper}.bounds(({equal}{',' if equal else ''}), {low}, {high})")
         with lines.block(f"if {bounds} is not None:"):
@@ -290,18 +298,35 @@ class PathEmitter:
         needs_row = any(c != ROW_KEY for c in self._needed.get(source.number, []))
         self._reads(lines, f"range({path.index.id}, {bounds}[0], {bounds}[1])")
         root = self._root(path.index.id)
+        decoded = "from_bytes(x[-8:])"
         with ExitStack() as loops:
             if path.equal and path.low is None and path.high is None and not path.reverse:
-                loops.enter_context(lines.block(f"for x in entries({root}, {bounds}[0], {bounds}[1]):"))
+                self._leaf(lines, path.index.id, f"{bounds}[0]")
+                lines.add("ks = n.keys")
+                lines.add(f"i = bisect_left(ks, {bounds}[0])")
+                lines.add(f"j = bisect_left(ks, {bounds}[1], i)")
+                found = f"ks[i:j] if j < len(ks) else entries({root}, *{bounds})"
+                if self._fixed(source, path):
+                    loops.enter_context(lines.block(f"for ({key},) in row_keys(b''.join({found})):"))
+                    decoded = key
+                else:
+                    loops.enter_context(lines.block(f"for x in {found}:"))
             else:
                 spans, cut = ("spans_back", "[s:e][::-1]") if path.reverse else ("spans", "[s:e]")
                 loops.enter_context(lines.block(f"for L, s, e in {spans}({root}, {bounds}[0], {bounds}[1]):"))
                 loops.enter_context(lines.block(f"for x in L.keys{cut}:"))
-            lines.add(f"{key} = from_bytes(x[-8:]) - {_OFFSET}")
+            lines.add(f"{key} = {decoded} - {_OFFSET}")
             if needs_row:
                 self._descend(lines, source, key, inside, sure=True)
             else:
                 inside(lines)
+
+    @staticmethod
+    def _fixed(source: TableSource, path: IndexScan) -> bool:
+        """Whether all entries of a value that is no NULL are of the same size."""
+        columns = path.index.columns
+        integer = len(columns) == 1 and columns[0] >= 0 and source.table.columns[columns[0]].type is SqlType.INTEGER
+        return integer and not path.nulls
 
     # --- rows that are there already -------------------------------------------------------
 

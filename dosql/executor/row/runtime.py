@@ -35,7 +35,7 @@ from dosql.types.compare import (
     sort_key,
     text_operand,
 )
-from dosql.types.keys import ABOVE_ENTRIES, NULL_KEY, after_prefix, key_encoder, tagged_integer
+from dosql.types.keys import ABOVE_ENTRIES, NULL_KEY, after_prefix, integer_bounds, key_encoder, row_keys_of_integers
 from dosql.types.numbers import INT_MAX, INT_MIN, integer_prefix, number_in, number_prefix, real_to_integer
 from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
 from dosql.types.temporal import MICROS_PER_DAY, date_stored, temporal_text, timestamp_stored
@@ -75,19 +75,16 @@ def key_bounds(low: Any, low_inclusive: bool, high: Any, high_inclusive: bool) -
     return start, stop
 
 
-def entries(root: Any, low: bytes, high: bytes) -> Iterable[bytes]:
-    """Returns the entries of an index with ``low <= entry < high``: a list where they are in one leaf, as most are."""
+def leaf_of(root: Any, key: Any) -> Leaf:
+    """Returns the leaf where ``key`` would be."""
     node = root
-    children = node.children
-    while children is not None:
-        node = children[bisect_right(node.keys, low)]
-        children = node.children
-    keys = node.keys
-    start = bisect_left(keys, low)
-    stop = bisect_left(keys, high, start)
-    if stop < len(keys):
-        found: list[bytes] = keys[start:stop]
-        return found
+    while node.level:
+        node = node.children[bisect_right(node.keys, key)]
+    return node  # type: ignore[no-any-return]
+
+
+def entries(root: Any, low: bytes, high: bytes) -> Iterable[bytes]:
+    """Returns the entries of an index with ``low <= entry < high``."""
     return chain.from_iterable(leaf.keys[s:e] for leaf, s, e in spans(root, low, high))
 
 
@@ -406,10 +403,11 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "date_as_text": date_as_text,
     "date_as_timestamp": date_as_timestamp,
     "divide": f.divide,
-    "ABOVE_ENTRIES": ABOVE_ENTRIES,
     "entries": entries,
     "from_bytes": int.from_bytes,
-    "tagged_integer": tagged_integer,
+    "integer_bounds": integer_bounds,
+    "leaf_of": leaf_of,
+    "row_keys": row_keys_of_integers,
     "eq": eq,
     "ge": ge,
     "glob": f.glob,
