@@ -25,12 +25,18 @@ class TableSource:
 
 @dataclass(slots=True)
 class QuerySource:
-    """Rows of a subquery in FROM. ``sees_outer``: it is part of its SELECT, and sees the columns around that."""
+    """Rows of a subquery in FROM.
+
+    Attributes:
+        sees_outer: It is part of its SELECT, and sees the columns around that.
+        cte: It is a CTE's: the same one stands wherever that is named, and runs once.
+    """
 
     number: int
     alias: str
     query: Query
     sees_outer: bool = False
+    cte: bool = False
 
 
 @dataclass(slots=True)

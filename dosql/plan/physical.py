@@ -145,6 +145,7 @@ class BlockPlan:
     Attributes:
         constants: Conditions on no source.
         columnar: Where the table is large, its columns are computed as wholes.
+        wide: So many rows are joined that joining whole columns is cheaper, where that can be done.
         ordered: The rows come in the order that ORDER BY asks for.
         correlated: Its conditions read rows of the queries around it.
         rows: Estimated rows that it gives, LIMIT aside.
@@ -154,6 +155,7 @@ class BlockPlan:
     steps: list[Step]
     constants: list[Expr]
     columnar: bool = False
+    wide: bool = False
     ordered: bool = False
     correlated: bool = False
     rows: float = 1.0

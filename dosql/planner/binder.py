@@ -31,6 +31,7 @@ from dosql.planner.joins import bind_join
 from dosql.planner.locking import lock_rows
 from dosql.planner.ordering import order_outputs, regroup, sorting
 from dosql.planner.recursion import Working, bind_recursive, parts_of
+from dosql.planner.rules.merge_queries import is_simple
 from dosql.planner.scope import Relation, Scope, nearest, table_relation
 from dosql.planner.table_functions import bind_function, bind_virtual, function_named, names_file, take_arguments
 from dosql.planner.terms import any_of, whole_number, written
@@ -132,6 +133,7 @@ class Binder:
         self._places: dict[int | str, int] = {}
         self._next_source = 0
         self.ctes: list[dict[str, tuple[list[str], s.Query] | Working]] = []
+        self._cte_queries: dict[int, l.Query] = {}
         self.row: Scope | None = None
 
     # --- statements ------------------------------------------------------------------------
@@ -545,6 +547,9 @@ class Binder:
 
     def _cte(self, item: s.TableRef, cte: tuple[list[str], s.Query], depth: int, number: int, scope: Scope) -> l.Source:
         columns, node = cte
+        known = self._cte_queries.get(id(node))
+        if known is not None:
+            return self.derived(known, item.alias or item.name, columns, number, scope, item.at, cte=True)
         hidden = self.ctes[depth:]  # a CTE sees those before it, not itself
         del self.ctes[depth:]
         visible = dict(hidden[0])
@@ -563,9 +568,15 @@ class Binder:
         finally:
             del self.ctes[depth:]
             self.ctes += hidden
-        return self.derived(query, item.alias or item.name, columns, number, scope, item.at)
+        shared = not scope.outer_uses and not is_simple(query)  # a simple one becomes part of what names it
+        if shared:
+            self._cte_queries[id(node)] = query
+        return self.derived(query, item.alias or item.name, columns, number, scope, item.at, cte=shared)
 
-    def derived(self, query: l.Query, alias: str, columns: list[str], number: int, scope: Scope, at: int) -> l.Source:
+    def derived(
+        self, query: l.Query, alias: str, columns: list[str], number: int, scope: Scope, at: int, *, cte: bool = False
+    ) -> l.Source:
+        """Adds a subquery of FROM to a scope."""
         names = l.output_names(query)
         if columns:
             if len(columns) != len(names):
@@ -579,4 +590,4 @@ class Binder:
             for i, (name, output) in enumerate(zip(names, query.outputs, strict=False))
         ]
         scope.add(Relation(number, alias, cols, None), self.sql, at)
-        return l.QuerySource(number, alias, query, sees_outer=bool(scope.outer_uses))
+        return l.QuerySource(number, alias, query, sees_outer=bool(scope.outer_uses) and not cte, cte=cte)

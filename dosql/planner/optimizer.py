@@ -99,6 +99,7 @@ class _BlockPlanner:
         steps, _ = self._arranged([*self._order(movable, where), *fixed], where)
         ordered = self._in_order(steps, movable, fixed, where)
         chosen = ordered or steps
+        wide = ordered is None and not self._correlated and self._is_wide(chosen)
         return BlockPlan(
             block,
             chosen,
@@ -106,7 +107,16 @@ class _BlockPlanner:
             ordered=ordered is not None,
             correlated=self._correlated,
             rows=self._rows(chosen),
+            wide=wide,
         )
+
+    def _is_wide(self, steps: list[Step]) -> bool:
+        """Whether joining whole columns costs less than half."""
+        if len(steps) < 2 or steps[-1].cost < cost.JOINED_MIN:
+            return False
+        sources = [step.source for step in steps]
+        read = sum(self._estimates.rows(s.table) for s in sources if isinstance(s, TableSource))
+        return (read + sum(step.rows for step in steps)) * cost.JOINED_ROW * 2 < steps[-1].cost
 
     def _rows(self, steps: list[Step]) -> float:
         """Returns how many rows the block gives, LIMIT aside."""

@@ -15,6 +15,7 @@ from dosql.executor.row.guard import leaves, leaves_back, spans, spans_back, tic
 from dosql.executor.row.likes import after_text, glob_prefix, like_matcher, like_prefix
 from dosql.executor.row.totals import average, sum_of
 from dosql.executor.row.windows import windowed
+from dosql.executor.vector import Unfit
 from dosql.functions import scalar as f
 from dosql.functions.aggregates import collected, sorted_rows
 from dosql.functions.identifiers import regexp_like
@@ -86,6 +87,14 @@ def leaf_of(root: Any, key: Any) -> Leaf:
 def entries(root: Any, low: bytes, high: bytes) -> Iterable[bytes]:
     """Returns the entries of an index with ``low <= entry < high``."""
     return chain.from_iterable(leaf.keys[s:e] for leaf, s, e in spans(root, low, high))
+
+
+def kept(known: dict[str, Any], name: str, query: Callable[..., Any], view: Any, params: Any) -> Any:
+    """Returns the rows of a query that runs once in a statement."""
+    rows = known.get(name)
+    if rows is None:
+        rows = known[name] = query(view, params, known)
+    return rows
 
 
 def rows_at(root: Any, keys: list[Any]) -> Iterator[tuple[Leaf, int]]:
@@ -377,6 +386,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "ABOVE": ABOVE,
     "BELOW": BELOW,
     "INF": math.inf,
+    "Unfit": Unfit,
     "_text": f.text,
     "add": f.add,
     "and3": f.and3,
@@ -421,6 +431,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "rows_of": rows_of,
     "is_": f.is_,
     "itemgetter": itemgetter,
+    "kept": kept,
     "key_bounds": key_bounds,
     "key_values": key_values,
     "le": le,

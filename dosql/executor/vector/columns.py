@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dosql.btree.node import Leaf
 from dosql.executor.row.guard import leaves
+from dosql.executor.vector.plan import Column
 from dosql.plan.expr import ROW_KEY
 
 ROWS = 65_536
@@ -35,22 +36,23 @@ class Batch:
         self._numbers: dict[int, Values] = {}
         self.rows = sum([len(leaf.keys) for leaf in parts])
 
-    def numbers(self, slot: int, kind: str) -> Values:
+    def numbers(self, column: Column, kind: str) -> Values:
         """Returns a column of numbers.
 
         Args:
-            slot: Place among the stored columns, or ROW_KEY.
+            column: The column.
             kind: ``q`` or ``d``.
         """
+        slot = column.slot
         found = self._numbers.get(slot)
         if found is None:
-            found = self._numbers[slot] = _numbers(self._containers(slot), kind)
+            found = self._numbers[slot] = numbers_of(self._containers(slot), kind)
         return found
 
-    def values(self, slot: int) -> list[Any]:
+    def values(self, column: Column) -> list[Any]:
         """Returns a column as Python values."""
         out: list[Any] = []
-        for part in self._containers(slot):
+        for part in self._containers(column.slot):
             out += part
         return out
 
@@ -58,7 +60,8 @@ class Batch:
         return [leaf.keys if slot == ROW_KEY else leaf.cols[slot] for leaf in self._parts]
 
 
-def _numbers(parts: list[Any], kind: str) -> Values:
+def numbers_of(parts: list[Any], kind: str) -> Values:
+    """Returns a column of numbers that is given in parts: arrays, and lists where there is a NULL."""
     dtype = _TYPES[kind]
     if {type(part) for part in parts} == {array}:
         return np.frombuffer(b"".join(parts), dtype=dtype), None

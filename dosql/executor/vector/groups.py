@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from dosql.executor.vector.columns import Array, Batch, batches
-from dosql.executor.vector.kernels import EXACT, Kernels, Unfit
-from dosql.executor.vector.plan import Column, Measure, VectorAggregate
+from dosql.executor.vector.columns import Array, Batch
+from dosql.executor.vector.kernels import EXACT, Kernels
+from dosql.executor.vector.plan import Column, Measure, Unfit, VectorAggregate
 from dosql.types.sqltypes import SqlType
 
 _SPAN_MAX = 1 << 20
@@ -68,12 +69,12 @@ class _Key:
     def encode(self, batch: Batch, where: Array | None) -> Array:
         """Returns the number of each row's value."""
         if not self._mixed:
-            values, valid = batch.numbers(self._column.slot, "q")
+            values, valid = batch.numbers(self._column, "q")
             if valid is None:
                 return self._numbers.encode(values if where is None else values[where])
             self._mixed = True  # with NULL, values are numbered as Python's
             self._values.update(self._numbers.codes)
-        given = batch.values(self._column.slot)
+        given = batch.values(self._column)
         if where is not None:
             given = [given[i] for i in np.flatnonzero(where).tolist()]
         return np.fromiter(map(self._values.__getitem__, given), dtype=np.int64, count=len(given))
@@ -233,7 +234,7 @@ class _State:
         return [[value if n else empty for value, n in zip(totals, counts, strict=True)], counts]
 
 
-def aggregated(plan: VectorAggregate, root: Any, scalars: tuple[Any, ...]) -> Any:
+def aggregated(plan: VectorAggregate, rows: Iterable[Any], scalars: tuple[Any, ...]) -> Any:
     """Returns the states as row mode has them: a dict of lists by key, or one list where there are no keys.
 
     Raises:
@@ -241,7 +242,7 @@ def aggregated(plan: VectorAggregate, root: Any, scalars: tuple[Any, ...]) -> An
     """
     groups = _Groups(plan.keys) if plan.keys else None
     states = [_State(measure) for measure in plan.measures]
-    for batch in batches(root):
+    for batch in rows:
         kernels = Kernels(batch, scalars)
         where: Array | None = None
         for condition in plan.filters:

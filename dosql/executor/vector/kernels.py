@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dosql.executor.vector.columns import Array, Batch, Values
-from dosql.executor.vector.plan import Column, Node, Scalar
+from dosql.executor.vector.columns import Array, Values
+from dosql.executor.vector.plan import Column, Node, Scalar, Unfit
 from dosql.types.sqltypes import SqlType
 
 EXACT = 1 << 53
@@ -31,19 +31,15 @@ _UFUNCS: dict[str, Any] = {
 _FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
-class Unfit(Exception):
-    """Row mode has to do it: for these values, numpy would not give the same."""
-
-
 class Kernels:
     """Computes over one batch.
 
     Args:
-        batch: The columns.
+        batch: The columns; :class:`dosql.executor.vector.columns.Batch`, or what looks like it.
         scalars: Values of the scalars.
     """
 
-    def __init__(self, batch: Batch, scalars: tuple[Any, ...]) -> None:
+    def __init__(self, batch: Any, scalars: tuple[Any, ...]) -> None:
         self._batch = batch
         self._scalars = scalars
 
@@ -52,7 +48,8 @@ class Kernels:
     def number(self, node: Any) -> Values:
         """Returns the value of each row."""
         if isinstance(node, Column):
-            return self._batch.numbers(node.slot, "d" if node.type is SqlType.REAL else "q")
+            found: Values = self._batch.numbers(node, "d" if node.type is SqlType.REAL else "q")
+            return found
         if isinstance(node, Scalar):
             value = self._scalars[node.place]
             if value.__class__ is float:
@@ -97,7 +94,7 @@ class Kernels:
         if column.type is SqlType.REAL or column.type in _WHOLE:
             valid = self.number(column)[1]
             return np.ones(self._batch.rows, dtype=np.bool_) if valid is None else valid
-        values = self._batch.values(column.slot)
+        values = self._batch.values(column)
         return np.fromiter([v is not None for v in values], dtype=np.bool_, count=len(values))
 
     def _compared(self, op: str, a: Any, b: Any) -> Truth:

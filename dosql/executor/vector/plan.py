@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from dosql.plan.expr import ROW_KEY, Aggregate, CastTo, Col, Const, Expr, Func, InItems, Op, Param, walk
-from dosql.plan.logical import TableSource
+from dosql.plan.logical import Block, Source, TableSource
 from dosql.plan.physical import BlockPlan, FullScan
 from dosql.types.sqltypes import TEMPORAL_TYPES, SqlType
 
@@ -31,12 +31,18 @@ class Scalar:
     place: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Column:
-    """A stored column, or the row key."""
+    """A column of a source: the place among the stored ones of a table, ROW_KEY, or the place in rows."""
 
     slot: int
     type: SqlType
+    source: int = -1
+
+    @property
+    def kind(self) -> str:
+        """``q`` or ``d`` of numbers, else nothing."""
+        return "" if self.type not in NUMBERS else "d" if self.type is SqlType.REAL else "q"
 
 
 @dataclass(slots=True)
@@ -59,7 +65,7 @@ class Measure:
 
 @dataclass(slots=True)
 class VectorAggregate:
-    """Groups and aggregates of one table.
+    """Groups and aggregates of one table, or of joined rows.
 
     Attributes:
         table_id: Of the table.
@@ -82,11 +88,11 @@ class VectorAggregate:
             root: Of the table's tree.
             scalars: Values for ``scalars``.
         """
+        from dosql.executor.vector.columns import batches
         from dosql.executor.vector.groups import aggregated
-        from dosql.executor.vector.kernels import Unfit
 
         try:
-            return aggregated(self, root, scalars)
+            return aggregated(self, batches(root), scalars)
         except Unfit:
             return None
 
@@ -103,8 +109,12 @@ def _is_fixed(part: Expr) -> bool:
     )
 
 
-class _No(Exception):
-    """The block has something that columnar mode does not do."""
+class Unfit(Exception):
+    """Row mode has to do it: for these values, numpy would not give the same."""
+
+
+class Untranslatable(Exception):
+    """There is something that columnar mode does not do."""
 
 
 def vector_aggregate(plan: BlockPlan, code: Code) -> VectorAggregate | None:
@@ -120,78 +130,113 @@ def vector_aggregate(plan: BlockPlan, code: Code) -> VectorAggregate | None:
     step = plan.steps[0]
     if not isinstance(step.source, TableSource) or not isinstance(step.path, FullScan) or step.left or step.on:
         return None
-    made = _Translation(step.source, code)
+    made = Translation({step.source.number: step.source}, code)
     try:
-        out = made.out
-        out.filters = [made.condition(c) for c in [*step.filters, *step.after]]
-        out.keys = [made.key(k) for k in block.group_by]
-        out.measures = [made.measure(a) for a in block.aggregates]
-    except _No:
+        filters = [made.condition(c) for c in [*step.filters, *step.after]]
+        return _aggregate(block, made, step.source.table.id, filters)
+    except Untranslatable:
         return None
-    return out
 
 
-class _Translation:
-    def __init__(self, source: TableSource, code: Code) -> None:
-        self._source = source
+def joined_aggregate(block: Block, sources: Mapping[int, Source], code: Code) -> VectorAggregate | None:
+    """Returns what a grouped block computes of joined rows, None where columnar mode does not do it.
+
+    Args:
+        block: The block.
+        sources: What is joined, by number.
+        code: Compiles an expression without columns.
+    """
+    if len(block.group_by) > _KEYS_MAX:
+        return None
+    try:
+        return _aggregate(block, Translation(sources, code), 0, [])
+    except Untranslatable:
+        return None
+
+
+def _aggregate(block: Block, made: Translation, table_id: int, filters: list[Any]) -> VectorAggregate:
+    keys = [made.key(k) for k in block.group_by]
+    return VectorAggregate(table_id, filters, keys, [made.measure(a) for a in block.aggregates], made.scalars)
+
+
+class Translation:
+    """From expressions to what :class:`dosql.executor.vector.kernels.Kernels` computes.
+
+    Args:
+        sources: Whose columns there are, by number.
+        code: Compiles an expression without columns.
+
+    Attributes:
+        scalars: Code of the values that the caller computes.
+    """
+
+    def __init__(self, sources: Mapping[int, Source], code: Code) -> None:
+        self._sources = sources
         self._code = code
-        self.out = VectorAggregate(source.table.id)
+        self.scalars: list[str] = []
 
     def column(self, expr: Expr) -> Column:
-        """Returns a column of the table."""
-        if not isinstance(expr, Col) or expr.source != self._source.number:
-            raise _No
+        """Returns a column of one of the sources.
+
+        Raises:
+            Untranslatable: It is something else; so do the other methods.
+        """
+        if not isinstance(expr, Col) or expr.source not in self._sources:
+            raise Untranslatable
+        source = self._sources[expr.source]
+        if not isinstance(source, TableSource):
+            return Column(expr.index, expr.type, expr.source)
         if expr.index == ROW_KEY:
-            return Column(ROW_KEY, SqlType.INTEGER)
-        return Column(self._source.table.slots[expr.index], expr.type)
+            return Column(ROW_KEY, SqlType.INTEGER, expr.source)
+        return Column(source.table.slots[expr.index], expr.type, expr.source)
 
     def key(self, expr: Expr) -> Column:
         """Returns a key of the groups."""
         found = self.column(expr)
         if found.type is SqlType.REAL or found.type not in (*NUMBERS, SqlType.TEXT):
-            raise _No
+            raise Untranslatable
         return found
 
     def scalar(self, expr: Expr, wrap: str = "") -> Scalar:
         """Returns a value that is the same for all rows."""
         if not all(_is_fixed(part) for part in walk(expr)):
-            raise _No
+            raise Untranslatable
         code = self._code(expr)
-        self.out.scalars.append(f"{wrap}({code})" if wrap else code)
-        return Scalar(len(self.out.scalars) - 1)
+        self.scalars.append(f"{wrap}({code})" if wrap else code)
+        return Scalar(len(self.scalars) - 1)
 
     def number(self, expr: Expr) -> Any:
         """Returns a number of each row."""
         if isinstance(expr, Col):
             found = self.column(expr)
             if found.type not in NUMBERS:
-                raise _No
+                raise Untranslatable
             return found
         if not any(isinstance(part, Col) for part in walk(expr)):
             return self.scalar(expr)
         if isinstance(expr, Op) and expr.op in _COMPUTED and expr.type in (SqlType.INTEGER, SqlType.REAL):
             if any(a.type in TEMPORAL_TYPES for a in expr.args):
-                raise _No
+                raise Untranslatable
             return Node(expr.op, tuple(self.number(a) for a in expr.args), expr.type)
-        raise _No
+        raise Untranslatable
 
     def condition(self, expr: Expr) -> Any:
         """Returns a condition on each row."""
         if isinstance(expr, InItems) and not expr.collation:
             value = self.column(expr.value)
             if value.type not in NUMBERS or value.type in TEMPORAL_TYPES:
-                raise _No
+                raise Untranslatable
             items = tuple(Node("=", (value, self.scalar(item))) for item in expr.items)
             return Node("OR", items)
         if not isinstance(expr, Op):
-            raise _No
+            raise Untranslatable
         if expr.op in ("AND", "OR", "NOT"):
             return Node(expr.op, tuple(self.condition(a) for a in expr.args))
         if expr.op in ("IS", "IS NOT") and isinstance(expr.args[1], Const) and expr.args[1].value is None:
             return Node(expr.op, (self.column(expr.args[0]),))
         if expr.op in _COMPARED:
             return Node(expr.op, self._operands(*expr.args))
-        raise _No
+        raise Untranslatable
 
     def _operands(self, a: Expr, b: Expr) -> tuple[Any, Any]:
         temporal = [e.type for e in (a, b) if e.type in TEMPORAL_TYPES]
@@ -199,7 +244,7 @@ class _Translation:
             return self.number(a), self.number(b)
         if len(temporal) == 2:
             if temporal[0] is not temporal[1]:
-                raise _No
+                raise Untranslatable
             return self.number(a), self.number(b)
         wrap = "as_date" if temporal[0] is SqlType.DATE else "as_timestamp"
         if a.type in TEMPORAL_TYPES:
@@ -208,13 +253,13 @@ class _Translation:
 
     def _moment(self, expr: Expr, wrap: str) -> Scalar:
         if expr.type not in (SqlType.TEXT, SqlType.ANY):
-            raise _No
+            raise Untranslatable
         return self.scalar(expr, wrap)
 
     def measure(self, aggregate: Aggregate) -> Measure:
         """Returns an aggregate."""
         if aggregate.name not in _AGGREGATES or aggregate.distinct or len(aggregate.args) > 1 or aggregate.collation:
-            raise _No
+            raise Untranslatable
         condition = None if aggregate.filter is None else self.condition(aggregate.filter)
         if not aggregate.args:
             return Measure(aggregate.name, None, condition)
@@ -223,5 +268,5 @@ class _Translation:
             return Measure("count", self.column(arg), condition)
         found = self.number(arg)
         if isinstance(found, Scalar) or (aggregate.name in ("sum", "avg", "total") and arg.type in TEMPORAL_TYPES):
-            raise _No
+            raise Untranslatable
         return Measure(aggregate.name, found, condition)

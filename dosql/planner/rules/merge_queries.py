@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dosql.plan.expr import Col, Const, Expr, Param, walk
-from dosql.plan.logical import Block, JoinStep, QuerySource, TableSource
+from dosql.plan.logical import Block, JoinStep, Query, QuerySource, TableSource
 from dosql.planner.rules.facts import Facts, expressions, has_subquery, stable, substituted
 
 _SOURCES_MAX = 40
@@ -22,15 +22,17 @@ def merge_queries(block: Block, facts: Facts) -> Block:
         merging = False
         for place, step in enumerate(block.steps):
             inner = step.source.query if isinstance(step.source, QuerySource) else None
-            if isinstance(inner, Block) and _simple(inner) and _fits(block, place, inner):
+            if isinstance(inner, Block) and is_simple(inner) and _fits(block, place, inner):
                 block = _merged(block, place, inner)
                 merging = True
                 break
     return block
 
 
-def _simple(inner: Block) -> bool:
+def is_simple(inner: Query) -> bool:
     """Whether a query does no more than choose rows and columns."""
+    if not isinstance(inner, Block):
+        return False
     ends = inner.limit is not None or inner.offset is not None or bool(inner.order_by)
     return bool(inner.steps) and not (inner.grouped or inner.distinct or ends)
 

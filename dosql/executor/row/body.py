@@ -1,0 +1,133 @@
+"""What the generated functions of all kinds of queries have in common: rows, limits, ends, subqueries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dosql.executor.row.emitter import Function, Lines
+from dosql.executor.row.expressions import ExpressionCompiler
+from dosql.executor.row.paths import variable
+from dosql.executor.row.sorting import emit_sort
+from dosql.plan.expr import Col, Const, Expr, Subquery, collation_of
+from dosql.plan.logical import Block, Output, Query, SortKey
+from dosql.types.sqltypes import SqlType
+
+if TYPE_CHECKING:
+    from dosql.executor.row.blocks import QueryEmitter
+
+
+class QueryBody:
+    """What the bodies of all queries are made of.
+
+    Args:
+        queries: Emits the queries in it.
+        function: Gets the body.
+        outer: Columns of the queries around it that it reads.
+    """
+
+    def __init__(self, queries: QueryEmitter, function: Function, outer: tuple[Col, ...]) -> None:
+        self._queries = queries
+        self._function = function
+        self._outer = {(c.source, c.index): variable(c.source, c.index) for c in outer}
+        self._variables = dict(self._outer)
+        self._expressions = ExpressionCompiler(function, self._variables, self._subquery)
+
+    def _unique_key(self, exprs: list[Expr]) -> str:
+        """Returns code for what two equal rows have in common, of ``row``."""
+        collations = [collation_of(e) for e in exprs]
+        if not any(collations):
+            return "row"
+        parts = [self._expressions.fold(f"row[{i}]", c) for i, c in enumerate(collations)]
+        return f"({', '.join(parts)},)"
+
+    def _uniques(self, rows: str, exprs: list[Expr]) -> str:
+        """Returns code for rows without those that were there before."""
+        key = self._unique_key(exprs)
+        if key == "row":
+            return f"list(dict.fromkeys({rows}))"
+        return f"uniques({rows}, lambda row: {key})"
+
+    def _row(self, exprs: list[Expr]) -> str:
+        codes = [self._expressions.value(e) for e in exprs]
+        return f"({', '.join(codes)}{',' if len(codes) == 1 else ''})"
+
+    def _limits(self, query: Query) -> bool:
+        if query.limit is None and query.offset is None:
+            return False
+        top = self._function.top
+        constants = ExpressionCompiler(self._function, self._outer, self._subquery)
+        top_values = []
+        for expr in (query.limit, query.offset):
+            top_values.append("None" if expr is None else constants.value(expr))
+        top.add(f"skip = offset_of({top_values[1]})")
+        top.add(f"limit = limit_of({top_values[0]})")
+        top.add("most = skip + limit")
+        with top.block("if limit == 0:"):
+            top.add("return []")
+        return True
+
+    def _finish(
+        self, order_by: list[SortKey], query: Query, limited: bool, exprs: list[Expr], function: Function
+    ) -> None:
+        body = function.body
+        emit_sort(body, order_by, exprs, self._expressions.fold)
+        if limited:
+            body.add("out = out[skip:most]")
+        if isinstance(query, Block) and len(query.outputs) > query.visible and (order_by or query.grouped):
+            body.add(f"return [row[:{query.visible}] for row in out]")
+        else:
+            body.add("return out")
+
+    def _tested(self, lines: Lines, conditions: list[Expr], then: Callable[[Lines], None]) -> None:
+        if not conditions:
+            then(lines)
+            return
+        with lines.block(f"if {' and '.join(self._expressions.condition(c) for c in conditions)}:"):
+            then(lines)
+
+    def _subquery(self, expr: Subquery) -> str:
+        """Returns code for a subquery in an expression; one that reads nothing outside runs once."""
+        query = expr.query
+        if expr.kind == "exists" and query.limit is None and query.offset is None and not _is_grouped(query):
+            one = Const(1, SqlType.INTEGER)
+            query = replace(query, limit=one)
+            if isinstance(query, Block):  # what it gives does not matter
+                query = replace(query, outputs=[Output(one, "")], visible=1, distinct=False, order_by=[])
+        name = self._queries.query(query, expr.outer)
+        passed = [self._expressions.value(p) for p in expr.passed]
+        call = f"{name}({', '.join(['view', 'P', 'M', *passed])})"
+        if expr.kind == "scalar":
+            code = f"scalar({call}, {expr.column})" if expr.column else f"scalar({call})"
+            return code if passed else self._once(code)
+        if expr.kind == "exists":
+            return f"bool({call})" if passed else self._once(f"bool({call})")
+        assert expr.value is not None
+        left = self._expressions.left_of_in(expr.value, [o.expr for o in query.outputs[: query.visible]])
+        if query.visible > 1:
+            found = f"row_set({call})"
+            return f"in_rows({left}, {found if passed else self._once(found)})"
+        call = self._expressions.found_by_in(expr.value, query.outputs[0].expr, call)
+        found = f"value_set({call})"
+        if expr.collation:
+            left = self._expressions.fold(left, expr.collation)
+            fold = self._expressions.fold("", expr.collation)[:-2]
+            found = f"value_set([({fold}(row[0]),) for row in {call}])"
+        return f"in_query({left}, {found if passed else self._once(found)})"
+
+    def _found_by(self, expr: Subquery) -> str:
+        """Returns the variable of the values that a subquery of IN gives, which reads nothing around it."""
+        return self._once(f"[row[0] for row in {self._queries.query(expr.query)}(view, P, M)]")
+
+    def _once(self, code: str, prefix: str = "u", *, whole: bool = True) -> str:
+        """Returns a variable of what code gives: computed once a run of this function or, with ``whole``, of all."""
+        name = self._function.module.fresh(prefix)
+        with self._function.gathering(name) if whole else nullcontext():
+            self._function.before.add(f"{name} = {code}")
+        return name
+
+
+def _is_grouped(query: Query) -> bool:
+    return isinstance(query, Block) and query.grouped
