@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dosql.plan.expr import Const, Expr, Func, Subquery, sources_of, walk
+from dosql.plan.expr import Col, Const, Expr, Func, Subquery, sources_of, walk
 from dosql.plan.logical import Block, CompoundRows, JoinStep, Query, TableSource, ValuesRows, WindowRows
 from dosql.plan.physical import BlockPlan, Gathered, HashProbe, IndexScan, Step
 from dosql.planner import cost
@@ -22,6 +22,7 @@ from dosql.planner.rules import Facts, rewritten
 from dosql.planner.rules.facts import expressions, has_subquery
 from dosql.planner.sorted_paths import in_order
 from dosql.schema import Schema
+from dosql.types.sqltypes import SqlType
 
 DP_SOURCES_MAX = 8
 _ROWS_UNKNOWN = 1000.0
@@ -114,8 +115,11 @@ class _BlockPlanner:
         """Whether joining whole columns costs less than half."""
         if len(steps) < 2 or steps[-1].cost < cost.JOINED_MIN:
             return False
-        sources = [step.source for step in steps]
-        read = sum(self._estimates.rows(s.table) for s in sources if isinstance(s, TableSource))
+        read = 0.0
+        for step in steps:
+            if isinstance(step.source, TableSource):
+                texts = [c for c in step.filters if any(p.type is SqlType.TEXT for p in walk(c) if isinstance(p, Col))]
+                read += self._estimates.rows(step.source.table) * (1 + len(texts))
         return (read + sum(step.rows for step in steps)) * cost.JOINED_ROW * 2 < steps[-1].cost
 
     def _rows(self, steps: list[Step]) -> float:

@@ -153,7 +153,7 @@ class _BlockEmitter(CombiningEmitter):
                 top.begin(body)
 
             every = plain_columns([o.expr for o in shown])
-            if self._joined is not None and every and top is None and not block.distinct:
+            if every and top is None and not (lone or early or block.distinct):
                 self._whole = every
 
             def emit(lines: Lines) -> None:
@@ -239,6 +239,8 @@ class _BlockEmitter(CombiningEmitter):
         self, body: Lines, plan: BlockPlan, needed: dict[int, list[int]], emit: Callable[[Lines], None]
     ) -> None:
         paths = PathEmitter(self._function, self._expressions, needed, self._query_rows, self._found_by)
+        if self._whole and len(plan.steps) == 1 and not plan.constants and self._all_rows(body, plan.steps[0], paths):
+            return
         inner = Lines(body.depth)
         parts = parts_of(plan.steps)
 
@@ -292,6 +294,11 @@ class _BlockEmitter(CombiningEmitter):
         else:
             part_at(inner, 0)
         body.lines += inner.lines
+
+    def _all_rows(self, body: Lines, step: Step, paths: PathEmitter) -> bool:
+        """Emits the taking of all rows of the only step, if nothing has to be looked at for each."""
+        plain = not (step.after or step.left or self._queries.counter(step))
+        return plain and self._whole is not None and paths.whole_rows(body, step, self._whole)
 
     def _left(self, lines: Lines, step: Step, paths: PathEmitter, needed: dict[int, list[int]]) -> None:
         """Emits the matches of a LEFT JOIN as a list, NULLs if there are none, and the loop over it.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
@@ -137,17 +137,47 @@ class PathEmitter:
         with lines.block(head), lines.block(self._loop_head(source, cut)):
             inside(lines)
 
-    def _range(self, lines: Lines, source: TableSource, path: KeyRange, inside: Inside) -> None:
+    def whole_rows(self, lines: Lines, step: Step, columns: Sequence[tuple[int, int]]) -> bool:
+        """Emits the adding of columns of all rows of a step to ``out``, a leaf at a time, if its path allows that."""
+        source, path = step.source, step.path
+        if not isinstance(source, TableSource) or not isinstance(path, FullScan | KeyRange) or step.filters:
+            return False
+        if any(number != source.number for number, _ in columns):  # of the query around
+            return False
+        reverse = path.reverse
+        containers = []
+        for _, column in columns:
+            slot = ROW_KEY if column == ROW_KEY else source.table.slots[column]
+            containers.append("L.keys" if slot == ROW_KEY else f"L.cols[{slot}]")
+        if isinstance(path, FullScan):
+            self._reads(lines, f"whole({source.table.id})")
+            cut = "[::-1]" if reverse else ""
+            with lines.block(f"for L in {'leaves_back' if reverse else 'leaves'}({self._root(source.table.id)}):"):
+                lines.add(f"out += zip({', '.join(container + cut for container in containers)})")
+            return True
+        cut = "[s:e][::-1]" if reverse else "[s:e]"
+        with self._spans(lines, source, path):
+            lines.add(f"out += zip({', '.join(container + cut for container in containers)})")
+        return True
+
+    @contextmanager
+    def _spans(self, lines: Lines, source: TableSource, path: KeyRange) -> Iterator[None]:
+        """Emits the loop over the parts of leaves that lie within bounds."""
         low = "..." if path.low is None else self._expressions.value(path.low)
         high = "..." if path.high is None else self._expressions.value(path.high)
         bounds = self._function.module.fresh("b")
         lines.add(f"{bounds} = key_bounds({low}, {path.low_inclusive}, {high}, {path.high_inclusive})")
-        spans, cut = ("spans_back", "[s:e][::-1]") if path.reverse else ("spans", "[s:e]")
+        spans = "spans_back" if path.reverse else "spans"
         head = f"for L, s, e in {spans}({self._root(source.table.id)}, {bounds}[0], {bounds}[1]):"
         with lines.block(f"if {bounds} is not None:"):
             self._reads(lines, f"range({source.table.id}, {bounds}[0], {bounds}[1])")
-            with lines.block(head), lines.block(self._loop_head(source, cut)):
-                inside(lines)
+            with lines.block(head):
+                yield
+
+    def _range(self, lines: Lines, source: TableSource, path: KeyRange, inside: Inside) -> None:
+        cut = "[s:e][::-1]" if path.reverse else "[s:e]"
+        with self._spans(lines, source, path), lines.block(self._loop_head(source, cut)):
+            inside(lines)
 
     def _lookup(self, lines: Lines, source: TableSource, path: KeyLookup, inside: Inside) -> None:
         key = self._function.module.fresh("x")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate, pairwise
 from typing import Any
 
 from dosql.errors import TypeMismatch
 from dosql.executor.row.guard import tick
 from dosql.executor.row.totals import average, sum_of
+from dosql.executor.row.window_passes import Pass, numeric_order, passed
 from dosql.functions import scalar as f
 from dosql.functions.aggregates import COLLECTING
 from dosql.plan.logical import WindowCall
@@ -26,22 +27,74 @@ Row = tuple[Any, ...]
 
 def windowed(rows: list[Row], calls: Sequence[WindowCall]) -> list[Row]:
     """Returns the rows, in the order of the first call's window, each with the results of the calls behind it."""
+    if not rows:
+        return []
     columns: dict[int, list[Any]] = {}
-    orders: dict[Any, list[int]] = {}
+    raw: dict[int, list[Any]] = {}
+    known: dict[Any, tuple[list[int], Pass]] = {}
     results = []
+
+    def column(place: int) -> list[Any]:
+        found = raw.get(place)
+        if found is None:
+            found = raw[place] = [row[place] for row in rows]
+        return found
+
     for call in calls:
         window = (call.partition, call.order)
-        if window not in orders:
-            orders[window] = _sorted(rows, call, columns)
-        results.append(_results(rows, orders[window], call, columns))
-    first = next(iter(orders.values()))
-    if len(results) == 1:
-        column = results[0]
-        return [(*rows[i], column[i]) for i in first]
-    return [rows[i] + tuple([column[i] for column in results]) for i in first]
+        if window not in known:
+            known[window] = _arranged(rows, call, columns, column)
+        order, whole = known[window]
+        result = passed(call, whole)
+        if result is None:
+            result = _results(rows, whole.parts, order, call)
+        results.append((order, result))
+    first = results[0][0]
+    aligned = [result if order is first else _placed(first, order, result) for order, result in results]
+    if len(rows[0]) <= _COLUMNS_FEW:
+        given = [map(column(place).__getitem__, first) for place in range(len(rows[0]))]
+        return list(zip(*given, *aligned, strict=True))
+    return [rows[i] + values for i, values in zip(first, zip(*aligned, strict=True), strict=True)]
+
+
+def _arranged(
+    rows: list[Row], call: WindowCall, columns: dict[int, list[Any]], column: Callable[[int], list[Any]]
+) -> tuple[list[int], Pass]:
+    """Returns the places of rows in a window's order, and the partitions."""
+    peers = partial(_peers, rows, call, columns)
+    if all(nulls_first is None or nulls_first != descending for _, descending, nulls_first in call.order):
+        wanted = [(p, False) for p in call.partition] + [(p, descending) for p, descending, _ in call.order]
+        found = numeric_order([(column(place), descending) for place, descending in wanted], len(call.partition))
+        if found is not None:
+            return found.order, Pass(found.order, found.starts, column, peers, found.peer_ends)
+    order = _sorted(rows, call, columns)
+    keys = [_comparable(rows, place, columns) for place in call.partition]
+    return order, Pass(order, _starts(order, keys), column, peers)
+
+
+def _placed(first: list[int], order: list[int], result: list[Any]) -> list[Any]:
+    """Returns results of rows in one order as those in another."""
+    by_place: list[Any] = [None] * len(order)
+    for place, value in zip(order, result, strict=True):
+        by_place[place] = value
+    return [by_place[place] for place in first]
+
+
+def _peers(rows: list[Row], call: WindowCall, columns: dict[int, list[Any]]) -> list[list[Any]]:
+    return [_comparable(rows, place, columns) for place, _, _ in call.order]
+
+
+def _starts(order: list[int], keys: list[list[Any]]) -> list[int]:
+    """Returns where each partition begins, and the end."""
+    bounds = {0, len(order)}
+    for column in keys:
+        ordered = list(map(column.__getitem__, order))
+        bounds.update([i for i, (a, b) in enumerate(pairwise(ordered), 1) if a != b])
+    return sorted(bounds)
 
 
 _NUMBERS = {int, float}
+_COLUMNS_FEW = 8
 
 
 def _comparable(rows: list[Row], place: int, columns: dict[int, list[Any]]) -> list[Any]:
@@ -69,30 +122,13 @@ def _sorted(rows: list[Row], call: WindowCall, columns: dict[int, list[Any]]) ->
     return out
 
 
-def _results(rows: list[Row], order: list[int], call: WindowCall, columns: dict[int, list[Any]]) -> list[Any]:
-    """Returns a call's result for each row; ``order`` has the partitions one behind the other."""
-    out: list[Any] = [None] * len(rows)
+def _results(rows: list[Row], parts: list[tuple[int, int]], order: list[int], call: WindowCall) -> list[Any]:
+    """Returns a call's results in order, by going through every frame of every partition."""
+    out: list[Any] = []
     compute = _FUNCTIONS.get(call.name, _aggregate)
-    keys = [_comparable(rows, place, columns) for place in call.partition]
-    start, count = 0, len(order)
-    while start < count:
+    for start, stop in parts:
         tick()
-        stop = start + 1
-        if not keys:
-            stop = count
-        elif len(keys) == 1:
-            column = keys[0]
-            known = column[order[start]]
-            while stop < count and column[order[stop]] == known:
-                stop += 1
-        else:
-            first = [column[order[start]] for column in keys]
-            while stop < count and [column[order[stop]] for column in keys] == first:
-                stop += 1
-        places = order[start:stop]
-        for i, value in zip(places, compute(_Partition([rows[i] for i in places], call)), strict=True):
-            out[i] = value
-        start = stop
+        out += compute(_Partition([rows[i] for i in order[start:stop]], call))
     return out
 
 

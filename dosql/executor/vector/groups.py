@@ -244,10 +244,7 @@ def aggregated(plan: VectorAggregate, rows: Iterable[Any], scalars: tuple[Any, .
     states = [_State(measure) for measure in plan.measures]
     for batch in rows:
         kernels = Kernels(batch, scalars)
-        where: Array | None = None
-        for condition in plan.filters:
-            true = kernels.truth(condition)[0]
-            where = true if where is None else where & true
+        where = kernels.all_true(plan.filters)
         if where is not None and not where.any():
             continue
         if where is not None and where.all():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dosql.executor.vector.plan import Code, Column, Translation, Untranslatable
+from dosql.executor.vector.plan import Code, Column, Translation, Untranslatable, reads_text
 from dosql.plan.expr import ROW_KEY, Col, Const, Expr, InItems, Op, Param, Subquery, walk
 from dosql.plan.logical import QuerySource, Source, TableSource
 from dosql.plan.physical import BlockPlan, FullScan, HashProbe, IndexScan, KeyLookup, OneOf, Step
@@ -27,6 +27,7 @@ class JoinedSource:
         keys: Pairs of equal columns: of a source before it, and its own.
         then: Its columns that rows with equal keys are ordered by; by their places behind these.
         filters: Conditions on its numbers.
+        texts: Conditions on its texts, too.
         tested: Other conditions on its columns, as expressions.
         after: Conditions on numbers of the joined rows.
         rest: Other conditions on them, as expressions.
@@ -38,6 +39,7 @@ class JoinedSource:
     keys: list[tuple[Column, Column]] = field(default_factory=list)
     then: list[Column] = field(default_factory=list)
     filters: list[Any] = field(default_factory=list)
+    texts: list[Any] = field(default_factory=list)
     tested: list[Expr] = field(default_factory=list)
     after: list[Any] = field(default_factory=list)
     rest: list[Expr] = field(default_factory=list)
@@ -106,6 +108,8 @@ class _Joins:
         scanned = isinstance(path, FullScan | HashProbe)
         for condition in step.filters:
             self._sort(condition, made.filters, made.tested, safe=scanned)
+        made.texts = [node for node in made.filters if reads_text(node)]
+        made.filters = [node for node in made.filters if not reads_text(node)]
         for condition in [*step.on, *step.after]:
             self._sort(condition, made.after, made.rest, safe=True)
         return made

@@ -51,6 +51,7 @@ class _Relation:
         where: Their places, ascending; None for all.
         at: For each joined row the place of this source's, -1 where LEFT JOIN found none; None before it is joined.
         missing: Whether there is a -1.
+        tested: Conditions on its texts hold.
     """
 
     def __init__(self, source: JoinedSource, batch: Any) -> None:
@@ -58,7 +59,7 @@ class _Relation:
         self.batch = batch
         self.where: Array | None = None
         self.at: Array | None = None
-        self.missing = False
+        self.missing = self.tested = False
 
     @property
     def count(self) -> int:
@@ -151,12 +152,16 @@ class Joining:
         tick()
         relation = self._relations[place]
         kernels = Kernels(relation.batch, self._scalars)
-        found: Array | None = None
-        for condition in relation.source.filters if relation.batch.rows else ():
-            true = kernels.truth(condition)[0]
-            found = true if found is None else found & true
-        if found is not None:
-            relation.where = np.flatnonzero(found)
+        source = relation.source
+        if relation.batch.rows:
+            found = kernels.all_true(source.filters)
+            if found is not None:
+                relation.where = np.flatnonzero(found)
+            if source.texts and (not place or self.narrow(place)):
+                found = kernels.all_true([*source.filters, *source.texts])
+                assert found is not None
+                relation.where = np.flatnonzero(found)
+                relation.tested = True
         if not place:
             self._begin(relation)
 
@@ -231,7 +236,7 @@ class Joining:
                     other.at = other.at[before]
         relation.at = found
         self.count = total
-        for condition in source.after:
+        for condition in source.after if relation.tested or source.left else [*source.texts, *source.after]:
             self._test(condition)
 
     def _numbers(self, column: Column) -> Values:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from dosql.executor.vector import texts
 from dosql.executor.vector.columns import Array, Values
-from dosql.executor.vector.plan import Column, Node, Scalar, Unfit
+from dosql.executor.vector.plan import FLIPPED, ON_TEXT, Column, Node, Scalar, Unfit
 from dosql.types.sqltypes import SqlType
 
 EXACT = 1 << 53
@@ -28,7 +30,6 @@ _UFUNCS: dict[str, Any] = {
     "-": np.subtract,
     "*": np.multiply,
 }
-_FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 class Kernels:
@@ -87,7 +88,58 @@ class Kernels:
         if node.op in ("IS", "IS NOT"):
             there = self.there(node.args[0])
             return (there, ~there) if node.op == "IS NOT" else (~there, there)
+        if node.op in ON_TEXT:
+            return self._text_truth(node)
         return self._compared(node.op, *node.args)
+
+    def all_true(self, conditions: Sequence[Node]) -> Array | None:
+        """Returns where all of some conditions are true, None where there are none. Texts are looked at last."""
+        where: Array | None = None
+        for condition in sorted(conditions, key=lambda node: node.op in ON_TEXT):
+            if condition.op in ON_TEXT and where is not None:
+                places = np.flatnonzero(where)
+                if len(places) * 2 < len(where):
+                    where = np.zeros(len(where), dtype=np.bool_)
+                    where[places[self._text_true(condition, places)]] = True
+                    continue
+            true = self._text_true(condition) if condition.op in ON_TEXT else self.truth(condition)[0]
+            where = true if where is None else where & true
+        return where
+
+    def _text_truth(self, node: Node) -> Truth:
+        """Returns where a condition on texts is true and where it is false."""
+        true = self._text_true(node)
+        false = ~true
+        for column in node.args:
+            if isinstance(column, Column):
+                false = false & texts.there(self._batch.values(column))
+        if None in [self._scalars[a.place] for a in node.args if isinstance(a, Scalar)]:
+            false = np.zeros(len(true), dtype=np.bool_)
+        return true, false
+
+    def _text_true(self, node: Node, places: Array | None = None) -> Array:
+        """Returns where a condition on texts is true.
+
+        Args:
+            node: The condition.
+            places: Of the rows that are looked at; None for all.
+        """
+        columns = [self._batch.values(a) for a in node.args if isinstance(a, Column)]
+        if places is not None:
+            wanted = places.tolist()
+            columns = [list(map(values.__getitem__, wanted)) for values in columns]
+        scalars = [self._scalars[a.place] for a in node.args if isinstance(a, Scalar)]
+        if None in scalars and node.op != "IN":
+            return np.zeros(len(columns[0]), dtype=np.bool_)
+        if not all(scalar.__class__ is str for scalar in scalars):
+            raise Unfit
+        if node.op == "LIKE":
+            return texts.like(columns[0], scalars[0])
+        if node.op == "IN":
+            return texts.among(columns[0], frozenset(scalars))
+        if node.op == "TEXTS":
+            return texts.between(node.args[0], columns[0], columns[1])
+        return texts.against(node.args[0], columns[0], scalars[0])
 
     def there(self, column: Column) -> Array:
         """Returns where a column is not NULL."""
@@ -99,7 +151,7 @@ class Kernels:
 
     def _compared(self, op: str, a: Any, b: Any) -> Truth:
         if isinstance(a, Scalar):
-            a, b, op = b, a, _FLIPPED[op]
+            a, b, op = b, a, FLIPPED[op]
         values, valid = self.number(a)
         if isinstance(b, Scalar):
             true = self._against(op, values, self._scalars[b.place])

@@ -18,8 +18,13 @@ imported on it."""
 NUMBERS = {SqlType.INTEGER, SqlType.REAL, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP}
 _COMPARED = {"=", "<>", "<", "<=", ">", ">="}
 _COMPUTED = {"+", "-", "*"}
+FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+ON_TEXT = {"TEXT", "TEXTS", "IN", "LIKE"}
+"""Operators of conditions on texts, which take longer than those on numbers."""
 _AGGREGATES = {"count", "sum", "total", "avg", "min", "max"}
 _KEYS_MAX = 4
+_TEXT_TESTS_MAX = 2
+"""Each goes over its column; more are better tested together, row by row."""
 
 Code = Callable[[Expr], str]
 
@@ -109,6 +114,16 @@ def _is_fixed(part: Expr) -> bool:
     )
 
 
+def reads_text(node: Any) -> bool:
+    """Whether a condition is on texts, too."""
+    return isinstance(node, Node) and (node.op in ON_TEXT or any(reads_text(arg) for arg in node.args))
+
+
+def _is_text(expr: Expr) -> bool:
+    """Whether an expression is a column that has texts only."""
+    return isinstance(expr, Col) and expr.type is SqlType.TEXT and expr.affinity
+
+
 class Unfit(Exception):
     """Row mode has to do it: for these values, numpy would not give the same."""
 
@@ -133,6 +148,8 @@ def vector_aggregate(plan: BlockPlan, code: Code) -> VectorAggregate | None:
     made = Translation({step.source.number: step.source}, code)
     try:
         filters = [made.condition(c) for c in [*step.filters, *step.after]]
+        if sum(reads_text(f) for f in filters) > _TEXT_TESTS_MAX:
+            return None
         return _aggregate(block, made, step.source.table.id, filters)
     except Untranslatable:
         return None
@@ -222,6 +239,9 @@ class Translation:
 
     def condition(self, expr: Expr) -> Any:
         """Returns a condition on each row."""
+        on_text = self._text_condition(expr)
+        if on_text is not None:
+            return on_text
         if isinstance(expr, InItems) and not expr.collation:
             value = self.column(expr.value)
             if value.type not in NUMBERS or value.type in TEMPORAL_TYPES:
@@ -237,6 +257,26 @@ class Translation:
         if expr.op in _COMPARED:
             return Node(expr.op, self._operands(*expr.args))
         raise Untranslatable
+
+    def _text_condition(self, expr: Expr) -> Node | None:
+        """Returns a condition on a column of text in the BINARY collation; None for another one."""
+        if isinstance(expr, InItems):
+            if not _is_text(expr.value) or expr.collation:
+                return None
+            return Node("IN", (self.column(expr.value), *[self.scalar(i, "text_operand") for i in expr.items]))
+        if not isinstance(expr, Op) or len(expr.args) != 2 or not any(map(_is_text, expr.args)):
+            return None
+        a, b = expr.args
+        if expr.op == "LIKE":
+            return Node("LIKE", (self.column(a), self.scalar(b))) if _is_text(a) else None
+        if expr.op not in _COMPARED or expr.collation:
+            return None
+        if _is_text(a) and _is_text(b):
+            return Node("TEXTS", (expr.op, self.column(a), self.column(b)))
+        op = expr.op
+        if _is_text(b):
+            a, b, op = b, a, FLIPPED[op]
+        return Node("TEXT", (op, self.column(a), self.scalar(b, "text_operand")))
 
     def _operands(self, a: Expr, b: Expr) -> tuple[Any, Any]:
         temporal = [e.type for e in (a, b) if e.type in TEMPORAL_TYPES]

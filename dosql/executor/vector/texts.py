@@ -1,0 +1,97 @@
+"""Conditions on columns of text. Each gives one byte for a value: 1 where it is true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from dosql.executor.row.likes import like_matcher, simple_pattern
+from dosql.executor.vector.columns import Array
+
+Values: TypeAlias = Sequence[Any]
+
+_BREAK = "\0"
+_AGAINST: dict[str, Callable[[Values, str], list[bool]]] = {
+    "=": lambda values, text: [value == text for value in values],
+    "<>": lambda values, text: [value != text and value is not None for value in values],
+    "<": lambda values, text: [value < text for value in values],
+    "<=": lambda values, text: [value <= text for value in values],
+    ">": lambda values, text: [value > text for value in values],
+    ">=": lambda values, text: [value >= text for value in values],
+}
+_BETWEEN: dict[str, Callable[[Values, Values], list[bool]]] = {
+    "=": lambda values, others: [a == b and a is not None for a, b in zip(values, others, strict=True)],
+    "<>": lambda values, others: [
+        a != b and a is not None and b is not None for a, b in zip(values, others, strict=True)
+    ],
+    "<": lambda values, others: [a < b for a, b in zip(values, others, strict=True)],
+    "<=": lambda values, others: [a <= b for a, b in zip(values, others, strict=True)],
+    ">": lambda values, others: [a > b for a, b in zip(values, others, strict=True)],
+    ">=": lambda values, others: [a >= b for a, b in zip(values, others, strict=True)],
+}
+
+
+def there(values: Values) -> Array:
+    """Says which values are not None."""
+    return _array([value is not None for value in values])
+
+
+def against(op: str, values: Values, text: str) -> Array:
+    """Compares values with a text; None is not true."""
+    try:
+        return _array(_AGAINST[op](values, text))
+    except TypeError:  # there is a None: seldom enough that it is not looked for
+        known = there(values)
+        return known & _array(_AGAINST[op](["" if value is None else value for value in values], text))
+
+
+def between(op: str, values: Values, others: Values) -> Array:
+    """Compares values with others; None is not true."""
+    try:
+        return _array(_BETWEEN[op](values, others))
+    except TypeError:
+        known = there(values) & there(others)
+        a, b = (["" if value is None else value for value in part] for part in (values, others))
+        return known & _array(_BETWEEN[op](a, b))
+
+
+def among(values: Values, texts: frozenset[str]) -> Array:
+    """Says which values are some of the texts."""
+    return _array([value in texts for value in values])
+
+
+def like(values: Values, pattern: str) -> Array:
+    """Says which values are LIKE a pattern; None is not."""
+    simple = simple_pattern(pattern)
+    try:
+        found = None if simple is None or simple[0] != "in" else _containing(values, simple[1])
+    except TypeError:
+        found = None
+    if found is not None:
+        return found
+    matches = like_matcher(pattern)
+    return _array([value is not None and bool(matches(value)) for value in values])
+
+
+def _containing(values: Values, needle: str) -> Array | None:
+    """Says which values contain a text in lower case: all of them are searched as one; None where that cannot be."""
+    whole = _BREAK.join(values)
+    if not whole.isascii() or _BREAK in needle or whole.count(_BREAK) != len(values) - 1:
+        return None
+    whole = whole.lower()
+    out = np.zeros(len(values), dtype=np.bool_)
+    at, row, counted = whole.find(needle), 0, 0
+    while at >= 0:
+        row += whole.count(_BREAK, counted, at)
+        out[row] = True
+        counted = whole.find(_BREAK, at)
+        if counted < 0:
+            break
+        at = whole.find(needle, counted)
+    return out
+
+
+def _array(found: list[bool]) -> Array:
+    return np.frombuffer(bytes(found), dtype=np.bool_)
