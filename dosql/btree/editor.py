@@ -19,6 +19,7 @@ from dosql.btree.node import (
     Tree,
     new_column,
     new_keys,
+    writable,
 )
 from dosql.btree.scan import get, leaves, max_key, spans
 
@@ -207,7 +208,7 @@ class TreeEditor:
             stop = total if bound is None else bisect_left(entries, bound, done)
             part = entries[done:stop]
             if len(part) <= _PLACES_FEW:
-                merged = leaf.keys[:]
+                merged = writable(leaf.keys)
                 for key in part:
                     at = bisect_left(merged, key)
                     if tail and self._is_double(merged, at, key, tail, alone=not path):

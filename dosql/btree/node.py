@@ -41,8 +41,17 @@ class Owner:
     dirty_bytes = 0  # of the class until it is set: an owner is made for every transaction
 
 
+def writable(container: Any) -> Any:
+    """Returns a copy of keys or of a column that can be changed."""
+    copied = container[:]
+    return list(copied) if copied.__class__ is tuple else copied
+
+
 class Leaf:
     """Up to 256 rows by column.
+
+    Numbers are in arrays, all else in lists; or in tuples, where they come from a page: the garbage collector leaves
+    these alone, and so does not go through the whole database whenever a query has made many rows.
 
     Attributes:
         keys: Row keys, ascending.
@@ -110,21 +119,21 @@ class Leaf:
         if owned == full:
             return
         if not owned:
-            self.keys = self.keys[:]
-            self.cols = [c[:] for c in cols]
+            self.keys = writable(self.keys)
+            self.cols = [writable(c) for c in cols]
         else:
             for i, c in enumerate(cols):
                 if not owned >> i & 1:
-                    cols[i] = c[:]
+                    cols[i] = writable(c)
             if not owned >> len(cols) & 1:
-                self.keys = self.keys[:]
+                self.keys = writable(self.keys)
         self.owned = full
 
     def own_column(self, i: int) -> Any:
         """Makes column ``i`` the owner's own and returns it."""
         column = self.cols[i]
         if not self.owned >> i & 1:
-            column = self.cols[i] = column[:]
+            column = self.cols[i] = writable(column)
             self.owned |= 1 << i
         return column
 

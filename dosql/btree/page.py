@@ -129,11 +129,11 @@ def _decode_column(form: int, body: memoryview, rows: int) -> Any:
         column = array(chr(form))
         column.frombytes(_from_planes(body, 8))
     elif form == _FORM_ARRAY:
-        column = _decode(body)
+        column = tuple(_decode(body))
     elif form == _FORM_CODES:
         split = len(body) - rows
         values = _decode(body[:split])
-        column = [values[code] for code in body[split:]]
+        column = tuple([values[code] for code in body[split:]])
     else:
         raise ValueError(f"column form {form} is unknown")
     if len(column) != rows:

@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from dosql.btree.node import FANOUT, WIDE_VALUE_BYTES, Inner, Leaf, Node, Owner, Tree
+from dosql.btree.node import FANOUT, WIDE_VALUE_BYTES, Inner, Leaf, Node, Owner, Tree, writable
 
 _Path = list[tuple[Inner, int]]
 Place: TypeAlias = tuple[_Path, Leaf, int]
@@ -40,7 +40,7 @@ def with_row(tree: Tree, key: Any, values: Sequence[Any], counter: Owner) -> Tre
     at = bisect_left(keys, key)
     if at < count and keys[at] == key:
         return None
-    keys = keys[:]
+    keys = writable(keys)
     keys.insert(at, key)
     columns = node.cols[:]
     for i, value in enumerate(values):
@@ -48,7 +48,9 @@ def with_row(tree: Tree, key: Any, values: Sequence[Any], counter: Owner) -> Tre
         kind = value.__class__
         if (kind is str or kind is bytes) and len(value) > WIDE_VALUE_BYTES:
             return None
-        column = list(column) if value is None and column.__class__ is array else column[:]
+        column = writable(column)
+        if value is None and column.__class__ is array:
+            column = list(column)
         column.insert(at, value)
         columns[i] = column
     return Tree(_above(path, node, keys, columns, counter), tree.count + 1, tree.key_kind, tree.kinds)
@@ -76,7 +78,9 @@ def with_values(tree: Tree, place: Place, changes: Sequence[tuple[int, Any]], co
         kind = value.__class__
         if (kind is str or kind is bytes) and len(value) > WIDE_VALUE_BYTES:
             return None
-        column = list(column) if value is None and column.__class__ is array else column[:]
+        column = writable(column)
+        if value is None and column.__class__ is array:
+            column = list(column)
         column[at] = value
         columns[i] = column
     return Tree(_above(path, leaf, leaf.keys, columns, counter), tree.count, tree.key_kind, tree.kinds)
@@ -88,11 +92,11 @@ def without_row(tree: Tree, place: Place, counter: Owner) -> Tree | None:
     keys = leaf.keys
     if len(keys) == 1:
         return None
-    keys = keys[:]
+    keys = writable(keys)
     del keys[at]
     columns = []
     for column in leaf.cols:
-        column = column[:]
+        column = writable(column)
         del column[at]
         columns.append(column)
     return Tree(_above(path, leaf, keys, columns, counter), tree.count - 1, tree.key_kind, tree.kinds)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import re
 import time as clock
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache, wraps
 from typing import Any
 
 from dosql.functions.scalar import text
@@ -308,6 +310,24 @@ def _moment(arguments: tuple[Any, ...]) -> Moment | None:
 
 # --- the functions -------------------------------------------------------------------------
 
+_CHANGING = {"now", "subsec", "subsecond", "localtime", "utc"}
+_KEPT_MAX = 4096
+_KEPT_LENGTH_MAX = 40
+
+
+def _kept(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a function keep its results for short texts: the same dates come again and again."""
+    known = lru_cache(_KEPT_MAX)(function)
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        for argument in arguments:
+            if argument.__class__ is not str or len(argument) > _KEPT_LENGTH_MAX or argument.lower() in _CHANGING:
+                return function(*arguments)
+        return known(*arguments) if arguments else function()
+
+    return call
+
 
 def _year(year: int) -> str:
     return f"-{-year:04d}" if year < 0 else f"{year:04d}"
@@ -325,30 +345,35 @@ def _time_text(at: Moment) -> str:
     return f"{hour:02d}:{minute:02d}:{int(second):02d}"
 
 
+@_kept
 def date(*arguments: Any) -> str | None:
     """date(time value, modifier, ...)."""
     at = _moment(arguments)
     return None if at is None else _date_text(at)
 
 
+@_kept
 def time(*arguments: Any) -> str | None:
     """time(time value, modifier, ...)."""
     at = _moment(arguments)
     return None if at is None else _time_text(at)
 
 
+@_kept
 def datetime_(*arguments: Any) -> str | None:
     """datetime(time value, modifier, ...)."""
     at = _moment(arguments)
     return None if at is None else f"{_date_text(at)} {_time_text(at)}"
 
 
+@_kept
 def julianday(*arguments: Any) -> float | None:
     """julianday(time value, modifier, ...)."""
     at = _moment(arguments)
     return None if at is None else at.ms / DAY_MS
 
 
+@_kept
 def unixepoch(*arguments: Any) -> int | float | None:
     """unixepoch(time value, modifier, ...): seconds, with milliseconds under subsec."""
     at = _moment(arguments)
@@ -357,6 +382,7 @@ def unixepoch(*arguments: Any) -> int | float | None:
     return (at.ms - UNIX_MS) / 1000 if at.subsec else at.ms // 1000 - UNIX_MS // 1000
 
 
+@_kept
 def strftime(template: Any, *arguments: Any) -> str | None:
     """strftime(format, time value, modifier, ...)."""
     at = _moment(arguments)
@@ -379,47 +405,89 @@ def strftime(template: Any, *arguments: Any) -> str | None:
 
 
 def _field(kind: str, at: Moment) -> str | None:
+    make = _FIELDS.get(kind)
+    return None if make is None else make(at)
+
+
+def _of_year(at: Moment) -> int:
+    """Days since the first of January."""
     year, month, day = at.date()
-    hour, minute, second = at.time()
-    of_year = (_midnight(year, month, day) - _midnight(year, 1, 1)) // DAY_MS
-    week_day = (at.ms + 129_600_000) // DAY_MS % 7  # 0 is Sunday
-    monday = (week_day + 6) % 7
-    twelve = hour % 12 or 12
-    simple = {
-        "d": f"{day:02d}",
-        "e": f"{day:2d}",
-        "f": f"{min(second, 59.999):06.3f}",
-        "F": f"{year:04d}-{month:02d}-{day:02d}",
-        "H": f"{hour:02d}",
-        "I": f"{twelve:02d}",
-        "j": f"{of_year + 1:03d}",
-        "J": f"{at.ms / DAY_MS:.16g}",
-        "k": f"{hour:2d}",
-        "l": f"{twelve:2d}",
-        "m": f"{month:02d}",
-        "M": f"{minute:02d}",
-        "p": "AM" if hour < 12 else "PM",
-        "P": "am" if hour < 12 else "pm",
-        "R": f"{hour:02d}:{minute:02d}",
-        "s": f"{(at.ms - UNIX_MS) / 1000:.3f}" if at.subsec else str(at.ms // 1000 - UNIX_MS // 1000),
-        "S": f"{int(second):02d}",
-        "T": f"{hour:02d}:{minute:02d}:{int(second):02d}",
-        "u": str(monday + 1),
-        "U": f"{(of_year + 7 - week_day) // 7:02d}",
-        "w": str(week_day),
-        "W": f"{(of_year + 7 - monday) // 7:02d}",
-        "Y": f"{year:04d}",
-        "%": "%",
-    }
-    if kind not in ("G", "g", "V"):
-        return simple.get(kind)
-    thursday = Moment()
-    thursday.ms = at.ms + (3 - monday) * DAY_MS
-    iso_year, iso_month, iso_day = thursday.date()
-    if kind == "V":
-        days = (_midnight(iso_year, iso_month, iso_day) - _midnight(iso_year, 1, 1)) // DAY_MS
-        return f"{days // 7 + 1:02d}"
-    return f"{iso_year:04d}" if kind == "G" else f"{int(math.fmod(iso_year, 100)):02d}"
+    return (_midnight(year, month, day) - _midnight(year, 1, 1)) // DAY_MS
+
+
+def _week_day(at: Moment) -> int:
+    """0 is Sunday."""
+    return (at.ms + 129_600_000) // DAY_MS % 7
+
+
+def _of_time(template: str) -> Callable[[Moment], str]:
+    def made(at: Moment) -> str:
+        hour, minute, second = at.time()
+        return template.format(
+            hour=hour,
+            twelve=hour % 12 or 12,
+            minute=minute,
+            second=int(second),
+            exact=min(second, 59.999),
+            half="AM" if hour < 12 else "PM",
+            small_half="am" if hour < 12 else "pm",
+        )
+
+    return made
+
+
+def _of_date(template: str) -> Callable[[Moment], str]:
+    def made(at: Moment) -> str:
+        year, month, day = at.date()
+        return template.format(year=year, month=month, day=day)
+
+    return made
+
+
+def _seconds(at: Moment) -> str:
+    return f"{(at.ms - UNIX_MS) / 1000:.3f}" if at.subsec else str(at.ms // 1000 - UNIX_MS // 1000)
+
+
+def _week(at: Moment, week_day: int) -> str:
+    return f"{(_of_year(at) + 7 - week_day) // 7:02d}"
+
+
+def _thursday(at: Moment) -> Moment:
+    """The Thursday of its week, whose year is the week's."""
+    out = Moment()
+    out.ms = at.ms + (3 - (_week_day(at) + 6) % 7) * DAY_MS
+    return out
+
+
+_FIELDS: dict[str, Callable[[Moment], str]] = {
+    "d": _of_date("{day:02d}"),
+    "e": _of_date("{day:2d}"),
+    "f": _of_time("{exact:06.3f}"),
+    "F": _of_date("{year:04d}-{month:02d}-{day:02d}"),
+    "G": lambda at: f"{_thursday(at).date()[0]:04d}",
+    "g": lambda at: f"{int(math.fmod(_thursday(at).date()[0], 100)):02d}",
+    "H": _of_time("{hour:02d}"),
+    "I": _of_time("{twelve:02d}"),
+    "j": lambda at: f"{_of_year(at) + 1:03d}",
+    "J": lambda at: f"{at.ms / DAY_MS:.16g}",
+    "k": _of_time("{hour:2d}"),
+    "l": _of_time("{twelve:2d}"),
+    "m": _of_date("{month:02d}"),
+    "M": _of_time("{minute:02d}"),
+    "p": _of_time("{half}"),
+    "P": _of_time("{small_half}"),
+    "R": _of_time("{hour:02d}:{minute:02d}"),
+    "s": _seconds,
+    "S": _of_time("{second:02d}"),
+    "T": _of_time("{hour:02d}:{minute:02d}:{second:02d}"),
+    "u": lambda at: str((_week_day(at) + 6) % 7 + 1),
+    "U": lambda at: _week(at, _week_day(at)),
+    "V": lambda at: f"{_of_year(_thursday(at)) // 7 + 1:02d}",
+    "w": lambda at: str(_week_day(at)),
+    "W": lambda at: _week(at, (_week_day(at) + 6) % 7),
+    "Y": _of_date("{year:04d}"),
+    "%": lambda at: "%",
+}
 
 
 def timediff(a: Any, b: Any) -> str | None:

@@ -292,6 +292,8 @@ def length(a: Any) -> int | None:
     """length(a): characters of a text (up to its first NUL), bytes of a blob."""
     if a is None:
         return None
+    if a.__class__ is str and "\0" not in a:
+        return len(a)
     return len(a) if isinstance(a, bytes) else len(text(a).split("\0", 1)[0])
 
 
@@ -308,11 +310,15 @@ _ASCII_UPPER = {i: i - 32 for i in range(97, 123)}
 
 def lower(a: Any) -> Any:
     """lower(a), ASCII letters only."""
+    if a.__class__ is str and a.isascii():
+        return a.lower()
     return None if a is None else text(a).translate(_ASCII_LOWER)
 
 
 def upper(a: Any) -> Any:
     """upper(a), ASCII letters only."""
+    if a.__class__ is str and a.isascii():
+        return a.upper()
     return None if a is None else text(a).translate(_ASCII_UPPER)
 
 

@@ -11,7 +11,7 @@ from dosql.functions.scalar import glob, like
 from dosql.index.statistics import ColumnStatistics
 from dosql.plan.expr import ROW_KEY, Col, Const, Expr, InItems, Op, Param, Subquery
 from dosql.plan.logical import Block, Query, TableSource
-from dosql.schema import Table
+from dosql.schema import Schema, Table
 from dosql.types.collations import COLLATIONS
 from dosql.types.compare import ABOVE, number_operand
 from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
@@ -61,11 +61,18 @@ class Estimates:
         statistics: Of the data.
         values: Parameters that the statement is planned with, by place; other ones may come later.
         rows_of: Estimates the rows of a subquery.
+        schema: For the UNIQUE indexes.
     """
 
     def __init__(
-        self, block: Block, statistics: Statistics, values: Sequence[Any], rows_of: Callable[[Query], float]
+        self,
+        block: Block,
+        statistics: Statistics,
+        values: Sequence[Any],
+        rows_of: Callable[[Query], float],
+        schema: Schema,
     ) -> None:
+        self._schema = schema
         self._tables = {s.source.number: s.source.table for s in block.steps if isinstance(s.source, TableSource)}
         self._alone = len(block.steps) == 1
         self._statistics = statistics
@@ -88,17 +95,39 @@ class Estimates:
         """
         out = 1.0
         ranges: dict[tuple[int, int], list[float]] = {}
+        equal: dict[int, dict[int, float]] = {}
         for condition in conditions:
             for part in _parts(condition):
                 found = self._range(part)
                 if found is None:
-                    out *= self._fraction(part, rows)
+                    fraction = self._fraction(part, rows)
+                    out *= fraction
+                    if isinstance(part, Op) and part.op == "=":
+                        for side in part.args:
+                            if isinstance(side, Col) and side.source in self._tables:
+                                equal.setdefault(side.source, {})[side.index] = fraction
                     continue
                 at, low, high = found
                 bounds = ranges.setdefault(at, [0.0, 1.0])
                 bounds[0], bounds[1] = max(bounds[0], low), min(bounds[1], high)
         for low, high in ranges.values():
             out *= max(high - low, 0.5 / max(rows, 1.0))
+        return out * self._correlation(equal)
+
+    def _correlation(self, equal: dict[int, dict[int, float]]) -> float:
+        """Returns by how much more is kept than equalities one by one say: together they find a row by its key.
+
+        Args:
+            equal: The fraction that each equality keeps, by source and column.
+        """
+        out = 1.0
+        for source, fractions in equal.items():
+            table = self._tables[source]
+            for index in self._schema.indexes_of(table.id) if len(fractions) > 1 else ():
+                if index.unique and not index.computed and fractions.keys() >= set(index.columns):
+                    alone = math.prod(fractions[column] for column in index.columns)
+                    out *= max(1.0, 1.0 / max(self.rows(table), 1.0) / max(alone, 1e-30))
+                    break
         return out
 
     def distinct(self, expr: Expr) -> float | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from dosql.plan.expr import Col, Const, Expr, Func, Subquery, sources_of, walk
 from dosql.plan.logical import Block, CompoundRows, JoinStep, Query, TableSource, ValuesRows, WindowRows
-from dosql.plan.physical import BlockPlan, Gathered, HashProbe, IndexScan, Step
+from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, IndexScan, Step
 from dosql.planner import cost
 from dosql.planner.access import Access, AccessPaths, TermsOf
 from dosql.planner.estimates import Estimates, Statistics
@@ -74,7 +74,7 @@ class _BlockPlanner:
 
     def __init__(self, block: Block, planner: Planner) -> None:
         self._block = block
-        self._estimates = Estimates(block, planner.statistics, planner.values, planner.rows_of)
+        self._estimates = Estimates(block, planner.statistics, planner.values, planner.rows_of, planner.schema)
         own = frozenset(step.source.number for step in block.steps)
         conditions = [*block.where, *(c for step in block.steps for c in step.on)]
         self._correlated = any(sources_of(c) - own for c in conditions)
@@ -116,10 +116,12 @@ class _BlockPlanner:
         if len(steps) < 2 or steps[-1].cost < cost.JOINED_MIN:
             return False
         read = 0.0
-        for step in steps:
-            if isinstance(step.source, TableSource):
+        for number, step in enumerate(steps):
+            whole = number > 0 or isinstance(step.path, FullScan)
+            if isinstance(step.source, TableSource) and whole:
                 texts = [c for c in step.filters if any(p.type is SqlType.TEXT for p in walk(c) if isinstance(p, Col))]
-                read += self._estimates.rows(step.source.table) * (1 + len(texts))
+                rows = self._estimates.rows(step.source.table)
+                read += rows + len(texts) * (min(rows, steps[number - 1].rows) if number else rows)
         return (read + sum(step.rows for step in steps)) * cost.JOINED_ROW * 2 < steps[-1].cost
 
     def _rows(self, steps: list[Step]) -> float:

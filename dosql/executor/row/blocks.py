@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dosql.executor.row.aggregates import AggregateEmitter
 from dosql.executor.row.columnar import ColumnarJoin, columnar_join, plain_columns
@@ -131,7 +131,7 @@ class _BlockEmitter(CombiningEmitter):
         early = limited and not order_by and not block.grouped
         body.add("out = []")
         if plan.wide and not (one or early or self._outer or function.again):
-            self._join_columns(plan)
+            self._join_columns(plan, needed)
         if block.grouped:
             counted = self._whole_count(block, plan)
             if counted is not None:
@@ -212,12 +212,26 @@ class _BlockEmitter(CombiningEmitter):
                     needed[part.source].add(part.index)
         return {source: sorted(columns) for source, columns in needed.items()}
 
-    def _join_columns(self, plan: BlockPlan) -> None:
+    def _join_columns(self, plan: BlockPlan, needed: dict[int, list[int]]) -> None:
         """Emits the attempt to join in columnar mode."""
         constants = ExpressionCompiler(self._function, self._outer, self._subquery)
-        joined = columnar_join(self._function, self._expressions, constants, plan)
+        joined = columnar_join(self._function, self._expressions, constants, plan, needed)
         if joined is not None:
-            joined.attempt(self._query_rows, self._queries.counter)
+            paths = PathEmitter(self._function, self._expressions, needed, self._query_rows, self._found_by)
+
+            def gather(step: Step, columns: Sequence[int]) -> str:
+                found, before = self._function.module.fresh("d"), self._function.before
+                row = "".join(f"{variable(step.source.number, column)}, " for column in columns)
+
+                def append(lines: Lines) -> None:
+                    paths.read_rest(lines, step)
+                    lines.add(f"{found}.append(({row}))")
+
+                before.add(f"{found} = []")
+                paths.emit(before, step, lambda lines: self._tested(lines, step.filters, append), step.filters)
+                return found
+
+            joined.attempt(self._query_rows, gather, self._queries.counter)
             self._joined = joined
             plan.columnar = True
 

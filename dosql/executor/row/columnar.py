@@ -47,16 +47,24 @@ class ColumnarJoin:
         self._join = join
         self.name = function.module.fresh("J")
 
-    def attempt(self, query_rows: Callable[[QuerySource], str], counter: Callable[[Step], str]) -> None:
+    def attempt(
+        self,
+        query_rows: Callable[[QuerySource], str],
+        gather: Callable[[Step, Sequence[int]], str],
+        counter: Callable[[Step], str],
+    ) -> None:
         """Emits the attempt.
 
         Args:
+            gather: Emits the gathering of a step's rows, of some columns, and returns the variable.
             query_rows: Emits a subquery of FROM and returns the variable of its rows.
             counter: Gives the name of EXPLAIN ANALYZE's counters, if it counts.
         """
         module, name = self._function.module, self.name
         sources = [step.source for step in self._plan.steps]
         given = [query_rows(s) if isinstance(s, QuerySource) else "None" for s in sources]
+        if self._join.gathered:
+            given[0] = gather(self._plan.steps[0], self._join.gathered[sources[0].number])
         tests = [[self._all(source.tested), self._all(source.rest)] for source in self._join.sources]
         constants = self._all(self._plan.constants)
         shared, scalars = module.share("V", self._join), "".join(f"{code}, " for code in self._join.scalars)
@@ -138,7 +146,7 @@ class ColumnarJoin:
             loops: Emits the loops over rows.
         """
         sources = {step.source.number: step.source for step in self._plan.steps}
-        vector = joined_aggregate(block, sources, constants.value)
+        vector = joined_aggregate(block, sources, constants.value, self._join.gathered)
         if vector is None:
             aggregates.start(lines)
             loops()
@@ -160,7 +168,9 @@ class ColumnarJoin:
         made = []
         for number, index in columns:
             source = next(step.source for step in self._plan.steps if step.source.number == number)
-            if isinstance(source, TableSource):
+            if number in self._join.gathered:
+                made.append(Column(self._join.gathered[number].index(index), SqlType.ANY, number))
+            elif isinstance(source, TableSource):
                 table = source.table
                 if index == ROW_KEY:
                     made.append(Column(ROW_KEY, SqlType.INTEGER, number))
@@ -176,7 +186,11 @@ def _target(columns: Sequence[tuple[int, int]]) -> str:
 
 
 def columnar_join(
-    function: Function, expressions: ExpressionCompiler, constants: ExpressionCompiler, plan: BlockPlan
+    function: Function,
+    expressions: ExpressionCompiler,
+    constants: ExpressionCompiler,
+    plan: BlockPlan,
+    needed: dict[int, list[int]],
 ) -> ColumnarJoin | None:
     """Returns the joins of a block in columnar mode, None where they have none.
 
@@ -185,8 +199,9 @@ def columnar_join(
         expressions: Knows the columns of the block.
         constants: Knows none.
         plan: Of the block.
+        needed: Columns of each source that anything reads.
     """
-    join = vector_join(plan, constants.value)
+    join = vector_join(plan, constants.value, needed)
     return None if join is None else ColumnarJoin(function, expressions, plan, join)
 
 

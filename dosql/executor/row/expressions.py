@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterable
 
 from dosql.executor.row.emitter import Function
+from dosql.executor.row.inlined import slice_of
 from dosql.executor.row.likes import like_code
 from dosql.executor.row.runtime import NAMES
 from dosql.functions import SCALARS
@@ -130,6 +131,10 @@ class ExpressionCompiler:
             case Op():
                 return self._operator(expr)
             case Func():
+                part = slice_of(expr)
+                if part is not None:
+                    text = expr.args[0]
+                    return self.guarded([(self.value(text), text.nullable)], lambda x: f"{x}{part}", "None")
                 name = self._function.module.share("f_" + expr.name, SCALARS[expr.name].call)
                 return f"{name}({', '.join(self.value(a) for a in expr.args)})"
             case CaseWhen():

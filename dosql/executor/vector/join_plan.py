@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,10 +52,12 @@ class VectorJoin:
     Attributes:
         sources: In the order they are joined.
         scalars: Code of values that the caller computes.
+        gathered: Columns of the first source, by its number, where its rows are handed over: they are found by keys.
     """
 
     sources: list[JoinedSource]
     scalars: list[str]
+    gathered: dict[int, Sequence[int]]
 
     def start(self, view: Any, scalars: tuple[Any, ...], given: Sequence[Any]) -> Any:
         """Returns the join, running."""
@@ -64,30 +66,44 @@ class VectorJoin:
         return Joining(self, view, scalars, given)
 
 
-def vector_join(plan: BlockPlan, code: Code) -> VectorJoin | None:
+def vector_join(plan: BlockPlan, code: Code, needed: Mapping[int, Sequence[int]]) -> VectorJoin | None:
     """Returns what the joins of a block are in columnar mode, None where they have none.
 
     Args:
         plan: Of the block.
         code: Compiles an expression without columns.
+        needed: Columns of each source that anything reads.
     """
     if len(plan.steps) < 2:
         return None
-    made = _Joins(plan, code)
+    first = plan.steps[0]
+    gathered: dict[int, Sequence[int]] = {}
+    if isinstance(first.source, TableSource) and not isinstance(first.path, FullScan):
+        gathered[first.source.number] = needed[first.source.number]
+    made = _Joins(plan, code, gathered)
     try:
-        return VectorJoin([made.source(i, step) for i, step in enumerate(plan.steps)], made.translation.scalars)
+        sources = [made.source(i, step) for i, step in enumerate(plan.steps)]
     except Untranslatable:
         return None
+    return VectorJoin(sources, made.translation.scalars, gathered)
 
 
 class _Joins:
-    def __init__(self, plan: BlockPlan, code: Code) -> None:
+    def __init__(self, plan: BlockPlan, code: Code, gathered: Mapping[int, Sequence[int]]) -> None:
+        self._gathered = gathered
         self.sources: dict[int, Source] = {step.source.number: step.source for step in plan.steps}
-        self.translation = Translation(self.sources, code)
+        self.translation = Translation(self.sources, code, gathered)
 
     def source(self, place: int, step: Step) -> JoinedSource:
         """Returns a step as columnar mode has it."""
         source, path = step.source, step.path
+        if source.number in self._gathered:
+            if step.left or step.on:
+                raise Untranslatable
+            made = JoinedSource(source.number, None, left=False)
+            for condition in step.after:
+                self._sort(condition, made.after, made.rest, safe=True)
+            return made
         if isinstance(source, TableSource):
             made = JoinedSource(source.number, source.table.id, step.left)
         elif isinstance(source, QuerySource) and not source.sees_outer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,18 +155,21 @@ def vector_aggregate(plan: BlockPlan, code: Code) -> VectorAggregate | None:
         return None
 
 
-def joined_aggregate(block: Block, sources: Mapping[int, Source], code: Code) -> VectorAggregate | None:
+def joined_aggregate(
+    block: Block, sources: Mapping[int, Source], code: Code, gathered: Mapping[int, Sequence[int]]
+) -> VectorAggregate | None:
     """Returns what a grouped block computes of joined rows, None where columnar mode does not do it.
 
     Args:
         block: The block.
         sources: What is joined, by number.
         code: Compiles an expression without columns.
+        gathered: Columns in the rows of a table that are handed over as rows, by its number.
     """
     if len(block.group_by) > _KEYS_MAX:
         return None
     try:
-        return _aggregate(block, Translation(sources, code), 0, [])
+        return _aggregate(block, Translation(sources, code, gathered), 0, [])
     except Untranslatable:
         return None
 
@@ -182,13 +185,17 @@ class Translation:
     Args:
         sources: Whose columns there are, by number.
         code: Compiles an expression without columns.
+        gathered: Columns in the rows of a table that are handed over as rows, by its number.
 
     Attributes:
         scalars: Code of the values that the caller computes.
     """
 
-    def __init__(self, sources: Mapping[int, Source], code: Code) -> None:
+    def __init__(
+        self, sources: Mapping[int, Source], code: Code, gathered: Mapping[int, Sequence[int]] | None = None
+    ) -> None:
         self._sources = sources
+        self._gathered = gathered or {}
         self._code = code
         self.scalars: list[str] = []
 
@@ -201,6 +208,8 @@ class Translation:
         if not isinstance(expr, Col) or expr.source not in self._sources:
             raise Untranslatable
         source = self._sources[expr.source]
+        if expr.source in self._gathered:
+            return Column(self._gathered[expr.source].index(expr.index), expr.type, expr.source)
         if not isinstance(source, TableSource):
             return Column(expr.index, expr.type, expr.source)
         if expr.index == ROW_KEY:
