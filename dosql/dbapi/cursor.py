@@ -17,18 +17,18 @@ _TRANSACTION_VERBS = ("begin", "commit", "end", "rollback", "savepoint", "releas
 class Cursor:
     """A PEP 249 cursor. The rows of a statement are all there when ``execute`` returns."""
 
-    __slots__ = ("_at", "_columns", "_connection", "_rows", "_types", "arraysize", "lastrowid", "lsn", "rowcount")
+    # Of the class until a statement runs: a connection makes a cursor for each.
+    _columns: Sequence[str] = ()
+    _types: Sequence[str] = ()
+    _rows: Sequence[tuple[Any, ...]] = ()
+    _at = 0
+    arraysize = 1
+    rowcount = -1
+    lastrowid: int | None = None
+    lsn = 0
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
-        self._columns: list[str] = []
-        self._types: Sequence[str] = ()
-        self._rows: list[tuple[Any, ...]] = []
-        self._at = 0
-        self.arraysize = 1
-        self.rowcount = -1
-        self.lastrowid: int | None = None
-        self.lsn = 0
 
     @property
     def connection(self) -> Connection:
@@ -50,10 +50,13 @@ class Cursor:
         Raises:
             ProgrammingError, IntegrityError, DataError, OperationalError: As PEP 249 sorts them.
         """
-        connection = self.connection
-        backend = connection.backend
+        connection = self._connection
+        backend = None if connection is None else connection._backend
+        if connection is None or backend is None:
+            backend = self.connection.backend  # which says what is closed
+            assert connection is not None
         try:
-            if not connection.autocommit and not backend.in_transaction and not _is_transaction(sql):
+            if not (connection.autocommit or backend.in_transaction or _is_transaction(sql)):
                 connection.begin_if_needed()
             answer, types = backend.execute(sql, params)
         except DosqlError as e:
@@ -61,7 +64,8 @@ class Cursor:
         self._columns = answer.columns
         self._types = types
         self._rows = answer.rows
-        self._at = 0
+        if self._at:
+            self._at = 0
         self.lsn = answer.lsn
         self.rowcount = len(answer.rows) if answer.columns else answer.rows_affected
         if answer.last_insert_id is not None:
@@ -95,14 +99,14 @@ class Cursor:
         self._check()
         start = self._at
         self._at = min(len(self._rows), start + (self.arraysize if size is None else size))
-        return self._rows[start : self._at]
+        return list(self._rows[start : self._at])
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """Returns the rows that are left."""
         self._check()
-        rows = self._rows[self._at :] if self._at else self._rows
-        self._at = len(self._rows)
-        return rows if rows is not self._rows else list(rows)
+        rows, at = self._rows, self._at
+        self._at = len(rows)
+        return list(rows[at:] if at else rows)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         while (row := self.fetchone()) is not None:

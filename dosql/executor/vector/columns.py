@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from dosql.btree.node import Leaf
-from dosql.executor.row.guard import leaves
+from dosql.executor.row.guard import tick
 from dosql.executor.vector.plan import Column
 from dosql.plan.expr import ROW_KEY
 
@@ -29,12 +30,13 @@ class Batch:
 
     Args:
         parts: The leaves.
+        rows: How many rows they have.
     """
 
-    def __init__(self, parts: list[Leaf]) -> None:
+    def __init__(self, parts: list[Leaf], rows: int) -> None:
         self._parts = parts
         self._numbers: dict[int, Values] = {}
-        self.rows = sum([len(leaf.keys) for leaf in parts])
+        self.rows = rows
 
     def numbers(self, column: Column, kind: str) -> Values:
         """Returns a column of numbers.
@@ -77,11 +79,34 @@ def batches(root: Any) -> Iterator[Batch]:
     """Yields a table's rows in key order."""
     parts: list[Leaf] = []
     rows = 0
-    for leaf in leaves(root):
+    for leaf in _leaves(root):
         parts.append(leaf)
         rows += len(leaf.keys)
         if rows >= ROWS:
-            yield Batch(parts)
+            yield Batch(parts, rows)
+            tick()
             parts, rows = [], 0
     if rows:
-        yield Batch(parts)
+        yield Batch(parts, rows)
+
+
+def whole(root: Any) -> Batch:
+    """Returns all rows of a table."""
+    parts = list(_leaves(root))
+    tick()
+    return Batch(parts, sum([len(leaf.keys) for leaf in parts]))
+
+
+def _leaves(root: Any) -> Iterable[Leaf]:
+    """Yields all leaves, in runs of those with the same parent."""
+    if not root.level:
+        return [root]
+    return chain.from_iterable(_runs(root))
+
+
+def _runs(inner: Any) -> Iterator[list[Leaf]]:
+    if inner.level == 1:
+        yield inner.children
+        return
+    for child in inner.children:
+        yield from _runs(child)

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from dosql.executor.row.guard import leaves, tick
-from dosql.executor.vector.columns import ROWS, Array, Batch, Values, numbers_of
+from dosql.executor.row.guard import tick
+from dosql.executor.vector.columns import ROWS, Array, Values, numbers_of, whole
 from dosql.executor.vector.groups import aggregated
 from dosql.executor.vector.join_plan import JoinedSource, VectorJoin
 from dosql.executor.vector.kernels import Kernels
 from dosql.executor.vector.plan import Column, Unfit, VectorAggregate
 
-ROWS_MAX = 10_000_000
+ROWS_MAX = 4_000_000
 """Joins of more rows are row mode's, which keeps none of them."""
 _DENSE = 8
 _SPAN_SMALL = 1 << 16
@@ -139,7 +139,7 @@ class Joining:
             else:
                 if view.reads is not None:
                     view.reads.whole(source.table_id)
-                batch = Batch(list(leaves(view.trees[source.table_id].root)))
+                batch = whole(view.trees[source.table_id].root)
             relation = _Relation(source, batch)
             self._relations.append(relation)
             self._by_number[source.number] = relation
