@@ -107,7 +107,10 @@ class Session(Preparing):
             values = self._bind(statement, params)
         run = statement.run
         if run is None:
-            if statement.alone is not None and not (statement.referential and self.foreign_keys):
+            alone = statement.alone
+            if alone is not None and (
+                not statement.referential or alone.references is not None or not self.foreign_keys
+            ):
                 done = self._change_lone(statement, values)
                 if done is not None:
                     return done
@@ -242,7 +245,7 @@ class Session(Preparing):
 
         A row is tested before it is touched, so that what fails here has done nothing.
         """
-        if self.query_only or self._waited is not None or self.ignores_checks:
+        if self.query_only or self._waited is not None or self.ignores_checks or self.defers_keys:
             return None
         try:
             if self._workspace is None:
@@ -264,7 +267,7 @@ class Session(Preparing):
         if statement.schema is not head.schema:
             return None
         store.check_writable()
-        done = alone(head, values, given=store.conflicts.open > 0)
+        done = alone(head, values, given=store.conflicts.open > 0, refers=self.foreign_keys)
         if done is None:
             return None
         trees, op, row, key = done
@@ -296,7 +299,7 @@ class Session(Preparing):
         store.check_writable()
         self._check_size(1)
         workspace.claims.begin()
-        done = alone.within(workspace, values)
+        done = alone.within(workspace, values, refers=self.foreign_keys)
         if done is None:
             return None
         self._candidates = None

@@ -9,7 +9,8 @@ from typing import Any
 from dosql.engine.computed import bound_terms
 from dosql.engine.pragmas import columns_of
 from dosql.engine.related import Related
-from dosql.errors import SqlSyntaxError
+from dosql.errors import DosqlError, SqlSyntaxError
+from dosql.executor.foreign_keys import Reference, references_of, touches
 from dosql.executor.inserting import Inserter, Upserter
 from dosql.executor.lone import LoneChange, LoneDelete, LoneInsert, LoneUpdate, LoneUpsert
 from dosql.executor.row import CompiledQuery, compile_query
@@ -204,11 +205,29 @@ class Statement:
             updater.triggers, updater.deletes, updater.key_conflicts = self.triggers, deletes, key_conflicts
             if self.triggers is not None and body.again is not None:
                 updater.again = self._compiled(body.again, statistics).run
-        self.referential = bool(table.foreign_keys) or bool(schema.referencing_of(table))
-        if schema.triggers and schema.referencing:  # what they change may refer, or be referred to
-            self.referential = True
+        self.referential = self._is_referential(body, replaces=bool(key_conflicts))
         if self.body is body and self.triggers is None and not self.asks_last and not self.returns_at_once:
             self.alone = self._change_alone(body)
+
+    def _is_referential(
+        self, body: l.InsertStatement | l.UpdateStatement | l.DeleteStatement, *, replaces: bool
+    ) -> bool:
+        """Whether foreign keys have to be looked at when it is done.
+
+        Args:
+            body: The statement.
+            replaces: Constraints of the table say themselves what becomes of conflicts.
+        """
+        schema, table = self.schema, body.table
+        referred = bool(schema.referencing_of(table))
+        replaces = replaces or getattr(body, "conflict", None) == "REPLACE" or bool(getattr(body, "upserts", None))
+        if schema.referencing and schema.triggers and (replaces or self.triggers is not None):
+            return True  # what they change may refer, or be referred to
+        if replaces:
+            return referred or bool(table.foreign_keys)
+        if isinstance(body, l.InsertStatement):
+            return bool(table.foreign_keys)
+        return referred if isinstance(body, l.DeleteStatement) else touches(schema, table, body.targets)
 
     def _change_alone(self, body: l.InsertStatement | l.UpdateStatement | l.DeleteStatement) -> LoneChange | None:
         """Returns what a change does that nothing hangs on, if it is of one row at most."""
@@ -232,7 +251,7 @@ class Statement:
                         return None
                     setter = LoneUpdate(schema, table, clause.targets, rules, one.update)
                 upsert = LoneUpsert(table, setter, one.update)
-            return LoneInsert(schema, table, body.targets, rules, upsert)
+            return LoneInsert(schema, table, body.targets, rules, upsert, _references(schema, table))
         if query is None or not _finds_one(query):
             return None
         if isinstance(body, l.DeleteStatement):
@@ -313,6 +332,15 @@ class Statement:
             if not isinstance(inner, l.QueryStatement):
                 lines = [f"{head} {inner.table.name}", *("  " + line for line in lines)]  # type: ignore[union-attr]
         return [(line,) for line in lines]
+
+
+def _references(schema: Schema, table: Table) -> list[Reference] | None:
+    """Returns a table's foreign keys if they can be tested before a row goes in, else None."""
+    try:
+        found = references_of(schema, table)
+    except DosqlError:
+        return None
+    return None if any(reference.key.deferred for reference in found) else found
 
 
 def _finds_one(query: CompiledQuery) -> bool:

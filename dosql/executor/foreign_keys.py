@@ -11,10 +11,10 @@ is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from dosql.btree import leaves, spans
+from dosql.btree import get, leaves, spans
 from dosql.errors import ConstraintViolation, SchemaError, TypeMismatch
 from dosql.executor.changes import delete_rows
 from dosql.executor.rules import RowRules
@@ -22,10 +22,12 @@ from dosql.executor.triggers import EventTriggers
 from dosql.executor.updating import Updater
 from dosql.functions.scalar import current_date, current_timestamp
 from dosql.index import term_encoder
+from dosql.plan.expr import ROW_KEY
 from dosql.schema import ForeignKey, Index, Schema, Table
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.claims import StaleRow
 from dosql.storage.reads import images
+from dosql.storage.table_writer import has_entry
 from dosql.types.keys import after_prefix, decode_row_key
 from shared_types.changes import OF_ROWS
 
@@ -56,6 +58,25 @@ class Due(NamedTuple):
     reference: ForeignKey
     key: int | None
     values: tuple[Any, ...] | None
+
+
+def touches(schema: Schema, table: Table, targets: Collection[int]) -> bool:
+    """Whether an UPDATE that sets some columns of a table has to do with foreign keys."""
+    children = schema.referencing_of(table)
+    if table.generated and (table.foreign_keys or children):
+        return True
+    if any(column in targets for reference in table.foreign_keys for column in reference.columns):
+        return True
+    if children and (ROW_KEY in targets or table.key_column in targets):
+        return True
+    for child, reference in children:
+        try:
+            columns = _key_of(schema, table, child, reference)[1]
+        except SchemaError:
+            return True
+        if any(column in targets for column in columns):
+            return True
+    return False
 
 
 def enforce(workspace: Workspace, start: int, related: Related) -> None:
@@ -231,11 +252,60 @@ def _test(workspace: Workspace, due: Due) -> None:
         raise _violation(child, due.reference)
 
 
-def _has_parent(workspace: Workspace, child: Table, reference: ForeignKey, values: tuple[Any, ...]) -> bool:
-    parent = workspace.schema.beside(child.id).table(reference.parent)
+class Reference(NamedTuple):
+    """A foreign key with what it refers to: a unique index of the parent, or None for its row key, and the columns."""
+
+    key: ForeignKey
+    parent: Table
+    unique: Index | None
+    columns: tuple[int, ...]
+
+
+def references_of(schema: Schema, child: Table) -> list[Reference]:
+    """Returns the foreign keys of a table.
+
+    Raises:
+        SchemaError: One refers to no table, or to no key of it.
+    """
+    return [_resolved(schema, child, key) for key in child.foreign_keys]
+
+
+def _resolved(schema: Schema, child: Table, key: ForeignKey) -> Reference:
+    parent = schema.beside(child.id).table(key.parent)
     if parent is None:
-        raise SchemaError(f"no such table: main.{reference.parent}")
-    index, columns = _key_of(workspace.schema, parent, child, reference)
+        raise SchemaError(f"no such table: main.{key.parent}")
+    return Reference(key, parent, *_key_of(schema, parent, child, key))
+
+
+def parents_there(
+    view: Snapshot | Workspace, child: Table, references: Sequence[Reference], row: tuple[int, Sequence[Any]]
+) -> bool:
+    """Whether a row that comes has all its parents; in a transaction, they stay until it ends.
+
+    Raises:
+        LockWait: Another transaction has the key of a parent.
+        StaleRow: The newest commit knows a parent that the snapshot does not, or the other way round.
+    """
+    for reference in references:
+        values = _values(child, reference.key.columns, *row)
+        if None in values:
+            continue
+        if isinstance(view, Workspace):
+            if not _is_there(view, reference, values):
+                return False
+        else:
+            wanted = _converted(reference.parent, reference.columns, values)
+            if wanted is None or not _there(view, reference.parent, reference.unique, reference.columns, wanted):
+                return False
+    return True
+
+
+def _has_parent(workspace: Workspace, child: Table, key: ForeignKey, values: tuple[Any, ...]) -> bool:
+    return _is_there(workspace, _resolved(workspace.schema, child, key), values)
+
+
+def _is_there(workspace: Workspace, reference: Reference, values: tuple[Any, ...]) -> bool:
+    _, parent, index, columns = reference
     wanted = _converted(parent, columns, values)
     if wanted is None:
         return False
@@ -324,12 +394,11 @@ def _there(
     if index is None:
         if view.reads is not None:
             view.reads.key(parent.id, values[0])
-        key = values[0]
-        return any(True for _ in spans(view.trees[parent.id].root, key, key + 1))
+        return get(view.trees[parent.id].root, values[0]) is not None
     low = _prefix(parent, index, columns, values)
     if view.reads is not None:
         view.reads.range(index.id, low, after_prefix(low))
-    return any(True for _ in spans(view.trees[index.id].root, low, after_prefix(low)))
+    return has_entry(view.trees[index.id], low)
 
 
 def _children(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from dosql.btree import max_key
+from dosql.executor.foreign_keys import Reference, parents_there
 from dosql.executor.row_maker import row_maker
 from dosql.executor.rules import RowRules
 from dosql.plan.expr import ROW_KEY
@@ -51,21 +52,24 @@ class LoneChange(Protocol):
     Attributes:
         writer: Of its table.
         reads: It reads before it writes.
+        references: Foreign keys that it tests itself; None where it does not.
     """
 
     writer: SingleWriter
     reads: bool
+    references: list[Reference] | None
 
-    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool) -> Lone | None:
+    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
         """Returns what the change makes of a snapshot.
 
         Args:
             head: The newest one.
             values: Of the statement's parameters.
             given: A new row must say its key: others have taken keys that no row has yet.
+            refers: Foreign keys count.
         """
 
-    def within(self, workspace: Workspace, values: tuple[Any, ...]) -> Within | None:
+    def within(self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool) -> Within | None:
         """Does the change in a transaction.
 
         Raises:
@@ -82,13 +86,21 @@ class LoneInsert:
         targets: Column positions of the parameters, ROW_KEY for a hidden row id.
         rules: CHECK constraints.
         upsert: ON CONFLICT, as :class:`LoneUpsert` has it.
+        references: Foreign keys, if they are tested here.
     """
 
     reads = False
 
     def __init__(
-        self, schema: Schema, table: Table, targets: Sequence[int], rules: RowRules | None, upsert: LoneUpsert | None
+        self,
+        schema: Schema,
+        table: Table,
+        targets: Sequence[int],
+        rules: RowRules | None,
+        upsert: LoneUpsert | None,
+        references: list[Reference] | None,
     ) -> None:
+        self.references = None if upsert is not None else references
         self.writer = SingleWriter(schema, table)
         places = {column: i for i, column in enumerate(targets)}
         self._id, self._table = table.id, table
@@ -97,7 +109,7 @@ class LoneInsert:
         self._rules = rules
         self._upsert = upsert
 
-    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool) -> Lone | None:
+    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
         stored = self._make(values)
         trees, place = head.trees, self._key_place
         key = None if place is None else values[place]
@@ -111,12 +123,14 @@ class LoneInsert:
         row = (key, stored)
         if self._rules is not None and self._rules.violated(head, [row]):
             return None
+        if refers and self.references and not parents_there(head, self._table, self.references, row):
+            return None
         changed = self.writer.inserted(trees, key, stored)
         if changed is None:
             return None if self._upsert is None else self._upsert(head, values, row)
         return Lone(changed, (OP_INSERT, self._id, key, None, stored), row, key)
 
-    def within(self, workspace: Workspace, values: tuple[Any, ...]) -> Within | None:
+    def within(self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool) -> Within | None:
         if self._upsert is not None:
             return None
         stored = self._make(values)
@@ -129,6 +143,8 @@ class LoneInsert:
         row = (key, stored)
         if self._rules is not None:
             self._rules.verify(workspace, [row])
+        if refers and self.references and not parents_there(workspace, self._table, self.references, row):
+            return None
         writer.insert(key, stored)
         return 1, key
 
@@ -145,6 +161,7 @@ class LoneUpdate:
     """
 
     reads = True
+    references: list[Reference] | None = None
 
     def __init__(
         self, schema: Schema, table: Table, targets: Sequence[int], rules: RowRules | None, query: Run
@@ -157,7 +174,7 @@ class LoneUpdate:
         self._rules = rules
         self._query = query
 
-    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool) -> Lone | None:
+    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
         rows = self._query(head, values)
         if not rows:
             return NOTHING
@@ -183,7 +200,7 @@ class LoneUpdate:
             return None
         return Lone(changed, (OP_UPDATE, self._id, key, before, after), (key, after), None)
 
-    def within(self, workspace: Workspace, values: tuple[Any, ...]) -> Within | None:
+    def within(self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool) -> Within | None:
         rows = self._query(workspace, values)
         if not rows:
             return NO_ROW
@@ -211,13 +228,14 @@ class LoneDelete:
     """
 
     reads = True
+    references: list[Reference] | None = None
 
     def __init__(self, schema: Schema, table: Table, query: Run) -> None:
         self.writer = SingleWriter(schema, table)
         self._id, self._table = table.id, table
         self._query = query
 
-    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool) -> Lone | None:
+    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
         rows = self._query(head, values)
         if not rows:
             return NOTHING
@@ -233,7 +251,7 @@ class LoneDelete:
             return None
         return Lone(changed, (OP_DELETE, self._id, key, before, None), (key, before), None)
 
-    def within(self, workspace: Workspace, values: tuple[Any, ...]) -> Within | None:
+    def within(self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool) -> Within | None:
         rows = self._query(workspace, values)
         if not rows:
             return NO_ROW

@@ -489,6 +489,8 @@ def _same_collation(condition: Expr, collation: str) -> bool:
 def _indexable(mine: Expr, theirs: Expr) -> bool:
     """Whether comparing by the index's key order is what SQL's comparison does for these types."""
     free = isinstance(theirs, Const | Param)
+    if isinstance(theirs, Param) and theirs.affinity and theirs.type is not mine.type:
+        return mine.type in NUMERIC_TYPES and theirs.type in NUMERIC_TYPES  # it is the column that is converted
     if not isinstance(mine, Col):  # no affinity: only like with like
         return theirs.type is mine.type is SqlType.TEXT or (
             free and not (isinstance(theirs, Param) and theirs.type is not SqlType.ANY)

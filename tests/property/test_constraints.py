@@ -310,3 +310,20 @@ def test_not_null_is_tested_behind_before_triggers() -> None:
         assert outcomes[0] == outcomes[1], sql
     everything = "SELECT * FROM t ORDER BY id"
     assert session.execute(everything).rows == [tuple(row) for row in lite.execute(everything)]
+
+
+def test_the_key_of_new_makes_numbers_of_texts() -> None:
+    """It has an affinity, so that the column is converted: an index on the column does not find what is equal."""
+    mine, oracle = Database.open(":memory:").session(), apsw.Connection(":memory:")
+    for sql in (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b ANY UNIQUE, n TEXT) STRICT",
+        "CREATE INDEX t_a ON t (a)",
+        "CREATE TRIGGER found AFTER INSERT ON t BEGIN UPDATE t SET n = 'a' WHERE a = new.id; "
+        "UPDATE t SET n = n || 'b' WHERE b = new.id; UPDATE t SET n = n || 'c' WHERE a IS new.id; END",
+        "INSERT INTO t VALUES (1, '5.0', '6', ''), (2, '5', '6.0', ''), (3, '05', 6, '')",
+        "INSERT INTO t VALUES (5, '', '', ''), (6, '', 'x', '')",
+    ):
+        mine.execute(sql)
+        mine.store.flush()
+        oracle.execute(sql)
+    assert mine.execute("SELECT * FROM t").rows == oracle.execute("SELECT * FROM t").fetchall()

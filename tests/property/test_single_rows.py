@@ -21,6 +21,8 @@ SCHEMA = [
     "CREATE INDEX t_some ON t (name, n) WHERE n > 10",
     "CREATE INDEX t_lower ON t (lower(name))",
     "CREATE TABLE u (a TEXT, b INTEGER, PRIMARY KEY (a))",
+    """CREATE TABLE c (id INTEGER PRIMARY KEY, t INTEGER REFERENCES t ON DELETE SET NULL, mail TEXT
+       REFERENCES t (mail) ON UPDATE CASCADE ON DELETE CASCADE, c INTEGER REFERENCES c, note TEXT)""",
 ]
 STATEMENTS = [
     ("INSERT INTO t VALUES (?, ?, ?, ?, ?)", "kangm"),
@@ -39,6 +41,12 @@ STATEMENTS = [
     ("INSERT INTO u VALUES (?, ?)", "wn"),
     ("UPDATE u SET b = ? WHERE a = ?", "nw"),
     ("DELETE FROM u WHERE rowid = ?", "k"),
+    ("INSERT INTO c (id, t, mail) VALUES (?, ?, ?)", "kjm"),
+    ("INSERT INTO c (t, note) VALUES (?, ?)", "jw"),
+    ("INSERT INTO c (id, c) VALUES (?, ?)", "kj"),
+    ("UPDATE c SET t = ? WHERE id = ?", "jk"),
+    ("UPDATE c SET note = ? WHERE id = ?", "wk"),
+    ("DELETE FROM c WHERE id = ?", "k"),
 ]
 
 
@@ -49,6 +57,8 @@ def value(rng: random.Random, kind: str) -> Any:
         return rng.choice(["", "Ann", "ann", "Bob", "é", "x" * 2000, None, 5])
     if kind == "n":
         return rng.choice([None, rng.randint(-5, 95), 10**12, 3.0, "12"])
+    if kind == "j":
+        return rng.choice([None, rng.randint(-3, 300), rng.randint(-3, 300)])
     if kind == "w":
         return f"w{rng.randint(0, 60)}"
     if kind == "m":
@@ -73,6 +83,8 @@ def test_single_rows(seed: int, tmp_path: Path) -> None:
     for sql in SCHEMA:
         ours.execute(sql)
         theirs.execute(sql)
+    for connection in (ours, theirs):
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if seed % 4 else 'OFF'}")
     inside = False
     for _ in range(700):
         if rng.random() < 0.03:
@@ -87,7 +99,7 @@ def test_single_rows(seed: int, tmp_path: Path) -> None:
     if inside:
         ours.execute("COMMIT")
         theirs.execute("COMMIT")
-    for table in "tu":
+    for table in "tcu":
         sql = f"SELECT rowid, * FROM {table} ORDER BY rowid"
         expected = theirs.execute(sql).fetchall()
         assert ours.execute(sql).fetchall() == expected

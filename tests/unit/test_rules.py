@@ -19,6 +19,8 @@ SCHEMA = [
     "CREATE INDEX t_ab ON t (a, b)",
     "CREATE VIEW counts AS SELECT a, count(*) AS n FROM t GROUP BY a",
     "CREATE TABLE u (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER)",
+    "CREATE TABLE k (x INTEGER NOT NULL, y INTEGER NOT NULL, PRIMARY KEY (x, y))",
+    "CREATE TABLE n (m INTEGER UNIQUE)",
 ]
 
 
@@ -41,6 +43,8 @@ def session() -> Session:
     for table in "tu":
         rows = [f"({i}, {rng.choice([0, 1, 2, 3, 'NULL'])}, {rng.choice([0, 1, 2, 'NULL'])})" for i in range(40)]
         run(session, f"INSERT INTO {table} VALUES {', '.join(rows)}")
+    run(session, "INSERT INTO k VALUES (0, 0), (0, 1), (1, 0), (1, 2), (2, 2), (3, 0)")
+    run(session, "INSERT INTO n VALUES (NULL), (1), (NULL), (2)")
     return session
 
 
@@ -72,6 +76,27 @@ WHOLE_FIRES = [
     ("push_filters", "SELECT * FROM (SELECT a FROM t UNION SELECT b FROM u) WHERE a = 1"),
     ("push_filters", "SELECT * FROM (SELECT DISTINCT a, b FROM t) WHERE b = 1"),
     ("push_filters", "SELECT * FROM (SELECT a, b, sum(b) OVER (PARTITION BY a) FROM t) WHERE a = 1"),
+    ("fold_constants", "SELECT id FROM t WHERE a = 2 - 1 AND 1"),
+    ("fold_constants", "SELECT id FROM t WHERE a = 2 * (3 - 2) OR (1 = 0 AND b = 1) OR b = 2"),
+    ("fold_constants", "SELECT id FROM t WHERE 1 = 0 OR a > 1 + 1 - 5"),
+    ("outer_to_inner", "SELECT t.id, u.id FROM t LEFT JOIN u ON u.id = t.a WHERE u.b = 1"),
+    ("outer_to_inner", "SELECT t.id, u.id FROM t LEFT JOIN u ON u.id = t.a WHERE u.b IS NOT NULL AND t.b = 1"),
+    ("outer_to_inner", "SELECT t.id, u.id FROM t LEFT JOIN u ON u.id = t.a WHERE (u.b + 1 > t.b) OR NOT (u.a = 2)"),
+    (
+        "outer_to_inner",
+        "SELECT t.id FROM t LEFT JOIN u ON u.id = t.a LEFT JOIN t w ON w.a = u.b WHERE w.b IN (1, 2)",
+    ),
+    ("drop_joins", "SELECT t.id FROM t LEFT JOIN u ON u.id = t.a"),
+    ("drop_joins", "SELECT count(*) FROM t LEFT JOIN u ON u.id = t.a AND u.b = t.b WHERE t.b = 1"),
+    ("drop_joins", "SELECT t.id FROM t LEFT JOIN k ON k.x = t.a AND t.b = k.y LEFT JOIN u ON u.id = k.x"),
+    ("drop_distinct", "SELECT DISTINCT id, a FROM t"),
+    ("drop_distinct", "SELECT DISTINCT y, x FROM k"),
+    ("drop_distinct", "SELECT DISTINCT u.id, t.id FROM t JOIN u ON u.a = t.a"),
+    ("drop_distinct", "SELECT DISTINCT a, count(*) FROM t GROUP BY a"),
+    ("equal_values", "SELECT t.id, u.id FROM t JOIN u ON t.a = u.a WHERE t.a = 1"),
+    ("equal_values", "SELECT t.id, u.id FROM t JOIN u ON t.a = u.a JOIN k ON k.x = u.a WHERE 2 = k.x"),
+    ("prune_outputs", "SELECT a FROM (SELECT a, b * 2 AS c, id FROM t ORDER BY id LIMIT 5)"),
+    ("prune_outputs", "SELECT count(*) FROM (SELECT a, max(b) FROM t GROUP BY a) AS q JOIN u ON u.id = q.a"),
     ("extreme_by_order", "SELECT max(id) FROM t"),
     ("extreme_by_order", "SELECT min(a) FROM t"),
     ("extreme_by_order", "SELECT max(b) + 1 FROM t WHERE a = 1"),
@@ -85,6 +110,24 @@ WHOLE_RESTS = [
     ("row_ranges", "SELECT id FROM t WHERE a > 1 OR b = 1"),
     ("push_filters", "SELECT * FROM counts WHERE n > 2"),
     ("push_filters", "SELECT * FROM (SELECT a FROM t ORDER BY id LIMIT 5) WHERE a = 1"),
+    ("fold_constants", "SELECT id FROM t WHERE a = 1 AND b > 9223372036854775807 + 1"),
+    ("outer_to_inner", "SELECT t.id, u.id FROM t LEFT JOIN u ON u.id = t.a WHERE t.b = 1"),
+    ("outer_to_inner", "SELECT t.id, u.id FROM t LEFT JOIN u ON u.id = t.a WHERE u.b IS NULL"),
+    ("outer_to_inner", "SELECT t.id, u.id FROM t LEFT JOIN u ON u.id = t.a WHERE u.b = 1 OR t.b = 1"),
+    ("outer_to_inner", "SELECT t.id, u.id FROM t LEFT JOIN u ON u.id = t.a WHERE coalesce(u.b, 1) = 1"),
+    ("drop_joins", "SELECT t.id FROM t JOIN u ON u.id = t.a"),
+    ("drop_joins", "SELECT t.id FROM t LEFT JOIN u ON u.a = t.a"),
+    ("drop_joins", "SELECT t.id, u.b FROM t LEFT JOIN u ON u.id = t.a"),
+    ("drop_joins", "SELECT t.id FROM t LEFT JOIN u ON u.id = t.a WHERE EXISTS (SELECT 1 FROM k WHERE k.x = u.b)"),
+    ("drop_joins", "SELECT t.id FROM t LEFT JOIN k ON k.x = t.a"),
+    ("drop_distinct", "SELECT DISTINCT a, b FROM t"),
+    ("drop_distinct", "SELECT DISTINCT t.id FROM t JOIN u ON u.a = t.a"),
+    ("drop_distinct", "SELECT DISTINCT n.m FROM n"),
+    ("drop_distinct", "SELECT DISTINCT count(*) FROM t GROUP BY a"),
+    ("equal_values", "SELECT t.id, u.id FROM t JOIN u ON t.a = u.a WHERE t.a > 1"),
+    ("equal_values", "SELECT t.id, u.id FROM t JOIN u ON t.a = u.a WHERE t.a = '1'"),
+    ("prune_outputs", "SELECT a, b FROM (SELECT a, b FROM t ORDER BY id LIMIT 5)"),
+    ("prune_outputs", "SELECT a FROM (SELECT DISTINCT a, b FROM t)"),
     ("extreme_by_order", "SELECT max(b) FROM t"),
     ("extreme_by_order", "SELECT max(a), min(a) FROM t"),
     ("extreme_by_order", "SELECT max(id) FROM t GROUP BY a"),
@@ -97,6 +140,8 @@ def oracle(session: Session) -> apsw.Connection:
         lite.execute(sql)
     for table in "tu":
         lite.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", run(session, f"SELECT * FROM {table}"))
+    lite.executemany("INSERT INTO k VALUES (?, ?)", run(session, "SELECT * FROM k"))
+    lite.executemany("INSERT INTO n VALUES (?)", run(session, "SELECT * FROM n"))
     return lite
 
 
@@ -167,3 +212,12 @@ def test_a_common_equality_finds_rows(session: Session) -> None:
     where = "(t.id = u.id AND t.a = 1 AND u.b > 0) OR (t.id = u.id AND t.a = 2 AND u.b < 2)"
     found = plan(session, f"SELECT * FROM t, u WHERE {where}")
     assert "ROW KEY (= " in found or "HASH" in found, found
+
+
+def test_a_cte_that_is_named_twice_runs_once(session: Session) -> None:
+    both = "WITH r AS (SELECT random() AS x UNION ALL SELECT 5) SELECT count(*) FROM r AS a JOIN r AS b ON a.x = b.x"
+    assert run(session, both) == [(2,)]
+    code = "\n".join(line for (line,) in run(session, f"EXPLAIN CODE {both}"))
+    assert code.count("random") < 3
+    apart = "WITH r AS (SELECT a, count(*) AS n FROM t GROUP BY a) SELECT (SELECT n FROM r WHERE a = 1), max(n) FROM r"
+    assert run(session, apart) == list(oracle(session).execute(apart))

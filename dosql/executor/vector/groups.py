@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -228,14 +229,29 @@ class _State:
             return [counts]
         totals = [0] * len(counts) if self._totals is None else self._totals.tolist()
         totals += [0] * (len(counts) - len(totals))
+        if 0 not in counts:
+            return [totals] if self._measure.name in ("min", "max") else [totals, counts]
         if self._measure.name in ("min", "max"):
             return [[value if n else None for value, n in zip(totals, counts, strict=True)]]
         empty: Any = 0.0 if self._measure.name == "total" else 0
         return [[value if n else empty for value, n in zip(totals, counts, strict=True)], counts]
 
 
+class Found:
+    """Groups that were found, read like the dict of row mode."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: list[tuple[Any, tuple[Any, ...]]]) -> None:
+        self._pairs = pairs
+
+    def items(self) -> list[tuple[Any, tuple[Any, ...]]]:
+        """Returns key and states of each group."""
+        return self._pairs
+
+
 def aggregated(plan: VectorAggregate, rows: Iterable[Any], scalars: tuple[Any, ...]) -> Any:
-    """Returns the states as row mode has them: a dict of lists by key, or one list where there are no keys.
+    """Returns the states by key, as row mode has them, or one list where there are no keys.
 
     Raises:
         Unfit: Row mode has to do it.
@@ -260,6 +276,4 @@ def aggregated(plan: VectorAggregate, rows: Iterable[Any], scalars: tuple[Any, .
         return [values[0] for state in states for values in state.states()]
     keys = groups.keys()
     columns = [values for state in states for values in state.states()]
-    if not columns:
-        return {key: [] for key in keys}
-    return dict(zip(keys, map(list, zip(*columns, strict=True)), strict=True))
+    return Found(list(zip(keys, zip(*columns, strict=True) if columns else repeat(()), strict=bool(columns))))

@@ -12,11 +12,17 @@ from collections.abc import Callable
 from dosql.errors import InternalError
 from dosql.plan.logical import Block
 from dosql.planner.rules.common_factors import common_factors
+from dosql.planner.rules.drop_distinct import drop_distinct
+from dosql.planner.rules.drop_joins import drop_joins
+from dosql.planner.rules.equal_values import equal_values
 from dosql.planner.rules.extreme_by_order import extreme_by_order
 from dosql.planner.rules.facts import Facts
+from dosql.planner.rules.fold_constants import fold_constants
 from dosql.planner.rules.implied_filters import implied_filters
 from dosql.planner.rules.merge_queries import merge_queries
 from dosql.planner.rules.or_to_in import or_to_in
+from dosql.planner.rules.outer_to_inner import outer_to_inner
+from dosql.planner.rules.prune_outputs import prune_outputs
 from dosql.planner.rules.push_filters import push_filters
 from dosql.planner.rules.row_ranges import row_ranges
 
@@ -24,11 +30,17 @@ Rule = Callable[[Block, Facts], Block]
 
 RULES: list[Rule] = [
     merge_queries,
+    fold_constants,
+    outer_to_inner,
+    drop_joins,
+    drop_distinct,
     common_factors,
+    equal_values,
     implied_filters,
     or_to_in,
     row_ranges,
     push_filters,
+    prune_outputs,
     extreme_by_order,
 ]
 
