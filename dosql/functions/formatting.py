@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from dosql.errors import ResourceExhausted
 from dosql.functions.scalar import number, text
@@ -34,40 +35,54 @@ def format_text(template: Any, *given: Any) -> str | None:
     """Returns the template with its arguments put in; NULL without a template."""
     if template is None:
         return None
-    source = text(template)
     arguments = _Arguments(given)
     out: list[str] = []
-    at = 0
-    for found in _SPEC.finditer(source):
-        out.append(source[at : found.start()])
-        at = found.end()
-        kind = found.group(4)
-        if kind is None:
-            out.append(found.group() if len(found.group()) == 1 else "")
-            return "".join(out)
-        if kind not in _KINDS:
+    literals, specs, end = _read(text(template))
+    for before, spec in zip(literals, specs, strict=True):
+        out.append(before)
+        if spec.kind not in _KINDS:
             return "".join(out) or None  # SQLite: it ends there
-        out.append(_one(found, kind, arguments))
-    out.append(source[at:])
+        out.append(_one(spec, arguments))
+    out.append(end)
     return "".join(out)
 
 
-def _one(found: re.Match[str], kind: str, arguments: _Arguments) -> str:
-    flags = set(found.group(1))
-    width_text, precision_text = found.group(2), found.group(3)
-    width = 0
-    if width_text == "*":
+class _Spec(NamedTuple):
+    """What stands between ``%`` and the letter, and that. A ``*`` is -1."""
+
+    flags: frozenset[str]
+    width: int
+    precision: int | None
+    kind: str
+
+
+@lru_cache(maxsize=512)
+def _read(source: str) -> tuple[list[str], list[_Spec], str]:
+    """Returns what a template has in front of each of its specifications, these, and what is behind the last."""
+    literals: list[str] = []
+    specs: list[_Spec] = []
+    at = 0
+    for found in _SPEC.finditer(source):
+        literals.append(source[at : found.start()])
+        at = found.end()
+        flags, width, precision, kind = found.groups()
+        if kind is None:
+            return literals[:-1], specs, literals[-1] + (found.group() if len(found.group()) == 1 else "")
+        wanted = -1 if width == "*" else int(width or 0)
+        digits = None if precision is None else -1 if precision == "*" else abs(int(precision or 0))
+        specs.append(_Spec(frozenset(flags), wanted, digits, kind))
+    return literals, specs, source[at:]
+
+
+def _one(spec: _Spec, arguments: _Arguments) -> str:
+    flags, width, precision, kind = spec
+    if width == -1:
         width = arguments.integer()
         if width < 0:
-            flags.add("-")
+            flags |= {"-"}
             width = -width
-    elif width_text:
-        width = int(width_text)
-    precision: int | None = None
-    if precision_text == "*":
+    if precision == -1:
         precision = abs(arguments.integer())
-    elif precision_text is not None:
-        precision = abs(int(precision_text or 0))
     if width > WIDTH_MAX or (precision or 0) > WIDTH_MAX:
         raise ResourceExhausted(f"printf(): a width over {WIDTH_MAX}")
     if kind == "%":
@@ -97,24 +112,24 @@ def _one(found: re.Match[str], kind: str, arguments: _Arguments) -> str:
     return _padded(body, flags, width)
 
 
-def _padded(body: str, flags: set[str], width: int) -> str:
+def _padded(body: str, flags: Collection[str], width: int) -> str:
     return body.ljust(width) if "-" in flags else body.rjust(width)
 
 
-def _signed(sign: str, digits: str, flags: set[str], width: int) -> str:
+def _signed(sign: str, digits: str, flags: Collection[str], width: int) -> str:
     """Puts sign and digits together, with zeros between them if asked for."""
     if "0" in flags and "-" not in flags:
         digits = digits.rjust(width - len(sign), "0")
     return _padded(sign + digits, flags, width)
 
 
-def _sign(negative: bool, flags: set[str]) -> str:
+def _sign(negative: bool, flags: Collection[str]) -> str:
     if negative:
         return "-"
     return "+" if "+" in flags else (" " if " " in flags else "")
 
 
-def _decimal_integer(value: int, flags: set[str], width: int, precision: int | None) -> str:
+def _decimal_integer(value: int, flags: Collection[str], width: int, precision: int | None) -> str:
     digits = str(abs(value)).rjust(precision or 0, "0")
     sign = _sign(value < 0, flags)
     if "," in flags:
@@ -126,7 +141,7 @@ def _decimal_integer(value: int, flags: set[str], width: int, precision: int | N
     return _signed(sign, digits, flags, width)
 
 
-def _based_integer(value: int, kind: str, flags: set[str], width: int, precision: int | None) -> str:
+def _based_integer(value: int, kind: str, flags: Collection[str], width: int, precision: int | None) -> str:
     value &= (1 << 64) - 1
     digits = {"x": "x", "X": "X", "o": "o", "p": "x"}[kind]
     body = format(value, digits).rjust(precision or 0, "0")
@@ -136,7 +151,7 @@ def _based_integer(value: int, kind: str, flags: set[str], width: int, precision
     return _padded(prefix + body, flags, width)
 
 
-def _real(given: Any, kind: str, flags: set[str], width: int, precision: int | None) -> str:
+def _real(given: Any, kind: str, flags: Collection[str], width: int, precision: int | None) -> str:
     value = number(given)
     value = 0.0 if value is None else float(value)
     endless = value in (float("inf"), float("-inf"))
@@ -158,7 +173,7 @@ def _real(given: Any, kind: str, flags: set[str], width: int, precision: int | N
             body = _scientific(digits, exponent, precision - 1, "e" if kind == "g" else "E", strip=strip)
         else:
             body = _fixed(digits, exponent, max(0, precision - 1 - exponent), strip=strip)
-    if not flags.isdisjoint("#!") and "." not in body:
+    if ("#" in flags or "!" in flags) and "." not in body:
         mantissa, mark, rest = body.partition("E" if "E" in body else "e")
         body = mantissa + (".0" if "!" in flags else ".") + mark + rest
     if "," in flags and "e" not in body.lower():

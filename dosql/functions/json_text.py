@@ -46,9 +46,8 @@ def _constant(name: str) -> Any:
     raise ValueError(name)
 
 
-_decode = json.JSONDecoder(
-    object_pairs_hook=Members, parse_float=Number, parse_int=Number, parse_constant=_constant
-).decode
+_decoder = json.JSONDecoder(object_pairs_hook=Members, parse_float=Number, parse_int=Number, parse_constant=_constant)
+_scan, _decode = _decoder.scan_once, _decoder.decode  # type: ignore[attr-defined]
 
 
 def parsed(value: Any) -> Any:
@@ -68,6 +67,12 @@ def parsed(value: Any) -> Any:
 
 
 def _from_text(given: str) -> Any:
+    try:
+        element, end = _scan(given, 0)
+        if end == len(given):
+            return element
+    except (StopIteration, ValueError):
+        pass  # blanks around it, or it is JSON5
     try:
         return _decode(given)
     except ValueError:
@@ -128,6 +133,8 @@ def _bracketed(parts: list[str], brackets: str, indent: str | None, depth: int) 
 
 def value_of(element: Any) -> Any:
     """Returns an element as a SQL value; arrays and objects as JSON."""
+    if element.__class__ is str:
+        return element
     if isinstance(element, bool):
         return int(element)
     if isinstance(element, Number):
@@ -195,7 +202,9 @@ def child(element: Any, step: Step) -> Any:
     """Returns a part of an element, MISSING without one."""
     if isinstance(step, str):
         if isinstance(element, Members):
-            return next((value for name, value in element if name == step), MISSING)
+            for name, value in element:
+                if name == step:
+                    return value
         return MISSING
     if not isinstance(element, list) or isinstance(element, Members):
         return MISSING
@@ -315,18 +324,11 @@ def json_extract(value: Any, *paths: Any) -> Any:
 def _arrow(value: Any, path: Any) -> Any:
     """Returns the element that the right side of an arrow means."""
     if isinstance(path, int):
-        steps: tuple[Step, ...] = (("#", -path) if path < 0 else path,)
-    else:
-        name = text(path)
-        if name.startswith("$"):
-            return _find(parsed(value), name)
-        if name.startswith("["):
-            return _find(parsed(value), "$" + name)
-        steps = (name,)
-    element = parsed(value)
-    for step in steps:
-        element = child(element, step)
-    return element
+        return child(parsed(value), ("#", -path) if path < 0 else path)
+    name = text(path)
+    if name[:1] == "$":
+        return _find(parsed(value), name)
+    return _find(parsed(value), "$" + name) if name[:1] == "[" else child(parsed(value), name)
 
 
 def arrow(value: Any, path: Any) -> Any:

@@ -86,12 +86,16 @@ def _result(value: Any) -> Any:
 
 def add(a: Any, b: Any) -> Any:
     """``a + b``."""
+    if a.__class__ is int and b.__class__ is int and INT_MIN <= (total := a + b) <= INT_MAX:
+        return total
     a, b = number(a), number(b)
     return None if a is None or b is None else _result(a + b)
 
 
 def subtract(a: Any, b: Any) -> Any:
     """``a - b``."""
+    if a.__class__ is int and b.__class__ is int and INT_MIN <= (rest := a - b) <= INT_MAX:
+        return rest
     a, b = number(a), number(b)
     return None if a is None or b is None else _result(a - b)
 
@@ -385,9 +389,12 @@ def round_(a: Any, digits: Any = 0) -> Any:
         return value
     if places == 0:
         return float(int(value + (0.5 if value >= 0 else -0.5)))
+    if places < _TIES_MAX and not (value * 2.0 ** (places + 1)).is_integer():  # it lies between no two of them
+        return round(value, places)
     return float(Decimal(value).quantize(Decimal(1).scaleb(-places), context=_HALF_AWAY))
 
 
+_TIES_MAX = 400
 _HALF_AWAY = Context(prec=400, rounding=ROUND_HALF_UP)
 
 

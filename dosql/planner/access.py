@@ -42,6 +42,8 @@ from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
 
 _FLIPPED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _ROWS_UNKNOWN = 1000.0
+_EXACT_RANGES = {SqlType.INTEGER, SqlType.REAL, SqlType.TEXT}
+"""Of columns of these types the entries between two bounds are just those that meet the comparisons."""
 _PROBES_MAX = 1000.0
 """Lookups that one index scan may be taken apart to."""
 
@@ -345,6 +347,16 @@ class AccessPaths:
                     used.append(part)
         return used, low, high
 
+    @staticmethod
+    def _met(known: _Known, ranged: list[Expr]) -> list[Expr]:
+        """Returns the conditions that say no more than some comparisons that are met."""
+        out = []
+        for condition in known.usable:
+            parts = condition.args if isinstance(condition, Op) and condition.op == "AND" else (condition,)
+            if all(isinstance(part, Op) and part.op in _FLIPPED and part in ranged for part in parts):
+                out.append(condition)
+        return out
+
     def _prefix(self, part: Op, collation: str) -> tuple[tuple[Expr, bool], tuple[Expr, bool]] | None:
         """Returns the bounds of the texts that begin as a pattern does.
 
@@ -401,10 +413,14 @@ class AccessPaths:
         rest = index.columns[len(equal) :]
         low = high = None
         ranged: list[Expr] = []
+        met: list[Expr] = []
         if rest:
             column = ROW_KEY if rest[0] == table.key_column else rest[0]
             term = terms[len(equal)] if column < -1 else Col(number, column, SqlType.ANY, True, "")
-            ranged, low, high = self._bounds(term, known, index.collation(len(equal)))  # tested again on the row
+            ranged, low, high = self._bounds(term, known, index.collation(len(equal)))
+            position = rest[0]
+            if position >= 0 and table.columns[position].type in _EXACT_RANGES:
+                met = self._met(known, ranged)
         if not equal and low is None and high is None:
             return None
         rows = known.table_rows * self._estimates.kept([*used, *loose, *ranged], known.table_rows)
@@ -419,6 +435,7 @@ class AccessPaths:
             bool(high and high[1]),
             frozenset(nulls),
         )
+        used += met
         row_cost = cost.INDEX_ROW if self._reads_row(number, used) else cost.INDEX_ENTRY
         return Access(path, used, rows, cost.INDEX_PROBE * probes + rows * row_cost)
 

@@ -98,6 +98,8 @@ def compare(a: Any, b: Any) -> int | None:
     """Returns -1, 0 or 1, or None if a side is NULL."""
     if a is None or b is None:
         return None
+    if a.__class__ is b.__class__:
+        return -1 if a < b else int(a > b)
     ka, kb = sort_key(a), sort_key(b)
     return -1 if ka < kb else int(ka > kb)
 

@@ -44,7 +44,7 @@ def rows_of(rng: random.Random, count: int) -> list[tuple[Any, ...]]:
 
 
 def condition(rng: random.Random, depth: int = 0) -> str:
-    number = str(rng.choice([0, 1, 2, 3, 5, 7, 8, 2.5, "NULL", "'3'"]))
+    number = str(rng.choice([0, 1, 2, 3, 5, 7, 8, 2.5, 1e30, -1e30, 2**63 - 1, -(2**53) - 1, "NULL", "'3'", "x'61'"]))
     text = "'" + rng.choice(TEXTS) + "'"
     pattern = "'" + rng.choice(["a", "ab", "A", "", "%b", "z_", "é"]) + rng.choice(["%", "", "%c"]) + "'"
     kinds = [

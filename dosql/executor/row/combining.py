@@ -10,6 +10,9 @@ from dosql.plan.expr import Col, Expr, Op, hashable, sources_of
 from dosql.plan.logical import CompoundRows, FullJoinRows, RecursiveRows, ValuesRows, WindowRows
 from dosql.types.sqltypes import SqlType
 
+_WATCHED_ROWS = 64
+"""So many rows of a recursive query come between two looks at whether it may go on."""
+
 
 class CombiningEmitter(QueryBody):
     """Emits the body of one function."""
@@ -82,7 +85,11 @@ class CombiningEmitter(QueryBody):
             with lines.block(f"if {size} >= most:"):
                 lines.add(f"out = {taken}")
                 lines.add("return out[skip:most]")
-        lines.add("recursion(len(out))")
+        if taken == "taken":
+            lines.add("recursion(len(out))")
+        else:
+            with lines.block(f"if count & {_WATCHED_ROWS - 1} == 1:"):
+                lines.add("recursion(len(out))")
         lines.add("taking = row")
         for step in steps:
             if query.distinct:

@@ -345,7 +345,8 @@ class PathEmitter:
                 spans, cut = ("spans_back", "[s:e][::-1]") if path.reverse else ("spans", "[s:e]")
                 loops.enter_context(lines.block(f"for L, s, e in {spans}({root}, {bounds}[0], {bounds}[1]):"))
                 loops.enter_context(lines.block(f"for x in L.keys{cut}:"))
-            lines.add(f"{key} = {decoded} - {_OFFSET}")
+            if self._needed.get(source.number):
+                lines.add(f"{key} = {decoded} - {_OFFSET}")
             if needs_row:
                 self._descend(lines, source, key, inside, sure=True)
             else:

@@ -157,15 +157,17 @@ class IndexBounds:
         start: bytes = prefix + b"\x02"  # above NULL, which no comparison matches
         stop = after_prefix(prefix) if prefix else None
         if self._low:
-            found = _bound(self._next, self._folded(low), upper=False)
+            found = _bound(self._next, self._folded(low), upper=False, inclusive=self._low_inclusive)
             if found is None:
                 return None
-            start = max(start, prefix + found)
+            edge = prefix + found[0]
+            start = max(start, edge if found[1] else after_prefix(edge) or edge)
         if self._high:
-            found = _bound(self._next, self._folded(high), upper=True)
+            found = _bound(self._next, self._folded(high), upper=True, inclusive=self._high_inclusive)
             if found is None:
                 return None
-            stop = after_prefix(prefix + found) or stop
+            edge = prefix + found[0]
+            stop = (after_prefix(edge) or stop) if found[1] else edge
         return start, stop
 
     def several(
@@ -205,30 +207,46 @@ def _exact(sql_type: SqlType, value: Any) -> Any:
     return timestamp_stored(value) if sql_type is SqlType.TIMESTAMP else value
 
 
-def _bound(sql_type: SqlType, value: Any, *, upper: bool) -> bytes | None:
-    """An encoded bound that lets no match out (the comparison is tested again), None if nothing matches."""
+def _bound(sql_type: SqlType, value: Any, *, upper: bool, inclusive: bool) -> tuple[bytes, bool] | None:
+    """An encoded bound, and whether what equals it is inside; None if nothing matches.
+
+    It is exact for INTEGER, REAL and TEXT. For others it lets no match out, and the comparison is tested again.
+    """
     if value is None:
         return None
     encode = key_encoder(sql_type)
+    if sql_type is SqlType.TEXT:
+        text = text_operand(value)
+        return (_ABOVE_ALL, True) if text is ABOVE else (encode(text), inclusive)
     if sql_type in NUMERIC_TYPES:
         number = number_operand(value)
         if number is ABOVE or (isinstance(number, float) and math.isinf(number)):
+            if sql_type is SqlType.REAL and number is not ABOVE:
+                return encode(number), inclusive
             above = number is ABOVE or number > 0
-            return b"\xff" if above else b"\x02"
+            return (_ABOVE_ALL, True) if above else (_BELOW_ALL, not upper)
         if sql_type is SqlType.REAL:
-            return encode(float(number))
+            real = float(number)
+            if real != number:  # there is no REAL between them
+                inclusive = (real < number) is upper
+            return encode(real), inclusive
         if sql_type is SqlType.NUMERIC:
-            return encode(number)
-        limit = math.ceil(number) if upper else math.floor(number)
-        return encode(max(INT_MIN, min(INT_MAX, limit)))
-    if sql_type is SqlType.TEXT:
-        text = text_operand(value)
-        return b"\xff" if text is ABOVE else encode(text)
+            return encode(number), True
+        limit = math.floor(number) if upper else math.ceil(number)
+        if limit > INT_MAX:
+            return _ABOVE_ALL, True
+        if limit < INT_MIN:
+            return _BELOW_ALL, not upper
+        return encode(limit), inclusive or limit != number
     if sql_type is SqlType.BLOB:
-        return encode(value) if isinstance(value, bytes) else b"\x02"
+        return (encode(value), True) if isinstance(value, bytes) else (_BELOW_ALL, True)
     if sql_type is SqlType.DATE:
-        return encode(date_stored(value))
-    return encode(timestamp_stored(value) if sql_type is SqlType.TIMESTAMP else value)
+        return encode(date_stored(value)), True
+    return encode(timestamp_stored(value) if sql_type is SqlType.TIMESTAMP else value), True
+
+
+_ABOVE_ALL = b"\xff"
+_BELOW_ALL = b"\x02"
 
 
 def limit_of(value: Any) -> int:
