@@ -275,8 +275,8 @@ class Statement:
     def _compiled(self, query: l.Query, statistics: Statistics, counts: list[int] | None = None) -> CompiledQuery:
         planner = Planner(self.schema, statistics, bound_terms, self._peek)
 
-        def plan(block: l.Block) -> BlockPlan:
-            made = planner.plan(block)
+        def plan(block: l.Block, runs: float) -> BlockPlan:
+            made = planner.plan(block, runs)
             if len(made.steps) > 1 or any(isinstance(s.path, FullScan) and s.filters for s in made.steps):
                 for step in made.steps:
                     if isinstance(step.source, l.TableSource):

@@ -29,7 +29,7 @@ from dosql.storage.claims import StaleRow
 from dosql.storage.reads import images
 from dosql.storage.table_writer import has_entry
 from dosql.types.keys import after_prefix, decode_row_key
-from shared_types.changes import OF_ROWS
+from shared_types.changes import OF_ROWS, OP_INSERT_MANY
 
 ROUNDS_MAX = 1_000_000
 
@@ -92,6 +92,7 @@ def enforce(workspace: Workspace, start: int, related: Related) -> None:
         SchemaError: A foreign key refers to no key of the parent.
     """
     due: list[Due] = []
+    wanted: dict[tuple[int, int], set[tuple[Any, ...]]] = {}
     at = start
     ops = workspace.ops
     while at < len(ops):
@@ -105,6 +106,14 @@ def enforce(workspace: Workspace, start: int, related: Related) -> None:
         children = workspace.schema.referencing_of(table)
         if not children and not table.foreign_keys:
             continue
+        if not children and op[0] == OP_INSERT_MANY and at == len(ops):  # nothing comes behind it
+            for number, reference in enumerate(table.foreign_keys):
+                if not (reference.deferred or workspace.defers_keys):
+                    columns = [op[2] if table.slots[c] < 0 else op[3][table.slots[c]] for c in reference.columns]
+                    wanted[table.id, number] = {v for v in set(zip(*columns, strict=True)) if None not in v}
+            if len(wanted) == len(table.foreign_keys):
+                break
+            wanted.clear()
         moved_to = ops[at] if at - 1 in workspace.moved else None  # the row got another key
         for key, before, after in images(op):
             if after is not None:
@@ -118,6 +127,12 @@ def enforce(workspace: Workspace, start: int, related: Related) -> None:
                 now = (key, after) if moved_to is None else (moved_to[2], moved_to[4])
                 for child, reference in children:
                     _parent_changed(workspace, table, child, reference, (key, before), now, due, related)
+    for (table_id, number), several in wanted.items():
+        child = workspace.schema.by_id[table_id]
+        reference = child.foreign_keys[number]
+        resolved = _resolved(workspace.schema, child, reference)
+        if not all(_is_there(workspace, resolved, values) for values in several):
+            raise _violation(child, reference)
     for one in due:
         if one.reference.deferred or workspace.defers_keys:
             workspace.deferred.append(one)

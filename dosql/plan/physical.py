@@ -124,6 +124,7 @@ class Step:
         after: Conditions tested when the row is joined.
         rows: Estimated rows after this step.
         cost: Estimated microseconds up to and with this step.
+        reads: Estimated rows that its filters are tested on.
         counter: Under EXPLAIN ANALYZE, the place of its count of loops; that of its rows comes behind it.
     """
 
@@ -135,6 +136,7 @@ class Step:
     after: list[Expr] = field(default_factory=list)
     rows: float = 1.0
     cost: float = 0.0
+    reads: float = 1.0
     counter: int = -1
 
 

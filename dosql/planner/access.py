@@ -85,7 +85,7 @@ class AccessPaths:
         estimates: How many rows conditions keep.
         terms_of: Gives the terms of an index on expressions, or of a partial one.
         rows_of: Estimates how many rows a subquery gives.
-        correlated: The block reads rows around it, so it may run many times.
+        runs: How often the block is estimated to run: it may read rows around it. What it gathers is gathered once.
         columnar: A scan of its one source may compute its columns as wholes.
         read: All expressions of the block.
     """
@@ -98,7 +98,7 @@ class AccessPaths:
         terms_of: TermsOf,
         rows_of: Callable[[Query], float],
         *,
-        correlated: bool,
+        runs: float,
         columnar: bool,
         read: list[Expr],
     ) -> None:
@@ -108,7 +108,7 @@ class AccessPaths:
         self._estimates = estimates
         self._terms_of = terms_of
         self._rows_of = rows_of
-        self._correlated = correlated
+        self._runs = runs
         self._columnar = columnar
         self._read = read
 
@@ -165,7 +165,7 @@ class AccessPaths:
         alone = [c for c in usable if self.needs(c) <= {number} and not self.outside(c)]
         gathered = table_rows * self._estimates.kept(alone, table_rows)
         scan_cost = table_rows * (cost.SCAN_ROW + cost.FILTER_ROW * bool(alone))
-        runs = cost.RUNS_OF_SUBQUERY if self._correlated else 1.0
+        runs = self._runs
         options: list[Access] = []
         if first and not join.left:
             whole = scan_cost

@@ -20,7 +20,7 @@ JOINED_MIN = 5_000.0
 """Joins that cost less stay what they are."""
 GATHERED_ROW = 0.08
 RUNS_OF_SUBQUERY = 100.0
-"""How often a subquery that reads its outer row is guessed to run: what it gathers once is shared by so many."""
+"""How often a subquery that reads its outer row is guessed to run, where that is not estimated."""
 SORT_ROW = 0.03
 TOP_ROW = 0.05
 SUBQUERY_RUN = 4.0

@@ -44,10 +44,17 @@ class Planner:
         self.statistics = statistics
         self.terms_of = terms_of
         self.values = values
+        self.runs = cost.RUNS_OF_SUBQUERY
         self._plans: dict[int, tuple[Block, BlockPlan]] = {}
 
-    def plan(self, block: Block) -> BlockPlan:
-        """Rewrites a block, and chooses paths and order for it. The block is not changed."""
+    def plan(self, block: Block, runs: float = 0.0) -> BlockPlan:
+        """Rewrites a block, and chooses paths and order for it. The block is not changed.
+
+        Args:
+            block: The block.
+            runs: How often it is estimated to run if it reads rows of the blocks around it; 0 is a guess.
+        """
+        self.runs = runs or cost.RUNS_OF_SUBQUERY
         known = self._plans.get(id(block))
         if known is None:
             better = rewritten(block, Facts(self.schema))
@@ -84,7 +91,7 @@ class _BlockPlanner:
             self._estimates,
             planner.terms_of,
             planner.rows_of,
-            correlated=self._correlated,
+            runs=planner.runs if self._correlated else 1.0,
             columnar=block.grouped and len(own) == 1 and not any(map(has_subquery, conditions)),
             read=expressions(block),
         )
@@ -173,6 +180,10 @@ class _BlockPlanner:
                 pending = [c for c in pending if not self._needs(c) <= placed]
             else:
                 pending = [c for c in pending if c not in usable]
+            step.reads = rows * access.rows
+            if isinstance(join.source, TableSource) and isinstance(access.path, FullScan | HashProbe | Gathered):
+                times = rows if isinstance(access.path, FullScan) else 1.0
+                step.reads = max(step.reads, times * self._estimates.rows(join.source.table))
             setup += access.setup
             total += access.setup + rows * access.cost
             rows = max(rows * access.rows, 0.01) if not join.left else max(rows, rows * access.rows)

@@ -17,6 +17,8 @@ TABLE = (
     "CREATE TABLE t (id INTEGER PRIMARY KEY, i INTEGER NOT NULL, n INTEGER, r REAL NOT NULL, x REAL, s TEXT, "
     "b BOOLEAN, d DATE, w INTEGER, c TEXT COLLATE NOCASE)"
 )
+TEXTS = ["'a'", "''", "'ß'", "7", "NULL", "x'61'"]
+PATTERNS = ["a", "A%", "%A", "%a%", "_", "ß", "%", ""]
 
 
 def filled(seed: int) -> Session:
@@ -61,7 +63,10 @@ def condition(rng: random.Random, depth: int = 2) -> str:
             f"{rng.choice(['i', 'n', 'r'])} IN (1, 2.0, NULL, -3)",
             f"d {rng.choice(['<', '>=', '='])} {rng.choice(['date(?)', '?'])}".replace("?", "'2024-01-01'"),
             f"{number} BETWEEN -1 AND {other}",
-            "s = 'a'",
+            f"s {rng.choice(['=', '<>', '<', '<=', '>', '>='])} {rng.choice(TEXTS)}",
+            f"{rng.choice(['s', 'c'])} {rng.choice(['', 'NOT '])}LIKE '{rng.choice(PATTERNS)}'",
+            "s >= 'a' AND s < 'b'",
+            f"s IN ('a', {rng.choice(TEXTS)})",
         ]
     )
 

@@ -28,6 +28,8 @@ from dosql.plan.logical import (
 from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, KeyLookup, Step, path_expressions
 from dosql.types.sqltypes import SqlType
 
+_TESTED = 3.0
+"""A condition with a subquery is guessed to let every third row through."""
 TICKED_ROWS = 200_000
 """A hash join that is estimated to give more asks for each row before it whether it may go on."""
 
@@ -39,11 +41,17 @@ class QueryEmitter:
         module: Gets the functions.
         plan: Plans a block.
         counts: Of EXPLAIN ANALYZE.
+
+    Attributes:
+        runs: How often a subquery of what is emitted now is estimated to run; 0 is unknown.
     """
 
-    def __init__(self, module: Module, plan: Callable[[Block], BlockPlan], counts: list[int] | None = None) -> None:
+    def __init__(
+        self, module: Module, plan: Callable[[Block, float], BlockPlan], counts: list[int] | None = None
+    ) -> None:
         self._module = module
         self._plan = plan
+        self.runs = 0.0
         self._counts = counts
         self._counters = "" if counts is None else module.share("N", counts)
         self.plans: list[BlockPlan] = []
@@ -65,7 +73,7 @@ class QueryEmitter:
         """
         args = ["view", "P", *([] if name else ["M"]), *(variable(c.source, c.index) for c in outer), "given=()"]
         function = Function(self._module, name or self._module.fresh("q"), args, again=again or bool(outer))
-        others = len(self._module.functions)
+        others, runs = len(self._module.functions), self.runs
         emitter = _BlockEmitter(self, function, outer)
         if isinstance(query, Block):
             emitter.block(query)
@@ -82,6 +90,7 @@ class QueryEmitter:
         if name and len(self._module.functions) > others:
             function.top.lines.insert(0, "    M = {}")
         function.finish()
+        self.runs = runs
         return function.name
 
     def shared(self, query: Query) -> str:
@@ -100,7 +109,7 @@ class QueryEmitter:
 
     def plan(self, block: Block) -> BlockPlan:
         """Plans a block and keeps the plan for EXPLAIN."""
-        plan = self._plan(block)
+        plan = self._plan(block, self.runs)
         self.plans.append(plan)
         return plan
 
@@ -119,6 +128,10 @@ class _BlockEmitter(CombiningEmitter):
     def block(self, block: Block) -> None:
         """Emits a SELECT."""
         plan = self._queries.plan(block)
+        times = max(self._queries.runs, 1.0) if plan.correlated else 1.0
+        self._queries.runs = times * max([1.0, *(step.rows for step in plan.steps[-1:])])
+        tested = [min(step.reads, _TESTED * step.rows) for step in plan.steps]
+        self._tests = times * max([1.0, *tested])
         block = plan.block
         function, body = self._function, self._function.body
         needed = self._needed(plan)

@@ -34,6 +34,7 @@ class QueryBody:
         self._outer = {(c.source, c.index): variable(c.source, c.index) for c in outer}
         self._variables = dict(self._outer)
         self._expressions = ExpressionCompiler(function, self._variables, self._subquery)
+        self._tests = 0.0  # how often conditions are estimated to be tested; 0 is unknown
 
     def _unique_key(self, exprs: list[Expr]) -> str:
         """Returns code for what two equal rows have in common, of ``row``."""
@@ -85,7 +86,10 @@ class QueryBody:
         if not conditions:
             then(lines)
             return
-        with lines.block(f"if {' and '.join(self._expressions.condition(c) for c in conditions)}:"):
+        runs, self._queries.runs = self._queries.runs, self._tests or self._queries.runs
+        tests = " and ".join(self._expressions.condition(c) for c in conditions)
+        self._queries.runs = runs
+        with lines.block(f"if {tests}:"):
             then(lines)
 
     def _subquery(self, expr: Subquery) -> str:

@@ -37,7 +37,7 @@ class CompiledQuery:
 
 
 def compile_query(
-    query: Query, plan: Callable[[Block], BlockPlan], comment: str = "", counts: list[int] | None = None
+    query: Query, plan: Callable[[Block, float], BlockPlan], comment: str = "", counts: list[int] | None = None
 ) -> CompiledQuery:
     """Generates and compiles the function of a query.
 

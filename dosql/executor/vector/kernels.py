@@ -95,7 +95,7 @@ class Kernels:
     def all_true(self, conditions: Sequence[Node]) -> Array | None:
         """Returns where all of some conditions are true, None where there are none. Texts are looked at last."""
         where: Array | None = None
-        for condition in sorted(conditions, key=lambda node: node.op in ON_TEXT):
+        for condition in sorted(_paired(conditions), key=lambda node: node.op in ON_TEXT):
             if condition.op in ON_TEXT and where is not None:
                 places = np.flatnonzero(where)
                 if len(places) * 2 < len(where):
@@ -139,6 +139,8 @@ class Kernels:
             return texts.among(columns[0], frozenset(scalars))
         if node.op == "TEXTS":
             return texts.between(node.args[0], columns[0], columns[1])
+        if node.op == "WITHIN":
+            return texts.within(node.args[0], columns[0], scalars[0], scalars[1])
         return texts.against(node.args[0], columns[0], scalars[0])
 
     def there(self, column: Column) -> Array:
@@ -193,6 +195,26 @@ class Kernels:
 
 
 _WHOLE = {SqlType.INTEGER, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP}
+
+
+def _paired(conditions: Sequence[Node]) -> list[Node]:
+    """Returns conditions with two bounds of one column of texts as one condition."""
+    out: list[Node] = []
+    lows: dict[Column, int] = {}
+    highs: dict[Column, int] = {}
+    for node in conditions:
+        if node.op == "TEXT" and node.args[0] in ("<", "<=", ">", ">="):
+            op, column, _ = node.args
+            mine, others = (lows, highs) if op[0] == ">" else (highs, lows)
+            if column in others:
+                at = others.pop(column)
+                low, high = (node, out[at]) if op[0] == ">" else (out[at], node)
+                ops = f"{low.args[0]} {high.args[0]}"
+                out[at] = Node("WITHIN", (ops, column, low.args[2], high.args[2]))
+                continue
+            mine.setdefault(column, len(out))
+        out.append(node)
+    return out
 
 
 def _both(a: Array | None, b: Array | None) -> Array | None:

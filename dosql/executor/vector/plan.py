@@ -19,7 +19,7 @@ NUMBERS = {SqlType.INTEGER, SqlType.REAL, SqlType.BOOLEAN, SqlType.DATE, SqlType
 _COMPARED = {"=", "<>", "<", "<=", ">", ">="}
 _COMPUTED = {"+", "-", "*"}
 FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-ON_TEXT = {"TEXT", "TEXTS", "IN", "LIKE"}
+ON_TEXT = {"TEXT", "TEXTS", "WITHIN", "IN", "LIKE"}
 """Operators of conditions on texts, which take longer than those on numbers."""
 _AGGREGATES = {"count", "sum", "total", "avg", "min", "max"}
 _KEYS_MAX = 4

@@ -33,6 +33,14 @@ _BETWEEN: dict[str, Callable[[Values, Values], list[bool]]] = {
 }
 
 
+_WITHIN: dict[str, Callable[[Values, str, str], list[bool]]] = {
+    "> <": lambda values, low, high: [low < value < high for value in values],
+    ">= <": lambda values, low, high: [low <= value < high for value in values],
+    "> <=": lambda values, low, high: [low < value <= high for value in values],
+    ">= <=": lambda values, low, high: [low <= value <= high for value in values],
+}
+
+
 def there(values: Values) -> Array:
     """Says which values are not None."""
     return _array([value is not None for value in values])
@@ -45,6 +53,21 @@ def against(op: str, values: Values, text: str) -> Array:
     except TypeError:  # there is a None: seldom enough that it is not looked for
         known = there(values)
         return known & _array(_AGAINST[op](["" if value is None else value for value in values], text))
+
+
+def within(ops: str, values: Values, low: str, high: str) -> Array:
+    """Says which values lie between two texts; None does not.
+
+    Args:
+        ops: ``>`` or ``>=``, a blank, ``<`` or ``<=``.
+        values: The values.
+        low, high: The texts.
+    """
+    try:
+        return _array(_WITHIN[ops](values, low, high))
+    except TypeError:
+        known = there(values)
+        return known & _array(_WITHIN[ops](["" if value is None else value for value in values], low, high))
 
 
 def between(op: str, values: Values, others: Values) -> Array:
@@ -66,13 +89,31 @@ def like(values: Values, pattern: str) -> Array:
     """Says which values are LIKE a pattern; None is not."""
     simple = simple_pattern(pattern)
     try:
-        found = None if simple is None or simple[0] != "in" else _containing(values, simple[1])
-    except TypeError:
+        found = None if simple is None else _simply(values, *simple)
+    except (TypeError, AttributeError):  # there is a None
         found = None
     if found is not None:
         return found
     matches = like_matcher(pattern)
     return _array([value is not None and bool(matches(value)) for value in values])
+
+
+def _simply(values: Values, how: str, needle: str) -> Array | None:
+    """Says which values contain a text in lower case, or begin or end with it, or are it; None where that is unsure."""
+    if how == "in":
+        return _containing(values, needle)
+    size = len(needle)
+    if not needle.isascii():
+        return None
+    if how == "startswith":
+        parts = [value[:size] for value in values]
+    elif how == "endswith":
+        parts = [value[-size:] for value in values]
+    else:
+        parts = list(values)
+    if not "".join(parts).isascii():
+        return None
+    return _array([part.lower() == needle for part in parts])
 
 
 def _containing(values: Values, needle: str) -> Array | None:
