@@ -38,6 +38,7 @@ _CONSTANTS: dict[str, Any] = {
     "page_size": 4096,
     "max_page_count": 4294967294,
 }
+_CACHE_SPILL = 483  # of SQLite
 _TEMP_STORES = {"default": 0, "file": 1, "memory": 2}
 _STORED = ("user_version", "application_id")
 
@@ -261,6 +262,15 @@ def _temp_store(session: Session, value: str | None) -> Rows:
     return []
 
 
+def _cache_spill(session: Session, value: str | None) -> Rows:
+    """Pages are written whatever it says."""
+    if value is None:
+        return [(session.cache_spill,)]
+    off = value.lower() in ("off", "no", "false")
+    session.cache_spill = 0 if off or value == "0" else _CACHE_SPILL
+    return []
+
+
 def _page_count(session: Session, value: str | None) -> Rows:
     """The size of the database on the disk, in units of ``page_size``."""
     fs, size = session.store.fs, 0
@@ -308,6 +318,7 @@ HANDLERS: dict[str, Callable[[Session, str | None], Rows]] = {
     "ignore_check_constraints": _flag("ignores_checks"),
     "defer_foreign_keys": _flag("defers_keys"),
     "busy_timeout": _busy_timeout,
+    "cache_spill": _cache_spill,
     "temp_store": _temp_store,
     "page_count": _page_count,
     **{name: _stored(name) for name in _STORED},

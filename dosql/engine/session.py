@@ -158,7 +158,8 @@ class Session(Preparing):
     def heavy(self, sql: str) -> str:
         """Says what keeps an event loop too long, for it reads many rows: ``read``, ``change``, or nothing.
 
-        A change is one that may run in a transaction of its own: an UPDATE or DELETE outside of any other.
+        A change is one that may run in a transaction of its own: an UPDATE, DELETE, INSERT ... SELECT or CREATE TABLE
+        ... AS outside of any other.
         """
         statement = self.prepare(sql)
         trees = self.view.trees
@@ -167,8 +168,11 @@ class Session(Preparing):
             return ""
         if statement.run is not None:
             return "read"
-        alone = self._workspace is None and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement)
-        return "change" if alone else ""
+        body = statement.body
+        changes = isinstance(body, l.UpdateStatement | l.DeleteStatement | l.CreateTableAsStatement) or (
+            isinstance(body, l.InsertStatement) and not isinstance(body.query, l.ValuesRows)
+        )
+        return "change" if changes and self._workspace is None else ""
 
     def commit_change(self, result: Result) -> Result:
         """Commits the transaction that one change ran in; returns the change's result, as of the commit.

@@ -75,7 +75,7 @@ class Transactions:
         foreign_keys, query_only: The pragmas: foreign keys are enforced; nothing can be changed.
         recursive_triggers: The pragma: a trigger may fire itself.
         ignores_checks, defers_keys: The pragmas ignore_check_constraints and defer_foreign_keys.
-        temp_store: The pragma, which is remembered and does nothing.
+        temp_store, cache_spill: The pragmas, which are remembered and do nothing.
         lock_timeout_s: How long its statements wait for a lock; 0 is for ever.
         began_at, used_at: For whoever watches over silent clients, in seconds of ``time.monotonic``.
     """
@@ -98,7 +98,7 @@ class Transactions:
         self.query_only = False
         self.recursive_triggers = False
         self._owns_store = False
-        self.temp_store = 0
+        self.temp_store, self.cache_spill = 0, 483
         self.ignores_checks = self.defers_keys = False
         self.lock_timeout_s = database.store.settings.lock_timeout_s
         self.began_at = 0.0

@@ -351,7 +351,7 @@ def replace(a: Any, old: Any, new: Any) -> Any:
     """replace(a, old, new)."""
     if a is None or old is None or new is None:
         return None
-    return text(a).replace(text(old), text(new)) if text(old) else text(a)
+    return text(a) if text(old)[:1] in ("", "\0") else text(a).replace(text(old), text(new))  # SQLite: NUL ends a text
 
 
 def trim(a: Any, chars: Any = " ") -> Any:

@@ -97,7 +97,7 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
             out.append(_like(token, TokenType.VAR, str(number)))
         elif kind is TokenType.NUMBER and _continues(token, following):  # 1_000
             parts = [token]
-            while following is not None and _continues(parts[-1], following):
+            while following is not None and (_continues(parts[-1], following) or _point(parts, tokens, i)):
                 parts.append(following)
                 i += 1
                 following = tokens[i + 1] if i + 1 < len(tokens) else None
@@ -182,8 +182,21 @@ def _continues(token: Token, following: Token | None) -> bool:
         return False
     if following.token_type is TokenType.NUMBER:  # of 1_000.5
         return token.token_type is TokenType.VAR and following.text[:1] == "."
-    named = following.token_type is TokenType.VAR and following.text[:1] == "_"
+    named = (
+        following.token_type is TokenType.VAR and following.text[:1] == "_" and token.token_type is not TokenType.DOT
+    )
     return named and following.text.replace("_", "").isdigit()
+
+
+def _point(parts: list[Token], tokens: list[Token], i: int) -> bool:
+    """Whether a number goes on with a point behind an underscore: ``1_000.5``, which sqlglot takes for two names."""
+    if parts[-1].token_type is TokenType.DOT:
+        return tokens[i + 1].token_type is TokenType.NUMBER and tokens[i + 1].start == parts[-1].end + 1
+    if any(part.token_type is TokenType.DOT or "." in part.text for part in parts) or i + 2 >= len(tokens):
+        return False
+    point, digits = tokens[i + 1], tokens[i + 2]
+    adjacent = point.start == parts[-1].end + 1 and digits.start == point.end + 1
+    return adjacent and point.token_type is TokenType.DOT and digits.token_type is TokenType.NUMBER
 
 
 def _is_operator(before: list[Token], kind: TokenType) -> bool:

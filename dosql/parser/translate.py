@@ -108,10 +108,8 @@ class _Translator(ExpressionTranslator):
             return [(item.this, item.expression)]
         columns, values = self._tuple(item.this), item.expression
         if isinstance(values, exp.Subquery):
-            width = len(columns)
-            return [
-                (column, s.Scalar(self.query(values), offset_of(item), i, width)) for i, column in enumerate(columns)
-            ]
+            width, query = len(columns), self.query(values)
+            return [(column, s.Scalar(query, offset_of(item), i, width)) for i, column in enumerate(columns)]
         given = self._tuple(values)
         if len(columns) != len(given):
             raise SqlSyntaxError(f"{len(columns)} columns assigned {len(given)} values")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dosql.plan.logical import Query
 
 ROW_KEY = -1
+IGNORED = -9
+"""In the place of a column that a value is given for: nothing becomes of it."""
 """Column index of a table's row key."""
 
 

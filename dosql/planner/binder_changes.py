@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dosql.errors import Position, RequestError, SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import Subquery, collation_of, conjuncts, walk
+from dosql.plan.expr import IGNORED, ROW_KEY, Subquery, collation_of, conjuncts, walk
 from dosql.planner.binder_expr import ExpressionBinder
 from dosql.planner.constraints import (
     bind_assignments,
@@ -30,8 +30,12 @@ def bind_insert(binder: Binder, node: s.Insert) -> l.InsertStatement:
     everything = [i for i, c in enumerate(table.columns) if not c.generated]
     targets = [column_of(binder, table, c, node.at) for c in node.columns] or everything
     check_written(binder, table, targets)
-    if len(set(targets)) != len(targets):
-        raise SqlSyntaxError("a column is named twice", position=Position.at(binder.sql, node.at))
+    if len(set(targets)) != len(targets):  # SQLite: the first one counts, of the row's key the last
+        last = {target: place for place, target in enumerate(targets) if target in (table.key_column, ROW_KEY)}
+        targets = [
+            IGNORED if place != last.get(target, targets.index(target)) else target
+            for place, target in enumerate(targets)
+        ]
     query = None
     if node.source is not None:
         query = binder.query(node.source, None)

@@ -10,6 +10,7 @@ from dosql.errors import Position, ResourceExhausted, SchemaError, SqlSyntaxErro
 from dosql.functions import AGGREGATES, SCALARS
 from dosql.functions.aggregates import COLLECTING
 from dosql.functions.json_text import GIVE_JSON, MARKED, TAKE_JSON
+from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import (
     NULL,
@@ -25,7 +26,6 @@ from dosql.plan.expr import (
     Subquery,
     collation_of,
 )
-from dosql.plan.logical import output_types
 from dosql.planner.comparing import comparison, row_comparison, uncollated
 from dosql.planner.scope import Scope, nearest
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType, declared_type
@@ -67,6 +67,16 @@ class ExpressionBinder:
         self._window = window
         self._inside_aggregate = False
         self._depth = 0
+        self._rows: dict[int, tuple[l.Query, tuple[Col, ...]]] = {}
+
+    def _whole_row(self, node: s.Scalar) -> tuple[l.Query, tuple[Col, ...]]:
+        """Binds a subquery; one that gives several columns, as SET (a, b) = (SELECT ...) asks for, once."""
+        if node.width == 1:
+            return self._binder.subquery(node.query, self._scope)
+        found = self._rows.get(id(node.query))
+        if found is None:
+            found = self._rows[id(node.query)] = self._binder.subquery(node.query, self._scope)
+        return found
 
     def bind(self, node: s.Expr) -> Expr:
         """Returns the bound form.
@@ -121,12 +131,12 @@ class ExpressionBinder:
             case s.Row():
                 raise SqlSyntaxError("row value misused", position=self._at(node))
             case s.Scalar():
-                query, outer = self._binder.subquery(node.query, self._scope)
+                query, outer = self._whole_row(node)
                 if query.visible != node.width:
                     many = f"{node.width} columns assigned {query.visible} values"
                     one = "a subquery used as a value must give one column"
                     raise SqlSyntaxError(one if node.width == 1 else many, position=self._at(node))
-                kind = output_types(query)[node.column]
+                kind = l.output_types(query)[node.column]
                 return Subquery("scalar", query, outer, outer, None, kind, True, node.column)
             case s.Exists():
                 query, outer = self._binder.subquery(node.query, self._scope)

@@ -68,6 +68,8 @@ ENDLESS = [
     "SELECT count(*) FROM generate_series(1, 100000000000)",
     "SELECT sum(a.k * b.k) FROM t a JOIN t b ON a.k = b.k JOIN t c ON b.k = c.k JOIN t d ON c.k = d.k",
     "SELECT count(*) FROM t a WHERE (SELECT count(*) FROM t b, t c WHERE b.n + c.n > a.n) > 3",
+    "INSERT INTO t SELECT count(*), 1 FROM t a, t b, t c, t d",
+    "CREATE TABLE u AS SELECT count(*) AS n FROM t a, t b, t c, t d",
 ]
 
 

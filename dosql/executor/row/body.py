@@ -34,6 +34,7 @@ class QueryBody:
         self._outer = {(c.source, c.index): variable(c.source, c.index) for c in outer}
         self._variables = dict(self._outer)
         self._expressions = ExpressionCompiler(function, self._variables, self._subquery)
+        self._rows_of: dict[int, str] = {}
         self._tests = 0.0  # how often conditions are estimated to be tested; 0 is unknown
 
     def _unique_key(self, exprs: list[Expr]) -> str:
@@ -52,8 +53,22 @@ class QueryBody:
         return f"uniques({rows}, lambda row: {key})"
 
     def _row(self, exprs: list[Expr]) -> str:
-        codes = [self._expressions.value(e) for e in exprs]
+        codes = [self._shared(e, exprs) if isinstance(e, Subquery) else self._expressions.value(e) for e in exprs]
         return f"({', '.join(codes)}{',' if len(codes) == 1 else ''})"
+
+    def _shared(self, expr: Subquery, exprs: list[Expr]) -> str:
+        """Returns code for a subquery that gives several values of a row: it runs once for each row."""
+        same = [e for e in exprs if isinstance(e, Subquery) and e.query is expr.query and e.kind == "scalar"]
+        if len(same) < 2:
+            return self._expressions.value(expr)
+        if expr is same[0]:
+            name = self._queries.query(expr.query, expr.outer)
+            passed = [self._expressions.value(p) for p in expr.passed]
+            call = f"{name}({', '.join(['view', 'P', 'M', *passed])})"
+            found = self._expressions.temporary() if passed else self._once(call)
+            self._rows_of[id(expr.query)] = found
+            return f"scalar(({found} := {call}), {expr.column})" if passed else f"scalar({found}, {expr.column})"
+        return f"scalar({self._rows_of[id(expr.query)]}, {expr.column})"
 
     def _limits(self, query: Query) -> bool:
         if query.limit is None and query.offset is None:

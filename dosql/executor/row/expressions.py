@@ -119,7 +119,7 @@ class ExpressionCompiler:
             truth = self.truth(expr)
             if not expr.nullable:
                 return f"(+{truth})"
-            name = self._temporary()
+            name = self.temporary()
             return f"(None if ({name} := {truth}) is None else +{name})"
         match expr:
             case Const():
@@ -157,7 +157,8 @@ class ExpressionCompiler:
             return f"({value!r})"
         return repr(value)
 
-    def _temporary(self) -> str:
+    def temporary(self) -> str:
+        """Returns a new name."""
         return self._function.module.fresh("t")
 
     def guarded(self, operands: list[tuple[str, bool]], build: Callable[..., str], on_null: str) -> str:
@@ -174,7 +175,7 @@ class ExpressionCompiler:
                 tests.append(code)
                 names.append(code)
             else:
-                name = self._temporary()
+                name = self.temporary()
                 tests.append(f"({name} := {code})")
                 names.append(name)
         body = build(*names)
@@ -196,7 +197,7 @@ class ExpressionCompiler:
                 return self.guarded(operands, lambda x, y: f"({x} + {y})", "None")
             return f"concat({operands[0][0]}, {operands[1][0]})"
         if op == "COALESCE":
-            names = [self._temporary() for _ in expr.args[:-1]]
+            names = [self.temporary() for _ in expr.args[:-1]]
             given = zip(names, expr.args, strict=False)
             branches = [(f"({name} := {self.value(arg)}) is not None", name) for name, arg in given]
             return self._chosen(reversed(branches), self.value(expr.args[-1]))
@@ -225,7 +226,7 @@ class ExpressionCompiler:
 
         code = self.value(a)
         if not code.isidentifier():
-            name = self._temporary()
+            name = self.temporary()
             return f"(None if ({name} := {code}) is None else {build(name, self.value(b))})"
         return self.guarded([(code, a.nullable)], lambda x: build(x, self.value(b)), "None")
 
@@ -240,7 +241,7 @@ class ExpressionCompiler:
         numeric = {*NUMERIC_TYPES, *TEMPORAL_TYPES} - {SqlType.NUMERIC}
         if a.type not in numeric or b.type not in numeric:
             return f"{_ARITHMETIC[expr.op]}({self.value(a)}, {self.value(b)})"
-        name = self._temporary()
+        name = self.temporary()
 
         def build(x: str, y: str) -> str:
             result = f"({name} := {x} {expr.op} {y})"
