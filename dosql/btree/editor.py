@@ -34,7 +34,7 @@ class TreeEditor:
         owner: The token that new nodes carry. Whoever publishes the result lets the token go.
     """
 
-    __slots__ = ("_leaf_bytes", "_tree", "_wide", "count", "owner", "root")
+    __slots__ = ("_leaf_bytes", "_tail", "_tree", "_wide", "count", "owner", "root")
 
     def __init__(self, tree: Tree, owner: Owner) -> None:
         self._tree = tree
@@ -42,6 +42,9 @@ class TreeEditor:
         self.root: Node = tree.root
         self.count = tree.count
         self.owner = owner
+        self._tail: Leaf | None = (
+            None  # the last leaf, all of it owned, as long as nothing but insert() changes the tree
+        )
 
     def tree(self) -> Tree:
         """Returns the present state as a value. Publishing it needs a new owner (invariant 1)."""
@@ -58,6 +61,7 @@ class TreeEditor:
     def _descend(self, key: Any) -> tuple[Leaf, list[tuple[Inner, int]]]:
         """Owns the path to the leaf of ``key``; returns the leaf and the path with child places."""
         owner = self.owner
+        self._tail = None
         node: Any = self.root
         if node.owner is not owner:
             node = self.root = node.copy(owner)
@@ -74,33 +78,49 @@ class TreeEditor:
     def insert(self, key: Any, values: Sequence[Any]) -> bool:
         """Inserts a row; returns False, and changes nothing, if the key is there.
 
-        Cost: O(log n), with one leaf copied the first time.
+        Cost: O(log n), with one leaf copied the first time; O(1) where rows come in the order of their keys.
         """
-        leaf, path = self._descend(key)
-        keys = leaf.keys
-        at = bisect_left(keys, key)
-        if at < len(keys) and keys[at] == key:
-            return False
-        leaf.own_all()
+        leaf = self._tail
+        if leaf is not None and key > leaf.keys[-1] and len(leaf.keys) < FANOUT:
+            path, at = None, len(leaf.keys)
+        else:
+            leaf, path = self._descend(key)
+            at = bisect_left(leaf.keys, key)
+            if at < len(leaf.keys) and leaf.keys[at] == key:
+                return False
+            leaf.own_all()
         cols = leaf.cols
         leaf.keys.insert(at, key)
+        wide = False
         for i, value in enumerate(values):
             column = cols[i]
-            if value is None and type(column) is array:
-                column = cols[i] = list(column)
+            kind = value.__class__
+            if value is None:
+                if type(column) is array:
+                    column = cols[i] = list(column)
+            elif (kind is str or kind is bytes) and len(value) > WIDE_VALUE_BYTES:
+                wide = True
             column.insert(at, value)
         self.count += 1
-        if len(leaf.keys) > FANOUT:
-            # Rows that come in key order fill their leaves: only a row in the middle splits in halves.
-            self._split_leaf(leaf, path, FANOUT if at == FANOUT else FANOUT // 2)
-        elif self._wide and _any_wide(values):
+        if path is not None:
+            if len(leaf.keys) > FANOUT:
+                # Rows that come in key order fill their leaves: only a row in the middle splits in halves.
+                self._split_leaf(leaf, path, FANOUT if at == FANOUT else FANOUT // 2)
+            elif at == len(leaf.keys) - 1 and all(i == len(node.keys) for node, i in path):
+                self._tail = leaf
+        if wide:
             self._split_heavy(key)
         return True
 
     def update(self, key: Any, changes: Sequence[tuple[int, Any]]) -> None:
         """Sets ``(column, value)`` pairs of the row at ``key``, which must be there."""
+        self.exchange(key, changes)
+
+    def exchange(self, key: Any, changes: Sequence[tuple[int, Any]]) -> tuple[Any, ...]:
+        """As :meth:`update`; returns all columns of the row as they were."""
         leaf, _ = self._descend(key)
         at = bisect_left(leaf.keys, key)
+        before = tuple([column[at] for column in leaf.cols])
         wide = False
         for i, value in changes:
             leaf.set_value(i, at, value)
@@ -109,11 +129,13 @@ class TreeEditor:
                 wide = True
         if wide:
             self._split_heavy(key)
+        return before
 
-    def delete(self, key: Any) -> None:
-        """Removes the row at ``key``, which must be there."""
+    def delete(self, key: Any) -> tuple[Any, ...]:
+        """Removes the row at ``key``, which must be there; returns its columns."""
         leaf, path = self._descend(key)
         at = bisect_left(leaf.keys, key)
+        before = tuple([column[at] for column in leaf.cols])
         leaf.own_all()
         del leaf.keys[at]
         for column in leaf.cols:
@@ -121,6 +143,7 @@ class TreeEditor:
         self.count -= 1
         if not len(leaf.keys):
             self._unlink(path)
+        return before
 
     def _runs(self, keys: Sequence[Any]) -> Iterator[tuple[Leaf, list[tuple[Inner, int]], int, int, list[int]]]:
         """Yields, for ascending keys that are there, an owned leaf with its path, the keys' range, and their places."""
@@ -189,6 +212,7 @@ class TreeEditor:
         tree = self._tree
         self.root = Leaf(new_keys(tree.key_kind), [new_column(k) for k in tree.kinds], self.owner)
         self.count = 0
+        self._tail = None
         return before
 
     def add_entries(self, entries: Sequence[bytes], tail: int = 0) -> bytes | None:
@@ -369,11 +393,10 @@ def _shape_of(key_kind: str, kinds: str) -> tuple[list[int], int]:
 
 
 def _any_wide(values: Sequence[Any]) -> bool:
-    for value in values:  # a loop: a generator would cost more than what it does
-        kind = value.__class__
-        if (kind is str or kind is bytes) and len(value) > WIDE_VALUE_BYTES:
-            return True
-    return False
+    try:
+        return max(map(len, values), default=0) > WIDE_VALUE_BYTES
+    except TypeError:  # there are NULLs, or numbers
+        return any([len(v) > WIDE_VALUE_BYTES for v in values if v.__class__ is str or v.__class__ is bytes])
 
 
 def _weight(values: Sequence[Any]) -> int:

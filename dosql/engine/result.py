@@ -62,7 +62,9 @@ class ChangeResult(Result):
         last_insert_id: int | None = None,
         unflushed: bool = False,
     ) -> None:
-        super().__init__(statement.columns if statement else [], statement.types if statement else [], rows, lsn)
+        self.columns, self.types = ([], []) if statement is None else (statement.columns, statement.types)
+        self.rows = rows
+        self.lsn = lsn
         self.rows_affected = rows_affected
         self.last_insert_id = last_insert_id
         self.unflushed = unflushed

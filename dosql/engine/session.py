@@ -38,7 +38,7 @@ from dosql.executor.inserting import Inserter
 from dosql.functions.last_change import current
 from dosql.plan import logical as l
 from dosql.storage import Snapshot, Workspace
-from dosql.transaction import LockWait
+from dosql.transaction import DATABASE, LockWait
 from dosql.types.numbers import INT_MAX, INT_MIN
 
 if TYPE_CHECKING:
@@ -300,9 +300,10 @@ class Session(Preparing):
         conflicts = store.conflicts
         if alone.reads and (conflicts.open > 1 or conflicts.last_writes):
             return None  # what was read must not count if the statement has to run again
-        store.check_writable()
-        self._check_size(1)
-        workspace.claims.begin()
+        if store.failure is not None or owner.changed >= store.settings.transaction_rows_max:
+            return None
+        if DATABASE not in owner.held:
+            workspace.claims.begin()
         done = alone.within(workspace, values, refers=self.foreign_keys)
         if done is None:
             return None

@@ -171,6 +171,7 @@ class LoneUpdate:
         self._id, self._table = table.id, table
         self._make = row_maker(table, [(column, place, column.store) for place, column in enumerate(columns, 1)])
         self._slots = [table.slots[position] for position in targets]
+        self._bare = rules is None and not self.writer.depends(self._slots)
         self._rules = rules
         self._query = query
 
@@ -206,6 +207,9 @@ class LoneUpdate:
             return NO_ROW
         row = rows[0]
         writer = workspace.writer(self._table)
+        if self._bare and len(rows) == 1:
+            writer.exchange(row[0], list(zip(self._slots, self._make(row), strict=True)))
+            return 1, None
         before = writer.row_at(row[0])
         if before is None or len(rows) > 1:
             return None
@@ -234,6 +238,7 @@ class LoneDelete:
         self.writer = SingleWriter(schema, table)
         self._id, self._table = table.id, table
         self._query = query
+        self._bare = not self.writer.depends()
 
     def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
         rows = self._query(head, values)
@@ -257,6 +262,9 @@ class LoneDelete:
             return NO_ROW
         key = rows[0][0]
         writer = workspace.writer(self._table)
+        if self._bare and len(rows) == 1:
+            writer.remove(key)
+            return 1, None
         before = writer.row_at(key)
         if before is None or len(rows) > 1:
             return None

@@ -6,7 +6,7 @@ Nothing is changed in place, so what cannot be done here has done nothing: None 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias
 
 from dosql.btree import Owner
@@ -36,6 +36,10 @@ class SingleWriter:
         self._id = table.id
         self._indexes = [(entry_maker(table, index), index.id, index.unique) for index in schema.indexes_of(table.id)]
         self.counter = Owner()
+
+    def depends(self, slots: Collection[int] | None = None) -> bool:
+        """Whether an index depends on one of some stored columns, or there is any."""
+        return any(slots is None or not maker.slots.isdisjoint(slots) for maker, _, _ in self._indexes)
 
     def place(self, trees: Trees, key: int) -> Place | None:
         """Returns where a row is, None if it is not there."""

@@ -106,7 +106,10 @@ class TableWriter:
             if prefix is not None:
                 prefixes.append((prefix, maker, editor))
         if self._claims is not None:
-            self._claim(key, stored)
+            if prefixes:
+                self._claim(key, stored)
+            else:
+                self._claims.row(self._table.id, key)
         if checked:
             for prefix, maker, editor in prefixes:
                 if maker.definition.unique and not maker.has_null(stored, key) and _taken(editor, prefix, None):
@@ -172,6 +175,22 @@ class TableWriter:
             for editor, old_prefix, new_prefix in moves:
                 _move(editor, old_prefix, new_prefix, tail)
         self._ops.append((OP_UPDATE, self._table.id, key, before, after))
+
+    def exchange(self, key: int, changes: Sequence[tuple[int, Any]]) -> None:
+        """Sets ``(stored column, value)`` of a row that is there, in columns that no index depends on."""
+        if self._claims is not None:
+            self._claims.row(self._table.id, key)
+        before = self._editor.exchange(key, changes)
+        after = list(before)
+        for slot, value in changes:
+            after[slot] = value
+        self._ops.append((OP_UPDATE, self._table.id, key, before, after))
+
+    def remove(self, key: int) -> None:
+        """Removes a row that is there, of a table without indexes."""
+        if self._claims is not None:
+            self._claims.row(self._table.id, key)
+        self._ops.append((OP_DELETE, self._table.id, key, self._editor.delete(key), None))
 
     def delete(self, key: int, before: Sequence[Any]) -> None:
         """Removes a row."""

@@ -13,9 +13,10 @@ def drop_joins(block: Block, facts: Facts) -> Block:
     """Returns a block without LEFT JOINs that change nothing."""
     steps = list(block.steps)
     for step in reversed(block.steps):
+        if not step.left or not _finds_one(step, facts):
+            continue
         others = replace(block, steps=[s for s in steps if s is not step])
-        number = step.source.number
-        if step.left and _finds_one(step, facts) and not any(_reads(e, number) for e in expressions(others)):
+        if not any(_reads(e, step.source.number) for e in expressions(others)):
             steps = others.steps
     return block if len(steps) == len(block.steps) else replace(block, steps=steps)
 

@@ -12,7 +12,7 @@ _EXACT = {SqlType.INTEGER, SqlType.TEXT}
 
 def equal_values(block: Block, facts: Facts) -> Block:
     """Returns a block in which columns that equal one another, and one of them a value, all equal the value."""
-    return over_where(block, _with_values)
+    return over_where(block, _with_values) if len(block.steps) > 1 else block
 
 
 def _with_values(conditions: list[Expr]) -> list[Expr]:

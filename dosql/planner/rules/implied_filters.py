@@ -16,7 +16,7 @@ _PARTS_MAX = 32
 
 def implied_filters(block: Block, facts: Facts) -> Block:
     """Returns a block with, behind its conditions, those of single tables that an OR over several tables implies."""
-    return over_where(block, _with_implied)
+    return over_where(block, _with_implied) if len(block.steps) > 1 else block
 
 
 def _with_implied(conditions: list[Expr]) -> list[Expr]:

@@ -11,6 +11,8 @@ from dosql.planner.rules.facts import Facts, expressions, stable
 
 def prune_outputs(block: Block, facts: Facts) -> Block:
     """Returns a block whose subqueries in FROM give NULL for the columns that nothing reads."""
+    if not any(isinstance(step.source, QuerySource) for step in block.steps):
+        return block
     read: dict[int, set[int]] = {}
     for expr in expressions(block):
         for part in walk(expr):
