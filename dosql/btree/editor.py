@@ -396,7 +396,7 @@ def _any_wide(values: Sequence[Any]) -> bool:
     try:
         return max(map(len, values), default=0) > WIDE_VALUE_BYTES
     except TypeError:  # there are NULLs, or numbers
-        return any([len(v) > WIDE_VALUE_BYTES for v in values if v.__class__ is str or v.__class__ is bytes])
+        return any(len(v) > WIDE_VALUE_BYTES for v in values if v.__class__ in (str, bytes))
 
 
 def _weight(values: Sequence[Any]) -> int:
