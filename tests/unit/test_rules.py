@@ -21,6 +21,7 @@ SCHEMA = [
     "CREATE TABLE u (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER)",
     "CREATE TABLE k (x INTEGER NOT NULL, y INTEGER NOT NULL, PRIMARY KEY (x, y))",
     "CREATE TABLE n (m INTEGER UNIQUE)",
+    "CREATE TABLE o (p ANY UNIQUE, q TEXT UNIQUE) STRICT",
 ]
 
 
@@ -45,6 +46,7 @@ def session() -> Session:
         run(session, f"INSERT INTO {table} VALUES {', '.join(rows)}")
     run(session, "INSERT INTO k VALUES (0, 0), (0, 1), (1, 0), (1, 2), (2, 2), (3, 0)")
     run(session, "INSERT INTO n VALUES (NULL), (1), (NULL), (2)")
+    run(session, "INSERT INTO o VALUES (1, '2'), ('1', '2.0'), ('1.0', '3')")
     return session
 
 
@@ -120,6 +122,8 @@ WHOLE_RESTS = [
     ("drop_joins", "SELECT t.id, u.b FROM t LEFT JOIN u ON u.id = t.a"),
     ("drop_joins", "SELECT t.id FROM t LEFT JOIN u ON u.id = t.a WHERE EXISTS (SELECT 1 FROM k WHERE k.x = u.b)"),
     ("drop_joins", "SELECT t.id FROM t LEFT JOIN k ON k.x = t.a"),
+    ("drop_joins", "SELECT t.id FROM t LEFT JOIN o ON o.p = t.a"),
+    ("drop_joins", "SELECT t.id FROM t LEFT JOIN o ON o.q = t.a"),
     ("drop_distinct", "SELECT DISTINCT a, b FROM t"),
     ("drop_distinct", "SELECT DISTINCT t.id FROM t JOIN u ON u.a = t.a"),
     ("drop_distinct", "SELECT DISTINCT n.m FROM n"),
@@ -142,6 +146,7 @@ def oracle(session: Session) -> apsw.Connection:
         lite.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", run(session, f"SELECT * FROM {table}"))
     lite.executemany("INSERT INTO k VALUES (?, ?)", run(session, "SELECT * FROM k"))
     lite.executemany("INSERT INTO n VALUES (?)", run(session, "SELECT * FROM n"))
+    lite.executemany("INSERT INTO o VALUES (?, ?)", run(session, "SELECT * FROM o"))
     return lite
 
 

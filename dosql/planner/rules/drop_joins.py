@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dosql.plan.expr import ROW_KEY, Col, Op, sources_of, walk
+from dosql.plan.expr import ROW_KEY, Col, Expr, Op, walk
 from dosql.plan.logical import Block, JoinStep, TableSource
 from dosql.planner.rules.facts import Facts, expressions
+from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
 
 
 def drop_joins(block: Block, facts: Facts) -> Block:
@@ -21,8 +22,15 @@ def drop_joins(block: Block, facts: Facts) -> Block:
     return block if len(steps) == len(block.steps) else replace(block, steps=steps)
 
 
-def _reads(expr: object, number: int) -> bool:
-    return any(isinstance(part, Col) and part.source == number for part in walk(expr))  # type: ignore[arg-type]
+def _reads(expr: Expr, number: int) -> bool:
+    return any(isinstance(part, Col) and part.source == number for part in walk(expr))
+
+
+def _as_it_is(mine: Col, theirs: Expr) -> bool:
+    """Whether a comparison takes a column as it is: of the texts '1' and '1.0' one may equal a number, or both."""
+    if mine.type in NUMERIC_TYPES:
+        return True
+    return mine.type is not SqlType.ANY and theirs.type is mine.type
 
 
 def _finds_one(step: JoinStep, facts: Facts) -> bool:
@@ -34,7 +42,8 @@ def _finds_one(step: JoinStep, facts: Facts) -> bool:
     for condition in step.on:
         if isinstance(condition, Op) and condition.op == "=":
             for mine, theirs in (condition.args, condition.args[::-1]):
-                if isinstance(mine, Col) and mine.source == source.number and source.number not in sources_of(theirs):
+                own = isinstance(mine, Col) and mine.source == source.number
+                if own and isinstance(mine, Col) and _as_it_is(mine, theirs) and not _reads(theirs, source.number):
                     equal[mine.index] = condition.collation
     if ROW_KEY in equal or source.table.key_column in equal:
         return True
