@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -31,11 +31,13 @@ class Batch:
     Args:
         parts: The leaves.
         rows: How many rows they have.
+        held: Columns by slot that were taken from all leaves already: these may be let go then.
     """
 
-    def __init__(self, parts: list[Leaf], rows: int) -> None:
+    def __init__(self, parts: list[Leaf], rows: int, held: dict[int, list[Any]] | None = None) -> None:
         self._parts = parts
         self._numbers: dict[int, Values] = {}
+        self._held = held or {}
         self.rows = rows
 
     def numbers(self, column: Column, kind: str) -> Values:
@@ -59,6 +61,9 @@ class Batch:
         return out
 
     def _containers(self, slot: int) -> list[Any]:
+        held = self._held.get(slot)
+        if held is not None:
+            return held
         return [leaf.keys if slot == ROW_KEY else leaf.cols[slot] for leaf in self._parts]
 
 
@@ -90,11 +95,23 @@ def batches(root: Any) -> Iterator[Batch]:
         yield Batch(parts, rows)
 
 
-def whole(root: Any) -> Batch:
-    """Returns all rows of a table."""
-    parts = list(_leaves(root))
-    tick()
-    return Batch(parts, sum([len(leaf.keys) for leaf in parts]))
+def whole(root: Any, slots: Sequence[int]) -> Batch:
+    """Returns some columns of all rows of a table; each leaf is looked at once."""
+    held: dict[int, list[Any]] = {slot: [] for slot in slots}
+    parts: list[Leaf] = []
+    rows = 0
+    for leaf in _leaves(root):
+        keys, cols = leaf.keys, leaf.cols
+        rows += len(keys)
+        for slot, containers in held.items():
+            containers.append(keys if slot == ROW_KEY else cols[slot])
+        parts.append(leaf)
+        if not len(parts) % _LEAVES_WATCHED:
+            tick()
+    return Batch(parts, rows, held)
+
+
+_LEAVES_WATCHED = 256
 
 
 def _leaves(root: Any) -> Iterable[Leaf]:

@@ -24,6 +24,7 @@ class JoinedSource:
         number: Its number in the block.
         table_id: None where rows are handed over.
         left: LEFT JOIN.
+        slots: Of a table, the stored columns that anything reads; ROW_KEY too.
         keys: Pairs of equal columns: of a source before it, and its own.
         then: Its columns that rows with equal keys are ordered by; by their places behind these.
         filters: Conditions on its numbers.
@@ -36,6 +37,7 @@ class JoinedSource:
     number: int
     table_id: int | None
     left: bool
+    slots: list[int] = field(default_factory=list)
     keys: list[tuple[Column, Column]] = field(default_factory=list)
     then: list[Column] = field(default_factory=list)
     filters: list[Any] = field(default_factory=list)
@@ -85,6 +87,12 @@ def vector_join(plan: BlockPlan, code: Code, needed: Mapping[int, Sequence[int]]
         sources = [made.source(i, step) for i, step in enumerate(plan.steps)]
     except Untranslatable:
         return None
+    for source, step in zip(sources, plan.steps, strict=True):
+        if isinstance(step.source, TableSource):
+            slots = step.source.table.slots
+            read = {ROW_KEY if column == ROW_KEY else slots[column] for column in needed[source.number]}
+            own = [*(column for _, column in source.keys), *source.then]
+            source.slots = sorted(read | {column.slot for column in own})
     return VectorJoin(sources, made.translation.scalars, gathered)
 
 

@@ -15,7 +15,7 @@ from dosql.executor.vector.kernels import Kernels
 from dosql.executor.vector.plan import Column, Unfit, VectorAggregate
 
 ROWS_MAX = 4_000_000
-"""Joins of more rows are row mode's, which keeps none of them."""
+"""Joins of more rows, and of tables of more, are row mode's, which keeps none of them."""
 _DENSE = 8
 _SPAN_SMALL = 1 << 16
 _TYPES: dict[str, tuple[type, Any]] = {"q": (int, np.int64), "d": (float, np.float64)}
@@ -139,7 +139,10 @@ class Joining:
             else:
                 if view.reads is not None:
                     view.reads.whole(source.table_id)
-                batch = whole(view.trees[source.table_id].root)
+                tree = view.trees[source.table_id]
+                if tree.count > ROWS_MAX:
+                    raise Unfit
+                batch = whole(tree.root, source.slots)
             relation = _Relation(source, batch)
             self._relations.append(relation)
             self._by_number[source.number] = relation
