@@ -105,9 +105,21 @@ def _target_block(
     block = l.Block([step], [], [l.Output(key_column(number), "rowid")], 1)
     if source is not None:
         binder.from_item(source, scope, block)
+        _named_once(scope)
     if where is not None:
         block.where += conjuncts(ExpressionBinder(binder, scope, "WHERE").bind(where))
     return block, scope
+
+
+def _named_once(scope: Scope) -> None:
+    """Raises if two sources of UPDATE ... FROM have one name: SQLite reads all their columns, by name."""
+    names: set[str] = set()
+    for relation in scope.relations[1:]:
+        if relation.alias.lower() in names and relation.columns:
+            raise SqlSyntaxError(
+                f"ambiguous column name: {relation.alias}.{relation.columns[0].name}", hint="Name them apart with AS"
+            )
+        names.add(relation.alias.lower())
 
 
 def _returning(binder: Binder, table: Table, items: list[tuple[s.Expr, str | None]]) -> l.Block | None:
