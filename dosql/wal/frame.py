@@ -16,6 +16,7 @@ PAYLOAD_BYTES_MAX = 1 << 30
 
 _HEADER = struct.Struct("<8sH6x16sQQQ")
 _FRAME = struct.Struct("<II")
+_PLACED = struct.Struct("<QII")  # what is checked: the offset, then the head
 _U64 = struct.Struct("<Q")
 
 
@@ -68,8 +69,8 @@ def _checksum(salt: int, offset: int, head: bytes, payload: bytes) -> int:
 def encode_frame(salt: int, offset: int, synced_to: int, payload: bytes) -> bytes:
     """Returns a frame, padded, to be written at ``offset``."""
     size = len(payload)
-    head = _FRAME.pack(size, synced_to)
-    return head + _U64.pack(_checksum(salt, offset, head, payload)) + payload + _PADDING[size & 7]
+    placed = _PLACED.pack(offset, size, synced_to)
+    return placed[8:] + _U64.pack(xxh3_64_intdigest(placed + payload, seed=salt)) + payload + _PADDING[size & 7]
 
 
 def frame_at(data: bytes, offset: int, salt: int, base: int = 0) -> tuple[bytes, int, int] | None:
