@@ -290,12 +290,7 @@ class Session(Preparing):
         owner, workspace, store, alone = self._owner, self._workspace, self._store, statement.alone
         if self._read_only or workspace is None or owner is None or alone is None or self._each_statement:
             return None
-        if (
-            workspace.claims is None
-            or workspace.conflict is not None
-            or store.tiered
-            or statement.returning is not None
-        ):
+        if workspace.claims is None or workspace.conflict is not None or store.tiered:
             return None
         conflicts = store.conflicts
         if alone.reads and (conflicts.open > 1 or conflicts.last_writes):
@@ -304,14 +299,18 @@ class Session(Preparing):
             return None
         if DATABASE not in owner.held:
             workspace.claims.begin()
-        done = alone.within(workspace, values, refers=self.foreign_keys)
+        returning = statement.returning
+        show = None if returning is None else lambda row: returning.run(workspace, values, given=[row])
+        done = alone.within(workspace, values, refers=self.foreign_keys, show=show)
         if done is None:
             return None
         self._candidates = None
-        count, key = done
+        count, key, rows = done
         owner.changed += count
         self.last_change.note(count, key)
-        return ChangeResult(statement, [], workspace.lsn, rows_affected=count, last_insert_id=key)
+        if rows:
+            rows = presented(rows, statement)
+        return ChangeResult(statement, rows, workspace.lsn, rows_affected=count, last_insert_id=key)
 
     def _execute_other(self, statement: Statement, values: tuple[Any, ...]) -> Result:
         if self._workspace is None and statement.schema is not self._store.head.schema:

@@ -39,11 +39,12 @@ class Lone(NamedTuple):
     key: int | None
 
 
-Within: TypeAlias = tuple[int, int | None]
-"""Number of rows that were changed, and the key of an inserted one."""
+Show: TypeAlias = Callable[[tuple[int, Sequence[Any]]], list[tuple[Any, ...]]]
+Within: TypeAlias = tuple[int, int | None, list[tuple[Any, ...]]]
+"""Number of rows that were changed, the key of an inserted one, and what RETURNING shows."""
 NOTHING = Lone({}, None, None, None)
 """No row was changed."""
-NO_ROW: Within = (0, None)
+NO_ROW: Within = (0, None, [])
 
 
 class LoneChange(Protocol):
@@ -69,8 +70,16 @@ class LoneChange(Protocol):
             refers: Foreign keys count.
         """
 
-    def within(self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool) -> Within | None:
+    def within(
+        self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
+    ) -> Within | None:
         """Does the change in a transaction.
+
+        Args:
+            workspace: The transaction.
+            values: Of the statement's parameters.
+            refers: Foreign keys count.
+            show: Gives what RETURNING shows of a row.
 
         Raises:
             DosqlError: It did nothing.
@@ -130,7 +139,9 @@ class LoneInsert:
             return None if self._upsert is None else self._upsert(head, values, row)
         return Lone(changed, (OP_INSERT, self._id, key, None, stored), row, key)
 
-    def within(self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool) -> Within | None:
+    def within(
+        self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
+    ) -> Within | None:
         if self._upsert is not None:
             return None
         stored = self._make(values)
@@ -145,8 +156,9 @@ class LoneInsert:
             self._rules.verify(workspace, [row])
         if refers and self.references and not parents_there(workspace, self._table, self.references, row):
             return None
+        shown = [] if show is None else show(row)
         writer.insert(key, stored)
-        return 1, key
+        return 1, key, shown
 
 
 class LoneUpdate:
@@ -201,15 +213,17 @@ class LoneUpdate:
             return None
         return Lone(changed, (OP_UPDATE, self._id, key, before, after), (key, after), None)
 
-    def within(self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool) -> Within | None:
+    def within(
+        self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
+    ) -> Within | None:
         rows = self._query(workspace, values)
         if not rows:
             return NO_ROW
         row = rows[0]
         writer = workspace.writer(self._table)
-        if self._bare and len(rows) == 1:
+        if self._bare and show is None and len(rows) == 1:
             writer.exchange(row[0], list(zip(self._slots, self._make(row), strict=True)))
-            return 1, None
+            return 1, None, []
         before = writer.row_at(row[0])
         if before is None or len(rows) > 1:
             return None
@@ -218,8 +232,9 @@ class LoneUpdate:
             after[slot] = value
         if self._rules is not None:
             self._rules.verify(workspace, [(row[0], after)])
+        shown = [] if show is None else show((row[0], after))
         writer.update(row[0], before, after)
-        return 1, None
+        return 1, None, shown
 
 
 class LoneDelete:
@@ -256,20 +271,23 @@ class LoneDelete:
             return None
         return Lone(changed, (OP_DELETE, self._id, key, before, None), (key, before), None)
 
-    def within(self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool) -> Within | None:
+    def within(
+        self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
+    ) -> Within | None:
         rows = self._query(workspace, values)
         if not rows:
             return NO_ROW
         key = rows[0][0]
         writer = workspace.writer(self._table)
-        if self._bare and len(rows) == 1:
+        if self._bare and show is None and len(rows) == 1:
             writer.remove(key)
-            return 1, None
+            return 1, None, []
         before = writer.row_at(key)
         if before is None or len(rows) > 1:
             return None
+        shown = [] if show is None else show((key, before))
         writer.delete(key, before)
-        return 1, None
+        return 1, None, shown
 
 
 class LoneUpsert:
