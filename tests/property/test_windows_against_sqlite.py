@@ -12,6 +12,7 @@ import pytest
 
 from dosql.engine import Database, Session
 from dosql.errors import DosqlError, ResourceExhausted
+from dosql.executor.row import window_passes
 
 QUERIES = int(os.environ.get("DOSQL_WINDOW_QUERIES", "1500"))
 FUNCTIONS = [
@@ -83,8 +84,9 @@ RECURSIVE = [
 ]
 
 
-@pytest.fixture
-def both() -> Iterator[tuple[Session, apsw.Connection]]:
+@pytest.fixture(params=[20_000, 0], ids=["python", "numpy"])
+def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Session, apsw.Connection]]:
+    monkeypatch.setattr(window_passes, "NUMPY_ROWS_MIN", request.param)
     database = Database.open(":memory:")
     session, oracle = database.session(), apsw.Connection(":memory:")
     rng = random.Random(4)

@@ -121,6 +121,7 @@ class _BlockEmitter(CombiningEmitter):
         super().__init__(queries, function, outer)
         self._joined: ColumnarJoin | None = None
         self._whole: list[tuple[int, int]] | None = None
+        self._once_each = False
         self._from: dict[int, str] = {}
 
     # --- blocks ----------------------------------------------------------------------------
@@ -140,6 +141,7 @@ class _BlockEmitter(CombiningEmitter):
                 self._variables[source, column] = variable(source, column)
         order_by = [] if plan.ordered else block.order_by
         one = _is_one(block) and not order_by and not block.grouped
+        self._once_each = one
         limited = not one and self._limits(block)
         early = limited and not order_by and not block.grouped
         body.add("out = []")
@@ -312,7 +314,8 @@ class _BlockEmitter(CombiningEmitter):
                 paths.read_rest(last, step)
                 following(last)
 
-            paths.emit(lines, step, lambda more: self._tested(more, tests, fitting), tests)
+            once = self._once_each and i == len(steps) - 1 and len(parts) == 1
+            paths.emit(lines, step, lambda more: self._tested(more, tests, fitting), tests, once=once)
 
         if plan.constants:
             condition = " and ".join(self._expressions.condition(c) for c in plan.constants)
@@ -380,7 +383,7 @@ class _BlockEmitter(CombiningEmitter):
             tree = f"view.trees[{vector.table_id}]"
             scalars = "".join(f"{code}, " for code in vector.scalars)
             run = f"{self._function.module.share('V', vector)}.run({tree}.root, ({scalars}))"
-            body.add(f"found = {run} if {tree}.count >= {ROWS_MIN} else None")
+            body.add(f"found = {run} if worth({tree}.count, {ROWS_MIN}) else None")
             with body.block("if found is None:"):
                 aggregates.start(body)
                 self._loops(body, plan, needed, aggregates.step)

@@ -60,7 +60,7 @@ class PathEmitter:
         self._early: set[int] | None = None
         self._rest: dict[int, list[int]] = {}
 
-    def emit(self, lines: Lines, step: Step, inside: Inside, tests: Sequence[Expr] = ()) -> None:
+    def emit(self, lines: Lines, step: Step, inside: Inside, tests: Sequence[Expr] = (), *, once: bool = False) -> None:
         """Emits the loop over a step's rows for the row before it.
 
         Args:
@@ -69,6 +69,7 @@ class PathEmitter:
             inside: Emits what is done with a row.
             tests: What ``inside`` asks first. Columns that only others need are read by :meth:`read_rest`, which it
                 calls then.
+            once: The first row is enough.
         """
         path = step.path
         number = step.source.number
@@ -77,7 +78,9 @@ class PathEmitter:
             parts = [part for test in tests for part in walk(test)]
             self._early = {part.index for part in parts if isinstance(part, Col) and part.source == number}
         source = step.source
-        if isinstance(path, HashProbe | Gathered):
+        if once and isinstance(path, HashProbe) and self._keys_only(step, path):
+            self._probe_set(lines, step, path, inside)
+        elif isinstance(path, HashProbe | Gathered):
             self._probe(lines, step, inside)
         elif isinstance(source, QuerySource):
             self._rows(lines, source, inside)
@@ -426,6 +429,40 @@ class PathEmitter:
             lines.add("tick()")
             head = f"for {row} in {table}:"
         with lines.block(head):
+            inside(lines)
+
+    def _keys_only(self, step: Step, path: HashProbe) -> bool:
+        """Whether nothing is read of a step's rows but the keys that they are found by, while they are gathered."""
+        number = step.source.number
+        keys = {part.index for part in path.build if isinstance(part, Col)}
+        read = {c.index for f in step.filters for c in walk(f) if isinstance(c, Col) and c.source == number}
+        plain = len(keys) == len(path.build) and not step.left and not step.after and not step.on
+        return plain and set(self._needed.get(number, [])) <= keys | read
+
+    def _probe_set(self, lines: Lines, step: Step, path: HashProbe, inside: Inside) -> None:
+        """Emits a look into the set of a step's keys."""
+        table, before, source = self._function.module.fresh("h"), self._function.before, step.source
+        filters = [self._expressions.condition(f) for f in step.filters]
+        key, nulls = self._key([(self._expressions.value(b), b.nullable) for b in path.build])
+        lone = path.build[0]
+
+        def gather(inner: Lines) -> None:
+            tests = [*filters, *([nulls] if nulls else [])]
+            with inner.block(f"if {' and '.join(tests) or 'True'}:"):
+                inner.add(f"{table}.add({key})")
+
+        with self._gathering(step, table):
+            before.add(f"{table} = set()")
+            if isinstance(source, TableSource) and isinstance(lone, Col) and len(path.build) == 1 and not filters:
+                self._reads(before, f"whole({source.table.id})")
+                container = "L.keys" if lone.index == ROW_KEY else f"L.cols[{source.table.slots[lone.index]}]"
+                with before.block(f"for L in leaves({self._root(source.table.id)}):"):
+                    before.add(f"{table}.update({container})")
+                before.add(f"{table}.discard(None)")
+            else:
+                self.emit(before, Step(source, FullScan()), gather)
+        probe, _ = self._key([(self._expressions.value(p), False) for p in path.probe])
+        with lines.block(f"if {probe} in {table}:"):
             inside(lines)
 
     def _gathering(self, step: Step, table: str) -> AbstractContextManager[None]:

@@ -15,7 +15,7 @@ from dosql.executor.row.guard import leaves, leaves_back, spans, spans_back, tic
 from dosql.executor.row.likes import after_text, glob_prefix, like_matcher, like_prefix
 from dosql.executor.row.totals import average, sum_of
 from dosql.executor.row.windows import windowed
-from dosql.executor.vector import Unfit
+from dosql.executor.vector import Unfit, worth
 from dosql.functions import scalar as f
 from dosql.functions.aggregates import collected, sorted_rows
 from dosql.functions.identifiers import regexp_like
@@ -482,6 +482,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "spans": spans,
     "tick": tick,
     "watched": watched,
+    "worth": worth,
     "subtract": f.subtract,
     "sum_of": sum_of,
     "text_operand": text_operand,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from dosql.executor.row.guard import tick
 from dosql.executor.row.totals import average, sum_of
+from dosql.executor.vector import worth
 from dosql.plan.logical import WindowCall
 from dosql.types.numbers import INT_MAX, INT_MIN
 
@@ -289,7 +290,7 @@ def numeric_order(columns: Sequence[tuple[list[Any], bool]], partition: int) -> 
         columns: Each with whether it descends.
         partition: So many of them divide the rows into partitions.
     """
-    if not columns or len(columns[0][0]) < NUMPY_ROWS_MIN:
+    if not columns or not worth(len(columns[0][0]), NUMPY_ROWS_MIN):
         return None
     import numpy as np
 

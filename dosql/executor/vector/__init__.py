@@ -5,7 +5,7 @@ where it cannot promise that for the data at hand it raises :class:`Unfit`, and 
 """
 
 from dosql.executor.vector.join_plan import JoinedSource, VectorJoin, columns_in, vector_join
-from dosql.executor.vector.plan import ROWS_MIN, Unfit, VectorAggregate, joined_aggregate, vector_aggregate
+from dosql.executor.vector.plan import ROWS_MIN, Unfit, VectorAggregate, joined_aggregate, vector_aggregate, worth
 
 __all__ = [
     "ROWS_MIN",
@@ -17,4 +17,5 @@ __all__ = [
     "joined_aggregate",
     "vector_aggregate",
     "vector_join",
+    "worth",
 ]

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dosql.executor.vector.plan import Code, Column, Translation, Untranslatable, reads_text
+from dosql.executor.vector.plan import Code, Column, Translation, Unfit, Untranslatable, reads_text, worth
 from dosql.plan.expr import ROW_KEY, Col, Const, Expr, InItems, Op, Param, Subquery, walk
 from dosql.plan.logical import QuerySource, Source, TableSource
 from dosql.plan.physical import BlockPlan, FullScan, HashProbe, IndexScan, KeyLookup, OneOf, Step
 from dosql.types.sqltypes import SqlType
 
+_WORTH_ROWS = 20_000
 _KEYS = {SqlType.INTEGER, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP}
 _SAFE = {"=", "<>", "<", "<=", ">", ">=", "AND", "OR", "NOT", "IS", "IS NOT", "LIKE", "+", "-", "*", "||"}
 
@@ -62,7 +63,14 @@ class VectorJoin:
     gathered: dict[int, Sequence[int]]
 
     def start(self, view: Any, scalars: tuple[Any, ...], given: Sequence[Any]) -> Any:
-        """Returns the join, running."""
+        """Returns the join, running.
+
+        Raises:
+            Unfit: It is not worth it.
+        """
+        rows = sum(view.trees[s.table_id].count for s in self.sources if s.table_id is not None)
+        if not worth(rows, _WORTH_ROWS):
+            raise Unfit
         from dosql.executor.vector.joins import Joining
 
         return Joining(self, view, scalars, given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,14 @@ from dosql.types.sqltypes import TEMPORAL_TYPES, SqlType
 ROWS_MIN = 20_000
 """Tables with fewer rows are not worth the columns. A server runs what reads more beside its loop, so numpy is not
 imported on it."""
+
+_COLD = 10
+
+
+def worth(rows: int, least: int) -> bool:
+    """Whether rows are worth the columns: ten times as many if numpy has to be imported for them, which takes 0.1 s."""
+    return rows >= least and (rows >= _COLD * least or "numpy" in sys.modules)
+
 
 NUMBERS = {SqlType.INTEGER, SqlType.REAL, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP}
 _COMPARED = {"=", "<>", "<", "<=", ">", ">="}
