@@ -19,9 +19,21 @@ imported on it."""
 _COLD = 10
 
 
+class _Cold:
+    """Rows that would have been worth it, had numpy been imported."""
+
+    rows = 0
+
+
 def worth(rows: int, least: int) -> bool:
-    """Whether rows are worth the columns: ten times as many if numpy has to be imported for them, which takes 0.1 s."""
-    return rows >= least and (rows >= _COLD * least or "numpy" in sys.modules)
+    """Whether rows are worth the columns.
+
+    Importing numpy takes 0.1 s: until that was done, ten times as many have to come, at once or one after the other.
+    """
+    if rows < least or "numpy" in sys.modules:
+        return rows >= least
+    _Cold.rows += rows
+    return _Cold.rows >= _COLD * least
 
 
 NUMBERS = {SqlType.INTEGER, SqlType.REAL, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP}
