@@ -153,6 +153,8 @@ SCALARS: dict[str, ScalarFunction] = {
     "json_valid": ScalarFunction(j.json_valid, _INTEGER, (1, 2)),
     "json_type": ScalarFunction(j.json_type, _TEXT, (1, 2), nullable=True),
     "json_array_length": ScalarFunction(j.json_array_length, _INTEGER, (1, 2), nullable=True),
+    "json_arrow_value": ScalarFunction(j.unmarked(j.arrow_value), _ANY, (2, 2), nullable=True),
+    "subtype": ScalarFunction(j.subtype, _INTEGER, (1, 1)),
     "json_pretty": ScalarFunction(j.json_pretty, _TEXT, (1, 2), nullable=True),
     "json_error_position": ScalarFunction(j.json_error_position, _INTEGER, (1, 1)),
     **{
@@ -162,8 +164,9 @@ SCALARS: dict[str, ScalarFunction] = {
     **{
         name.replace("json", "jsonb", 1): ScalarFunction(j.as_jsonb(call), _ANY, arity, nullable=True)
         for name, (call, arity) in j.GIVE_JSON.items()
-        if "arrow" not in name and name != "json_quote"
+        if "arrow" not in name and name not in ("json", "json_quote")
     },
+    "jsonb": ScalarFunction(j.jsonb, SqlType.BLOB, (1, 1), nullable=True),
     **{
         name + j.MARKED: ScalarFunction(call, _ANY, arity, nullable=True) for name, (call, arity) in j.GIVE_JSON.items()
     },

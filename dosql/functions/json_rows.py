@@ -5,12 +5,12 @@ Ids are the places of elements in the text's JSONB form, as in SQLite.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from dosql.functions import json_text as j
+from dosql.functions.json_elements import MISSING, Escaped, Members, quoted, type_of, value_of
 from dosql.functions.jsonb import encoded, header_size
 from dosql.functions.scalar import text
 
@@ -40,7 +40,7 @@ def _rows(value: Any, root: Any, *, deep: bool) -> Iterator[Row]:
     label: Any = None
     for step in j.steps_of(path):
         found = j.child(element, step)
-        if found is j.MISSING:
+        if found is MISSING:
             return
         inside = _label_size(label) if isinstance(label, str) else 0
         offset, label = _offset(element, offset + inside, step)
@@ -72,15 +72,16 @@ def _tree(
 
 
 def _row(key: Any, element: Any, number: int, parent: int | None, fullkey: str, path: str) -> Row:
-    value = j.value_of(element)
+    value = value_of(element)
     container = isinstance(element, list)
     value = str(value) if container else value
-    return key, value, j.type_of(element), None if container else value, number, parent, fullkey, path
+    key = str(key) if isinstance(key, str) else key
+    return key, value, type_of(element), None if container else value, number, parent, fullkey, path
 
 
 def _parts(element: Any) -> Iterator[tuple[Any, Any, int, int]]:
     """Yields key, part, the size of the part in JSONB, and that of its label."""
-    if isinstance(element, j.Members):
+    if isinstance(element, Members):
         for name, part in element:
             yield name, part, _size(part), _label_size(name)
     else:
@@ -89,11 +90,11 @@ def _parts(element: Any) -> Iterator[tuple[Any, Any, int, int]]:
 
 
 def _size(element: Any) -> int:
-    return len(encoded(element, j.is_number, j.is_object))
+    return len(encoded(element))
 
 
 def _label_size(name: str) -> int:
-    return _size(str(name))
+    return _size(name)
 
 
 def _head(element: Any) -> int:
@@ -114,7 +115,7 @@ def _offset(element: Any, offset: int, step: Any) -> tuple[int, Any]:
 def _named(key: Any) -> str:
     if isinstance(key, int):
         return f"[{key}]"
-    return f".{key}" if _PLAIN.fullmatch(key) else f".{json.dumps(key, ensure_ascii=False)}"
+    return f".{key}" if _PLAIN.fullmatch(key) and not isinstance(key, Escaped) else f".{quoted(key)}"
 
 
 def _above(path: str) -> str:

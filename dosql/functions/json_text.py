@@ -14,32 +14,23 @@ from functools import lru_cache
 from typing import Any
 
 from dosql.errors import TypeMismatch
-from dosql.functions.json5 import Json5Reader
-from dosql.functions.jsonb import decoded, encoded
+from dosql.functions.json_elements import (
+    MISSING,
+    Escaped,
+    JsonText,
+    Members,
+    Number,
+    number_of,
+    type_of,
+    value_of,
+    written,
+)
+from dosql.functions.json_reader import JsonReader
+from dosql.functions.jsonb import decoded, encoded, is_jsonb, wrong_at
 from dosql.functions.scalar import integer, text
-from dosql.types.numbers import INT_MAX, INT_MIN, number_to_text
+from dosql.types.numbers import number_to_text
 
-DEPTH_MAX = 1000
-
-
-class JsonText(str):
-    """Text that is JSON."""
-
-    __slots__ = ()
-
-
-class Number(str):
-    """A number as it was written."""
-
-    __slots__ = ()
-
-
-class Members(list[tuple[str, Any]]):
-    """An object: its members in order."""
-
-
-MISSING = object()
-_STEP = re.compile(r'(?:\.|\[(?="))(?:"((?:[^"\\]|\\.)*)"\]?|([^.\[]+))|\[(\d+|#(?:-(\d+))?)\]')
+_STEP = re.compile(r'\.(?:"((?:[^"\\]|\\.)*)"|([^.\[]+))|\[(?:(\d+|#(?:-(\d+))?)\])?')
 
 
 def _constant(name: str) -> Any:
@@ -48,25 +39,37 @@ def _constant(name: str) -> Any:
 
 _decoder = json.JSONDecoder(object_pairs_hook=Members, parse_float=Number, parse_int=Number, parse_constant=_constant)
 _scan, _decode = _decoder.scan_once, _decoder.decode  # type: ignore[attr-defined]
+_REWRITTEN = re.compile(r"\\[u/]")
+"""What is decoded would be written otherwise."""
+_HALF = re.compile(
+    r"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|[c-fC-F][0-9a-fA-F]{2}(?<!\\u[dD][89abAB]..\\u....))"
+)
+"""Half a pair of surrogates."""
 
 
-def parsed(value: Any) -> Any:
+def parsed(value: Any, *, to_write: bool = True) -> Any:
     """Returns the element a text stands for: None, bool, str, Number, list or Members.
+
+    Args:
+        value: JSON text, JSONB, or a number.
+        to_write: The form in which strings are written is needed too.
 
     Raises:
         TypeMismatch: It is no JSON.
     """
     if isinstance(value, int | float):
-        return Number(text(value))
+        return number_of(value)
     try:
         if isinstance(value, bytes):
             return _from_bytes(value)
-        return _from_text(value)
+        return _from_text(value, _REWRITTEN if to_write else _HALF)
     except (ValueError, RecursionError):
         raise TypeMismatch("malformed JSON") from None
 
 
-def _from_text(given: str) -> Any:
+def _from_text(given: str, exact: re.Pattern[str] = _REWRITTEN) -> Any:
+    if "\\" in given and exact.search(given):
+        return JsonReader(_before_nul(given)).read()
     try:
         element, end = _scan(given, 0)
         if end == len(given):
@@ -76,25 +79,22 @@ def _from_text(given: str) -> Any:
     try:
         return _decode(given)
     except ValueError:
-        return Json5Reader(given, Number, Members).read()
+        return JsonReader(_before_nul(given)).read()
+
+
+def _before_nul(given: str) -> str:
+    """Returns what SQLite reads: a text ends at its first NUL."""
+    return given.partition("\0")[0]
 
 
 def _from_bytes(blob: bytes) -> Any:
     """Returns the element of JSONB, or of text that is stored as a BLOB."""
-    try:
-        return decoded(blob, Number, Members, _from_text)
-    except (ValueError, IndexError):
-        return _from_text(blob.decode())
+    return decoded(blob) if is_jsonb(blob) else _from_text(blob.decode())
 
 
-def is_number(element: Any) -> bool:
-    """Whether an element is a number."""
-    return isinstance(element, Number)
-
-
-def is_object(element: Any) -> bool:
-    """Whether an element is an object."""
-    return isinstance(element, Members)
+def jsonb(value: Any) -> bytes | None:
+    """jsonb(json): the same as JSONB."""
+    return None if value is None else encoded(parsed(value))
 
 
 def as_jsonb(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,49 +102,9 @@ def as_jsonb(call: Callable[..., Any]) -> Callable[..., Any]:
 
     def run(*arguments: Any) -> Any:
         found = call(*arguments)
-        return encoded(parsed(found), is_number, is_object) if isinstance(found, JsonText) else found
+        return encoded(parsed(found)) if isinstance(found, JsonText) else found
 
     return run
-
-
-def written(element: Any, indent: str | None = None, depth: int = 0) -> str:
-    """Returns an element as JSON, without blanks unless there is an indent."""
-    if element is None:
-        return "null"
-    if element is True or element is False:
-        return "true" if element else "false"
-    if isinstance(element, Number):
-        return str(element)
-    if isinstance(element, str):
-        return json.dumps(element, ensure_ascii=False)
-    if isinstance(element, Members):
-        colon = ":" if indent is None else ": "
-        parts = [f"{json.dumps(k, ensure_ascii=False)}{colon}{written(v, indent, depth + 1)}" for k, v in element]
-        return _bracketed(parts, "{}", indent, depth)
-    return _bracketed([written(e, indent, depth + 1) for e in element], "[]", indent, depth)
-
-
-def _bracketed(parts: list[str], brackets: str, indent: str | None, depth: int) -> str:
-    if indent is None or not parts:
-        return brackets[0] + ",".join(parts) + brackets[1]
-    inside = ",\n".join(indent * (depth + 1) + part for part in parts)
-    return f"{brackets[0]}\n{inside}\n{indent * depth}{brackets[1]}"
-
-
-def value_of(element: Any) -> Any:
-    """Returns an element as a SQL value; arrays and objects as JSON."""
-    if element.__class__ is str:
-        return element
-    if isinstance(element, bool):
-        return int(element)
-    if isinstance(element, Number):
-        if element.lstrip("-").isdigit():
-            whole = int(element)
-            return whole if INT_MIN <= whole <= INT_MAX else float(whole)
-        return float(element)
-    if element is None or isinstance(element, str):
-        return element
-    return JsonText(written(element))
 
 
 def _element(value: Any) -> Any:
@@ -155,8 +115,8 @@ def _element(value: Any) -> Any:
         return value
     if isinstance(value, bytes):
         try:
-            return decoded(value, Number, Members, _from_text)
-        except (ValueError, IndexError):
+            return decoded(value)
+        except ValueError:
             raise TypeMismatch("JSON cannot hold BLOB values") from None
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return Number("9.0e+999" if value > 0 else "-9.0e+999")
@@ -180,6 +140,9 @@ def steps_of(path: str) -> tuple[Step, ...]:
         if found is None:
             raise TypeMismatch(f"bad JSON path: '{path}'")
         quoted, name, place, back = found.groups()
+        if path[at] == "[" and place is None:
+            out.append((path, 0))  # an array refuses it; elsewhere there is nothing to find
+            break
         if place is not None:
             out.append(("#", int(back or 0)) if place[0] == "#" else int(place))
         else:
@@ -190,10 +153,7 @@ def steps_of(path: str) -> tuple[Step, ...]:
 
 def _name(quoted: str) -> str:
     try:
-        try:
-            return str(json.loads(f'"{quoted}"', strict=False))
-        except ValueError:  # escapes of JSON5
-            return str(_from_text(f'"{quoted}"'))
+        return Escaped(quoted) if "\\" in quoted else quoted
     except ValueError:
         raise TypeMismatch(f"bad JSON path: '{quoted}'") from None
 
@@ -208,8 +168,16 @@ def child(element: Any, step: Step) -> Any:
         return MISSING
     if not isinstance(element, list) or isinstance(element, Members):
         return MISSING
-    place = len(element) - step[1] if isinstance(step, tuple) else step
+    place = _place(element, step)
     return element[place] if 0 <= place < len(element) else MISSING
+
+
+def _place(items: list[Any], step: Step) -> int:
+    if not isinstance(step, tuple):
+        return int(step)
+    if step[0] != "#":
+        raise TypeMismatch(f"bad JSON path: '{step[0]}'")
+    return len(items) - step[1]
 
 
 def _find(element: Any, path: Any) -> Any:
@@ -233,10 +201,9 @@ def _edited(element: Any, steps: tuple[Step, ...], value: Any, *, add: bool, cha
         return element
     if isinstance(element, Members):
         at = next(i for i, (name, _) in enumerate(element) if name == step)
-        kept: list[tuple[str, Any]] = [] if new is MISSING else [(str(step), new)]
+        kept: list[tuple[str, Any]] = [] if new is MISSING else [(element[at][0], new)]
         return Members([*element[:at], *kept, *element[at + 1 :]])
-    assert not isinstance(step, str)
-    place = len(element) - step[1] if isinstance(step, tuple) else step
+    place = _place(element, step)
     return [*element[:place], *([] if new is MISSING else [new]), *element[place + 1 :]]
 
 
@@ -251,7 +218,7 @@ def _added(element: Any, step: Step, rest: tuple[Step, ...], value: Any) -> Any:
         return Members([*element, (step, value)]) if isinstance(element, Members) else element
     if not isinstance(element, list) or isinstance(element, Members):
         return element
-    place = len(element) - step[1] if isinstance(step, tuple) else step
+    place = _place(element, step)
     return [*element, value] if place == len(element) else element
 
 
@@ -270,21 +237,15 @@ def json_valid(value: Any, flags: Any = 1) -> int | None:
         raise TypeMismatch("FLAGS parameter to json_valid() must be between 1 and 15")
     if value is None:
         return None
-    flags = number
-    tests: list[Callable[[], Any]] = []
-    if isinstance(value, bytes):
-        if flags & 12:
-            tests.append(lambda: decoded(value, Number, Members, _from_text))
-        if flags & 3:
-            tests.append(lambda: (_from_text if flags & 2 else _decode)(value.decode()))
-    else:
-        tests.append(lambda: (_from_text if flags & 2 else _decode)(text(value)))
-    for test in tests if isinstance(value, bytes) or flags & 3 else ():
-        try:
-            test()
+    if isinstance(value, bytes) and is_jsonb(value):
+        return int(bool(number & 4 or (number & 8 and not wrong_at(value))))
+    try:
+        if number & 3:
+            given = value.decode() if isinstance(value, bytes) else text(value)
+            (_from_text if number & 2 else _decode)(_before_nul(given))
             return 1
-        except (ValueError, IndexError, RecursionError):
-            pass
+    except (ValueError, RecursionError):
+        pass
     return 0
 
 
@@ -292,50 +253,39 @@ def json_type(value: Any, path: Any = "$") -> str | None:
     """json_type(json, path)."""
     if value is None or path is None:
         return None
-    found = _find(parsed(value), path)
+    found = _find(parsed(value, to_write=False), path)
     return None if found is MISSING else type_of(found)
-
-
-def type_of(found: Any) -> str:
-    """Returns the type of an element, as json_type() names it."""
-    if found is None:
-        return "null"
-    if isinstance(found, bool):
-        return "true" if found else "false"
-    if isinstance(found, Number):
-        return "integer" if found.lstrip("-").isdigit() else "real"
-    if isinstance(found, str):
-        return "text"
-    return "object" if isinstance(found, Members) else "array"
 
 
 def json_extract(value: Any, *paths: Any) -> Any:
     """json_extract(json, path, ...): a SQL value, or an array of them."""
     if value is None or None in paths or not paths:
         return None
-    element = parsed(value)
     if len(paths) == 1:
-        found = _find(element, paths[0])
+        found = _find(parsed(value, to_write=False), paths[0])
+        if found.__class__ in (list, Members):
+            found = _find(parsed(value), paths[0])
         return None if found is MISSING else value_of(found)
+    element = parsed(value)
     found_all = [_find(element, path) for path in paths]
     return JsonText(written([None if found is MISSING else found for found in found_all]))
 
 
-def _arrow(value: Any, path: Any) -> Any:
-    """Returns the element that the right side of an arrow means."""
+def _arrow(element: Any, path: Any) -> Any:
+    """Returns the part that the right side of an arrow means."""
     if isinstance(path, int):
-        return child(parsed(value), ("#", -path) if path < 0 else path)
+        return child(element, ("#", -path) if path < 0 else path)
     name = text(path)
     if name[:1] == "$":
-        return _find(parsed(value), name)
-    return _find(parsed(value), "$" + name) if name[:1] == "[" else child(parsed(value), name)
+        return _find(element, name)
+    return _find(element, "$" + name) if name[:1] == "[" else child(element, name)
 
 
 def arrow(value: Any, path: Any) -> Any:
     """``json -> path``: JSON."""
     if value is None or path is None:
         return None
-    found = _arrow(value, path)
+    found = _arrow(parsed(value), path)
     return None if found is MISSING else JsonText(written(found))
 
 
@@ -343,7 +293,9 @@ def arrow_value(value: Any, path: Any) -> Any:
     """``json ->> path``: a SQL value."""
     if value is None or path is None:
         return None
-    found = _arrow(value, path)
+    found = _arrow(parsed(value, to_write=False), path)
+    if found.__class__ in (list, Members):
+        found = _arrow(parsed(value), path)
     return None if found is MISSING else value_of(found)
 
 
@@ -368,7 +320,7 @@ def json_array_length(value: Any, path: Any = "$") -> int | None:
     """json_array_length(json, path): 0 for what is no array."""
     if value is None or path is None:
         return None
-    found = _find(parsed(value), path)
+    found = _find(parsed(value, to_write=False), path)
     if found is MISSING:
         return None
     return len(found) if isinstance(found, list) and not isinstance(found, Members) else 0
@@ -427,13 +379,18 @@ def _patched(element: Any, patch: Any) -> Any:
         elif at is None:
             out.append((name, _patched(None, value)))
         else:
-            out[at] = (name, _patched(out[at][1], value))
+            out[at] = (out[at][0], _patched(out[at][1], value))
     return out
 
 
 def json_quote(value: Any) -> Any:
     """json_quote(value): a SQL value as JSON."""
     return JsonText(written(_element(value)))
+
+
+def subtype(value: Any) -> int:
+    """subtype(value): 74 for what a JSON function has just given, else 0."""
+    return 74 if isinstance(value, JsonText) else 0
 
 
 def json_pretty(value: Any, indent: Any = None) -> Any:
@@ -445,16 +402,14 @@ def json_error_position(value: Any) -> int | None:
     """json_error_position(text): place of the first character that is wrong, from 1; 0 if all is well."""
     if value is None:
         return None
+    if isinstance(value, bytes) and is_jsonb(value):
+        return wrong_at(value)
+    given = value.decode(errors="replace") if isinstance(value, bytes) else text(value)
+    reader = JsonReader(_before_nul(given))
     try:
-        parsed(value)
-    except TypeMismatch:
-        if isinstance(value, bytes):
-            return 1
-        reader = Json5Reader(text(value), Number, Members)
-        try:
-            reader.read()
-        except (ValueError, RecursionError):
-            return reader.at + 1
+        reader.read()
+    except (ValueError, RecursionError):
+        return reader.at + 1
     return 0
 
 
@@ -480,7 +435,6 @@ GIVE_JSON: dict[str, tuple[Callable[..., Any], tuple[int, int]]] = {
     "json_quote": (json_quote, (1, 1)),
     "json_extract": (json_extract, (1, -1)),
     "json_arrow": (arrow, (2, 2)),
-    "json_arrow_value": (arrow_value, (2, 2)),
 }
 """Functions whose results are JSON to those in TAKE_JSON, with fewest and most arguments."""
 
@@ -500,6 +454,7 @@ TAKE_JSON = {
     "json_replace",
     "json_set",
     "json_quote",
+    "subtype",
 }
 MARKED = "_marked"
 

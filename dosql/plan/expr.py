@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from dosql.plan.logical import Query
 
 ROW_KEY = -1
+"""Column index of a table's row key."""
 IGNORED = -9
 """In the place of a column that a value is given for: nothing becomes of it."""
-"""Column index of a table's row key."""
+AGGREGATED = 100_000
+"""Columns of a block's groups from here on are its aggregates, as long as their number is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dosql.errors import Position, SchemaError, SqlSyntaxError, Unsupported
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import (
+    AGGREGATED,
     Aggregate,
     Col,
     Expr,
@@ -22,7 +23,7 @@ from dosql.plan.expr import (
 )
 from dosql.planner.altering import bind_alter
 from dosql.planner.binder_changes import bind_delete, bind_insert, bind_update
-from dosql.planner.binder_expr import AGGREGATED, ExpressionBinder
+from dosql.planner.binder_expr import ExpressionBinder
 from dosql.planner.constraints import checks_block, defaults_block, validate
 from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop, collation_named, table_of
 from dosql.planner.generated import generated_block

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dosql.errors import Position, ResourceExhausted, SchemaError, SqlSyntaxError, TypeMismatch
 from dosql.functions import AGGREGATES, SCALARS
 from dosql.functions.aggregates import COLLECTING
-from dosql.functions.json_text import GIVE_JSON, MARKED, TAKE_JSON
+from dosql.functions.json_text import MARKED
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import (
@@ -27,6 +26,7 @@ from dosql.plan.expr import (
     collation_of,
 )
 from dosql.planner.comparing import comparison, row_comparison, uncollated
+from dosql.planner.json_args import as_json
 from dosql.planner.scope import Scope, nearest
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType, declared_type
 
@@ -37,8 +37,6 @@ _COMPARISONS = {"=", "<>", "<", "<=", ">", ">="}
 _LOGIC = {"AND", "OR", "NOT", "LIKE", "GLOB", "REGEXP"}
 _INTEGER_OPS = {"&", "|", "<<", ">>", "~", "%"}
 _DEPTH_MAX = 1000
-AGGREGATED = 100_000
-"""Columns of a block's groups from here on are its aggregates, as long as their number is not known."""
 
 
 class ExpressionBinder:
@@ -310,7 +308,7 @@ class ExpressionBinder:
                 raise SqlSyntaxError(message, position=self._at(node))
         if name not in ("nullif", "min", "max"):
             args = tuple(as_text(a) if a.type in TEMPORAL_TYPES else a for a in args)
-        args = self.as_json(name, args)
+        args = as_json(name, args)
         result = function.type or args[0].type
         if name in ("min", "max"):
             result = common_type(list(args))
@@ -318,20 +316,6 @@ class ExpressionBinder:
             result = SqlType.ANY
         nullable = function.nullable or (not function.total and any(a.nullable for a in args))
         return Func(name, args, result, nullable)
-
-    @staticmethod
-    def as_json(name: str, args: tuple[Expr, ...]) -> tuple[Expr, ...]:
-        """Returns arguments that give JSON to a function that takes it as such, and not as text."""
-        if name not in TAKE_JSON:
-            return args
-        out: list[Expr] = []
-        for arg in args:
-            if isinstance(arg, Func) and arg.name in GIVE_JSON:
-                arg = replace(arg, name=arg.name + MARKED)
-            elif isinstance(arg, Col) and arg.index >= AGGREGATED and arg.name.startswith("json_group"):
-                arg = Func("json" + MARKED, (arg,), SqlType.ANY, True)
-            out.append(arg)
-        return tuple(out)
 
     def _arity(self, node: s.Call) -> SqlSyntaxError:
         return SqlSyntaxError(f"wrong number of arguments to function {node.name}()", position=self._at(node))
@@ -362,7 +346,7 @@ class ExpressionBinder:
         if name == "group_concat":
             args = tuple(as_text(a) for a in args)
         collation = collation_of(*args[:1])
-        args = self.as_json(name, tuple(uncollated(a) for a in args))
+        args = as_json(name, tuple(uncollated(a) for a in args))
         types = {"count": SqlType.INTEGER, "avg": SqlType.REAL, "total": SqlType.REAL}
         result = COLLECTING[name].type if name in COLLECTING else types.get(name) or args[0].type
         if name == "sum" and result not in (SqlType.INTEGER, SqlType.REAL):

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from dosql.errors import SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import Aggregate, Col, Expr, collation_of, has_affinity, transform
-from dosql.planner.binder_expr import AGGREGATED
+from dosql.plan.expr import AGGREGATED, Aggregate, Col, Expr, collation_of, has_affinity, transform
 from dosql.planner.comparing import folded
 from dosql.planner.terms import same_item
 

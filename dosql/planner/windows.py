@@ -12,6 +12,7 @@ from dosql.plan import syntax as s
 from dosql.plan.expr import Col, Expr, collation_of, transform, walk
 from dosql.planner.binder_expr import ExpressionBinder
 from dosql.planner.comparing import folded, uncollated
+from dosql.planner.json_args import as_json
 from dosql.types.sqltypes import SqlType
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Windows:
         node = self._resolved(node)
         self.allowed = False  # not inside of each other
         try:
-            given = expressions.as_json(call.name, tuple(uncollated(expressions.bind(a)) for a in call.args))
+            given = as_json(call.name, tuple(uncollated(expressions.bind(a)) for a in call.args))
             args = tuple(self._place(a) for a in given)
             order = [(_folded(expressions.bind(o.value)), o.descending, o.nulls_first) for o in node.order]
             bound = l.WindowCall(
