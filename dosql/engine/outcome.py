@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dosql.engine.statement import Statement
-from dosql.errors import ConstraintViolation, DosqlError, InternalError, SqlSyntaxError
+from dosql.errors import ConstraintViolation, DosqlError, InternalError, ResourceExhausted, SqlSyntaxError
 from dosql.functions.raising import RaiseIgnore
 
 
@@ -32,6 +32,8 @@ def mistaken(statement: Statement, error: Exception) -> DosqlError:
     """Returns the error with a code for one that has none."""
     if isinstance(error, RaiseIgnore):
         return SqlSyntaxError("RAISE(IGNORE) may only be used within a trigger")
+    if isinstance(error, RecursionError):
+        return ResourceExhausted("the statement nests too deep", hint="Take it, or the JSON that it works on, apart")
     return internal(statement, error)
 
 

@@ -78,13 +78,9 @@ class Related:
             table = self.schema.table(name) if view is None else bind_view_table(self.schema, view, parse)
         assert table is not None
         out = EventTriggers(table)
-        for trigger in found:
-            before = trigger.timing == "BEFORE"
-            program = self._program(trigger, table)
-            if before:
-                out.before.insert(0, program)  # SQLite runs the newest first
-            else:
-                out.after.insert(0, program)
+        newest_first = found[::-1]  # as in SQLite
+        for trigger in sorted(newest_first, key=lambda t: t.db != "temp"):
+            (out.before if trigger.timing == "BEFORE" else out.after).append(self._program(trigger, table))
         return out
 
     def _program(self, trigger: Trigger, table: Table) -> TriggerProgram:

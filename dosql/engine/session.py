@@ -17,7 +17,7 @@ from dosql.config import StoreSettings
 from dosql.engine.applying import apply_rows, rows_to_change
 from dosql.engine.attaching import attach, detach
 from dosql.engine.defining import define
-from dosql.engine.outcome import internal, keeps, mistaken, presented
+from dosql.engine.outcome import keeps, mistaken, presented
 from dosql.engine.pragmas import run_pragma
 from dosql.engine.preparing import Params, Preparing
 from dosql.engine.result import ChangeResult, Result
@@ -120,7 +120,7 @@ class Session(Preparing):
         except (DosqlError, MemoryError):
             raise
         except Exception as e:
-            raise internal(statement, e) from e
+            raise mistaken(statement, e) from e
         if statement.presenters:
             rows = presented(rows, statement)
         return Result(statement.columns, statement.types, rows, view.lsn)

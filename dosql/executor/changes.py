@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from dosql.errors import ConstraintViolation, TypeMismatch
@@ -59,7 +60,7 @@ def delete_rows(
         writer.delete_many(sorted([row[0] for row in keys]))
         return Change(len(keys))
     change = Change()
-    for row in keys:
+    for row in keys if triggers is None else sorted(keys, key=itemgetter(0)):  # they may see which went first
         before = writer.row_at(row[0])
         if before is None:  # a trigger has removed it
             continue

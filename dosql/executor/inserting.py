@@ -133,6 +133,8 @@ class Inserter:
                 if done is None:
                     continue
                 key, stored = done
+                if self._table.autoincrement:
+                    highest = max(highest, key)
                 writer = workspace.writer(self._table)
             change.count += 1
             change.last_key = key

@@ -170,6 +170,7 @@ SCALARS: dict[str, ScalarFunction] = {
     **{
         name + j.MARKED: ScalarFunction(call, _ANY, arity, nullable=True) for name, (call, arity) in j.GIVE_JSON.items()
     },
+    j.ELEMENT + j.MARKED: ScalarFunction(j.element, _ANY, (2, 2), nullable=True),
     "raise_ignore": ScalarFunction(r.raise_ignore, _ANY, (0, 0), nullable=True, stable=False),
     "raise_abort": ScalarFunction(r.raise_abort, _ANY, (1, 1), nullable=True, stable=False),
     "raise_fail": ScalarFunction(r.raise_fail, _ANY, (1, 1), nullable=True, stable=False),

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from dosql.errors import TypeMismatch
+from dosql.errors import ResourceExhausted, TypeMismatch
 from dosql.functions.json_elements import (
     MISSING,
     Escaped,
@@ -63,8 +63,10 @@ def parsed(value: Any, *, to_write: bool = True) -> Any:
         if isinstance(value, bytes):
             return _from_bytes(value)
         return _from_text(value, _REWRITTEN if to_write else _HALF)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise TypeMismatch("malformed JSON") from None
+    except RecursionError:
+        raise ResourceExhausted("the JSON nests too deep") from None
 
 
 def _from_text(given: str, exact: re.Pattern[str] = _REWRITTEN) -> Any:
@@ -278,7 +280,7 @@ def _arrow(element: Any, path: Any) -> Any:
     name = text(path)
     if name[:1] == "$":
         return _find(element, name)
-    return _find(element, "$" + name) if name[:1] == "[" else child(element, name)
+    return _find(element, "$" + name) if name[:1] == "[" else child(element, _name(name) if "\\" in name else name)
 
 
 def arrow(value: Any, path: Any) -> Any:
@@ -393,6 +395,11 @@ def subtype(value: Any) -> int:
     return 74 if isinstance(value, JsonText) else 0
 
 
+def element(value: Any, kind: str | None) -> Any:
+    """Returns ``value`` of a row of json_each() or json_tree() as JSON where it is."""
+    return JsonText(value) if kind in ("array", "object") else value
+
+
 def json_pretty(value: Any, indent: Any = None) -> Any:
     """json_pretty(json, indent)."""
     return None if value is None else written(parsed(value), "    " if indent is None else text(indent))
@@ -457,6 +464,8 @@ TAKE_JSON = {
     "subtype",
 }
 MARKED = "_marked"
+ELEMENT = "json_element"
+"""A function that only the binder names, MARKED."""
 
 
 def unmarked(call: Callable[..., Any]) -> Callable[..., Any]:

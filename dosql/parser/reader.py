@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from sqlglot.errors import ParseError
 from sqlglot.tokenizer_core import Token, TokenType
 
@@ -138,13 +140,20 @@ class Reader:
         if self.at == start:
             raise self.error("expected a column")
         first, last = self.tokens[start], self.tokens[self.at - 1]
-        single = self.at == start + 1 and (first.token_type in _QUOTED or first.text.replace("$", "_").isidentifier())
-        single = single and bool(first.text)
-        out = KeyTerm(first.text if single else "", at=first.start)
-        if not single:
+        inner, collation = self._peeled(self.tokens[start : self.at])
+        single = len(inner) == 1 and (inner[0].token_type in _QUOTED or inner[0].text.replace("$", "_").isidentifier())
+        if inner[0] is not first:  # of parentheses
+            single = single and inner[0].token_type in (TokenType.VAR, TokenType.IDENTIFIER)
+        single = single and bool(inner[0].text)
+        out = KeyTerm(inner[0].text if single else "", at=first.start)
+        if single:
+            out.collation = collation
+        else:
             if not expressions:
                 self.at = start
                 raise self.error("expected a column: expressions are prohibited in PRIMARY KEY and UNIQUE")
+            if collation:
+                first, last, out.collation = inner[0], inner[-1], collation
             out.sql = self.sql[first.start : last.end + 1]
         if self.accept("COLLATE"):
             out.collation = self.name("a collation")
@@ -153,6 +162,20 @@ class Reader:
         if self.at != end:
             raise self.error("expected , or )")
         return out
+
+    @staticmethod
+    def _peeled(tokens: list[Token]) -> tuple[list[Token], str]:
+        """Returns what is inside of parentheses and COLLATEs around a whole term, and the outermost collation."""
+        collation = ""
+        while len(tokens) > 2:
+            depths = list(accumulate({"(": 1, ")": -1}.get(token.text, 0) for token in tokens))
+            if tokens[-2].text.upper() == "COLLATE" and not any(depths[-3:]):
+                collation, tokens = collation or tokens[-1].text, tokens[:-2]
+            elif depths[0] and all(depths[:-1]):
+                tokens = tokens[1:-1]
+            else:
+                break
+        return tokens, collation
 
     def conflict(self) -> str:
         """Reads ON CONFLICT of a constraint, if it is there."""

@@ -35,6 +35,12 @@ PARAMETERS_MAX = 32766
 
 _WORD = re.compile(r"[^\s]+")
 
+_OPENING = (TokenType.L_PAREN, TokenType.CASE)
+_CLOSING = (TokenType.R_PAREN, TokenType.END)
+_COMPARING = (
+    *(TokenType.IN, TokenType.LIKE, TokenType.GLOB, TokenType.RLIKE, TokenType.IS, TokenType.EQ, TokenType.NEQ),
+    *(TokenType.LT, TokenType.LTE, TokenType.GT, TokenType.GTE),
+)
 _ARROWS = {TokenType.ARROW: TokenType.HASH_ARROW, TokenType.DARROW: TokenType.DHASH_ARROW}
 
 _KEYWORDS_AS_FUNCTIONS = {
@@ -76,6 +82,8 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
     """
     if any(token.text.upper() == "CAST" for token in tokens):
         tokens = _whole_types(tokens)
+    if any(token.token_type is TokenType.BETWEEN for token in tokens):
+        tokens = _bracketed_bounds(tokens)
     out: list[Token] = []
     highest = 0
     i = 0
@@ -165,6 +173,33 @@ def _whole_types(tokens: list[Token]) -> list[Token]:
             if i > start:
                 words = " ".join(t.text for t in tokens[start:i])
                 out.append(_like(tokens[start], TokenType.VAR, MARK + words))
+    return out
+
+
+def _bracketed_bounds(tokens: list[Token]) -> list[Token]:
+    """Returns the tokens with the lower bound of a BETWEEN in parentheses where it is a comparison of its own."""
+    opened: set[int] = set()
+    closed: set[int] = set()
+    for start, token in enumerate(tokens):
+        if token.token_type is not TokenType.BETWEEN:
+            continue
+        depth, compares = 0, False
+        for end in range(start + 1, len(tokens)):
+            kind = tokens[end].token_type
+            depth += (kind in _OPENING) - (kind in _CLOSING)
+            if depth < 0 or (depth == 0 and kind in (TokenType.AND, TokenType.BETWEEN)):
+                if compares and depth == 0 and kind is TokenType.AND:
+                    opened.add(start)
+                    closed.add(end)
+                break
+            compares = compares or (depth == 0 and kind in _COMPARING)
+    out: list[Token] = []
+    for i, token in enumerate(tokens):
+        if i in closed:
+            out.append(_like(token, TokenType.R_PAREN, ")"))
+        out.append(token)
+        if i in opened:
+            out.append(_like(token, TokenType.L_PAREN, "("))
     return out
 
 

@@ -53,6 +53,8 @@ class _Translator(ExpressionTranslator):
         out.db = "" if db is None else self.ident(db).lower()
         if isinstance(indexed, exp.Expression):
             out.index = self.ident(indexed.this)
+        elif indexed is not None:
+            out.index = ""
         return out
 
     def _insert(self, tree: exp.Insert) -> s.Insert:
@@ -89,7 +91,7 @@ class _Translator(ExpressionTranslator):
         source = self._from(tree)
         where = self._where(tree)
         out = s.Update(table.name, table.alias, assignments, where, source, self._returning(tree), table.at)
-        out.limited, out.db = self._limited(tree), table.db
+        out.limited, out.db, out.index = self._limited(tree), table.db, table.index
         return out
 
     def _limited(self, tree: exp.Expression) -> s.Query | None:
@@ -119,7 +121,7 @@ class _Translator(ExpressionTranslator):
         self.only(tree, "this", "where", "returning", "with_", "order", "limit", "offset")
         table = self._table(tree.this)
         where, limited = self._where(tree), self._limited(tree)
-        return s.Delete(table.name, table.alias, where, self._returning(tree), table.at, limited, table.db)
+        return s.Delete(table.name, table.alias, where, self._returning(tree), table.at, limited, table.db, table.index)
 
     def _where(self, tree: exp.Expression) -> s.Expr | None:
         where = tree.args.get("where")

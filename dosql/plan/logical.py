@@ -16,11 +16,12 @@ from dosql.types.sqltypes import SqlType
 
 @dataclass(slots=True)
 class TableSource:
-    """Rows of a table."""
+    """Rows of a table. ``indexed`` is the name of the index that must be used, "" if none may."""
 
     number: int
     alias: str
     table: Table
+    indexed: str | None = None
 
 
 @dataclass(slots=True)

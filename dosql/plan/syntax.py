@@ -167,13 +167,13 @@ Expr: TypeAlias = (
 
 @dataclass(slots=True)
 class TableRef:
-    """A table in FROM. ``index`` is one that must be there: INDEXED BY."""
+    """A table in FROM. ``index`` is that of INDEXED BY, "" of NOT INDEXED."""
 
     name: str
     alias: str | None = None
     at: int = 0
     db: str = ""
-    index: str = ""
+    index: str | None = None
 
 
 @dataclass(slots=True)
@@ -303,7 +303,7 @@ class Insert:
 
 @dataclass(slots=True)
 class Update:
-    """UPDATE. ``limited`` has its WITH, ORDER BY and LIMIT."""
+    """UPDATE. ``limited`` has its WITH, ORDER BY and LIMIT; ``index`` is as in FROM."""
 
     table: str
     alias: str | None
@@ -315,11 +315,12 @@ class Update:
     conflict: str | None = None
     limited: Query | None = None
     db: str = ""
+    index: str | None = None
 
 
 @dataclass(slots=True)
 class Delete:
-    """DELETE. ``limited`` has its WITH, ORDER BY and LIMIT."""
+    """DELETE. ``limited`` has its WITH, ORDER BY and LIMIT; ``index`` is as in FROM."""
 
     table: str
     alias: str | None
@@ -328,6 +329,7 @@ class Delete:
     at: int = 0
     limited: Query | None = None
     db: str = ""
+    index: str | None = None
 
 
 @dataclass(slots=True)

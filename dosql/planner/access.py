@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from dosql.errors import RequestError
 from dosql.plan.expr import (
     ROW_KEY,
     Col,
@@ -155,13 +156,15 @@ class AccessPaths:
         elif isinstance(source, QuerySource):
             table_rows = self._rows_of(source.query)
         known = _Known(number, placed, usable, table_rows)
-        if isinstance(source, TableSource) and len(self._own) == 1 and not join.left:
+        if isinstance(source, TableSource) and len(self._own) == 1 and not join.left and not source.indexed:
             for condition, mine, theirs in self._equalities(known):
                 if isinstance(mine, Col) and mine.index == ROW_KEY:
                     return [Access(KeyLookup((theirs,)), [condition], 1.0, cost.KEY_LOOKUP)]
         kept = max(table_rows * self._estimates.kept(usable, table_rows), 0.001)
         if isinstance(source, TableSource) and self._finds_one(source, known):
             kept = min(kept, 1.0)
+        if isinstance(source, TableSource) and source.indexed:
+            return [replace(self._wanted(source, known), rows=kept)]
         alone = [c for c in usable if self.needs(c) <= {number} and not self.outside(c)]
         gathered = table_rows * self._estimates.kept(alone, table_rows)
         scan_cost = table_rows * (cost.SCAN_ROW + cost.FILTER_ROW * bool(alone))
@@ -209,11 +212,30 @@ class AccessPaths:
         """Whether at most one row can meet the equalities."""
         return any(self._unique(source, mine) for _, mine, _ in self._equalities(known))
 
+    def _wanted(self, source: TableSource, known: _Known) -> Access:
+        """Returns the path by the index of INDEXED BY."""
+        (index,) = self._indexes(source)
+        ranged = self._index_access(index, source, known, self._equalities(known))
+        for access in (ranged, *self.whole_indexes(source, known.usable)):
+            if access is not None:
+                return access
+        if not known.usable and not self._reads_row(known.number, []):
+            return Access(FullScan(), [], known.table_rows, known.table_rows * cost.SCAN_ROW)  # it is counted only
+        raise RequestError(
+            f"no query solution: {index.name} has a part of {source.alias}'s rows only",
+            hint=f"Repeat the condition of the index in WHERE, or leave INDEXED BY {index.name} out",
+        )
+
+    def _indexes(self, source: TableSource) -> list[Index]:
+        """Returns the indexes that may be used."""
+        every = self._schema.indexes_of(source.table.id)
+        return [index for index in every if source.indexed in (None, index.name)]
+
     def whole_indexes(self, source: TableSource, usable: list[Expr]) -> list[Access]:
         """Returns paths that read a whole table in the order of an index: of use where few rows are wanted."""
         rows = self._estimates.rows(source.table)
         out: list[Access] = []
-        for index in self._schema.indexes_of(source.table.id):
+        for index in self._indexes(source):
             where = self._terms_of(source.table, index).over(source.number)[1] if index.where else []
             if not where or implied(where, usable):
                 out.append(Access(IndexScan(index, ()), [], rows, cost.INDEX_PROBE + rows * cost.INDEX_ROW))
@@ -255,7 +277,7 @@ class AccessPaths:
                 size = float(len(condition.items))
                 options.append(Access(KeyLookup(condition.items), [condition], size, size * cost.KEY_LOOKUP))
         options += self._key_ranges(known)
-        for index in self._schema.indexes_of(source.table.id):
+        for index in self._indexes(source):
             access = self._index_access(index, source, known, equalities)
             if access is not None:
                 options.append(access)

@@ -127,7 +127,8 @@ class Binder:
 
     def __init__(self, schema: Schema, sql: str, parse: Callable[[str], s.Statement]) -> None:
         self.parse = parse
-        self.view_depth = 0
+        self.views: list[View] = []
+        self.json_trees: set[int] = set()
         self.schema = schema
         self.sql = sql
         self.param_keys: list[int | str] = []
@@ -518,13 +519,14 @@ class Binder:
             view = self.space(item.db).view(item.name)
             if view is None and names_file(item.name) and self.space(item.db).table(item.name) is None:
                 return bind_virtual(self, "file", (item.name,), item, scope, number)
+            if view is not None and item.index:
+                raise SchemaError(f"no such index: {item.index}", code="INDEX_NOT_FOUND")
             if view is not None:
                 return bind_view(self, item, view, number, scope)
             table = self.table(item.name, item.at, item.db)
-            if item.index:
-                self._indexed_by(table, item)
+            indexed = self.indexed_by(table, item.index, item.at)
             scope.add(table_relation(number, item.alias or table.name, table), self.sql, item.at)
-            return l.TableSource(number, item.alias or table.name, table)
+            return l.TableSource(number, item.alias or table.name, table, indexed)
         if isinstance(item, s.TableFunction):
             return bind_function(self, item, scope, number)
         assert isinstance(item, s.Derived)
@@ -539,12 +541,12 @@ class Binder:
         space = self.space(item.db)
         return space.table(item.name) is None and space.view(item.name) is None
 
-    def _indexed_by(self, table: Table, item: s.TableRef) -> None:
-        """Makes sure that the index of INDEXED BY is there; which one is used, is the planner's choice."""
-        index = self.schema.index_by_name.get(item.index.lower())
-        if index is None or index.table_id != table.id:
-            at = Position.at(self.sql, item.at)
-            raise SchemaError(f"no such index: {item.index}", code="INDEX_NOT_FOUND", position=at)
+    def indexed_by(self, table: Table, name: str | None, at: int) -> str | None:
+        """Returns the name of an index as the schema has it; None and "" as they are."""
+        index = self.schema.index_by_name.get(name.lower()) if name else None
+        if name and (index is None or index.table_id != table.id):
+            raise SchemaError(f"no such index: {name}", code="INDEX_NOT_FOUND", position=Position.at(self.sql, at))
+        return name if index is None else index.name
 
     def _cte(self, item: s.TableRef, cte: tuple[list[str], s.Query], depth: int, number: int, scope: Scope) -> l.Source:
         columns, node = cte

@@ -56,7 +56,7 @@ def bind_update(binder: Binder, node: s.Update) -> l.UpdateStatement:
     """Binds UPDATE."""
     table = _written(binder, node.table, node.at, node.db)
     with binder.with_ctes(node.limited):
-        block, scope = _target_block(binder, table, node.alias, node.where, node.source)
+        block, scope = _target_block(binder, table, node, node.source)
         targets = bind_assignments(binder, table, scope, node.assignments, block)
         block.visible = len(block.outputs)
         _limit(binder, node.limited, block, scope)
@@ -77,7 +77,7 @@ def bind_delete(binder: Binder, node: s.Delete) -> l.DeleteStatement:
     """Binds DELETE."""
     table = _written(binder, node.table, node.at, node.db)
     with binder.with_ctes(node.limited):
-        block, scope = _target_block(binder, table, node.alias, node.where)
+        block, scope = _target_block(binder, table, node)
         _limit(binder, node.limited, block, scope)
         return l.DeleteStatement(table, block, _returning(binder, table, node.returning))
 
@@ -96,15 +96,25 @@ def _limit(binder: Binder, given: s.Query | None, block: l.Block, scope: Scope) 
 
 
 def _target_block(
-    binder: Binder, table: Table, alias: str | None, where: s.Expr | None, source: s.FromItem | None = None
+    binder: Binder, table: Table, node: s.Update | s.Delete, source: s.FromItem | None = None
 ) -> tuple[l.Block, Scope]:
-    number = binder.new_source()
+    number, name, where = binder.new_source(), node.alias or table.name, node.where
     scope = binder.root()
-    scope.add(table_relation(number, alias or table.name, table), binder.sql, 0)
-    step = l.JoinStep(l.TableSource(number, alias or table.name, table))
+    scope.add(table_relation(number, name, table), binder.sql, 0)
+    step = l.JoinStep(l.TableSource(number, name, table, binder.indexed_by(table, node.index, node.at)))
     block = l.Block([step], [], [l.Output(key_column(number), "rowid")], 1)
     if source is not None:
-        binder.from_item(source, scope, block)
+        if isinstance(source, s.Join):  # its conditions do not see the table that is changed
+            inner = Scope(scope.parent, outer_uses=scope.outer_uses)
+            binder.from_item(source, inner, block)
+            scope.relations += inner.relations
+        else:
+            binder.from_item(source, scope, block)
+        for other in block.steps[1:]:
+            twice = isinstance(other.source, l.TableSource) and other.source.table.id == table.id
+            if twice and other.source.alias.lower() == name.lower():
+                message = f"target object/alias may not appear in FROM clause: {name}"
+                raise SqlSyntaxError(message, hint="Name one of the two apart with AS")
         _named_once(scope)
     if where is not None:
         block.where += conjuncts(ExpressionBinder(binder, scope, "WHERE").bind(where))

@@ -308,7 +308,7 @@ class ExpressionBinder:
                 raise SqlSyntaxError(message, position=self._at(node))
         if name not in ("nullif", "min", "max"):
             args = tuple(as_text(a) if a.type in TEMPORAL_TYPES else a for a in args)
-        args = as_json(name, args)
+        args = as_json(name, args, self._binder.json_trees)
         result = function.type or args[0].type
         if name in ("min", "max"):
             result = common_type(list(args))
@@ -346,7 +346,7 @@ class ExpressionBinder:
         if name == "group_concat":
             args = tuple(as_text(a) for a in args)
         collation = collation_of(*args[:1])
-        args = as_json(name, tuple(uncollated(a) for a in args))
+        args = as_json(name, tuple(uncollated(a) for a in args), self._binder.json_trees)
         types = {"count": SqlType.INTEGER, "avg": SqlType.REAL, "total": SqlType.REAL}
         result = COLLECTING[name].type if name in COLLECTING else types.get(name) or args[0].type
         if name == "sum" and result not in (SqlType.INTEGER, SqlType.REAL):

@@ -41,6 +41,8 @@ def bind_function(binder: Binder, item: s.TableFunction | s.TableRef, scope: Sco
             position=at,
         )
     function = TABLE_FUNCTIONS[name]
+    if name in ("json_each", "json_tree"):
+        binder.json_trees.add(number)
     args: list[Expr] = []
     if isinstance(item, s.TableFunction):
         if len(item.args) > len(function.hidden):

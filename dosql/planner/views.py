@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
 
 from dosql.errors import Position, SchemaError, SqlError, SqlSyntaxError
 from dosql.functions.modules import virtual_table
@@ -22,24 +23,27 @@ VIEW_DEPTH_MAX = 50
 
 def bind_view(binder: Binder, item: s.TableRef, view: View, number: int, scope: Scope) -> l.Source:
     """Binds a view as a source: its query, with nothing of the statement in sight."""
-    if binder.view_depth == VIEW_DEPTH_MAX:
-        raise SchemaError(f"view {view.name} is circularly defined", position=Position.at(binder.sql, item.at))
+    if view in binder.views:
+        raise SchemaError(f"view {view.name} is circularly defined")
+    if len(binder.views) == VIEW_DEPTH_MAX:
+        raise SchemaError(f"views are nested more than {VIEW_DEPTH_MAX} deep", code="RESOURCE_EXHAUSTED")
     if view.module:
         return bind_virtual(binder, view.module, view.arguments, item, scope, number)
     sql, ctes, schema = binder.sql, binder.ctes, binder.schema
     if view.db not in ("", "temp"):  # it sees its own database only
         binder.schema = schema.part(view.db)
     binder.sql, binder.ctes = view.sql, []  # it sees the schema, and nothing of the statement
-    binder.view_depth += 1
+    binder.views.append(view)
     try:
         parsed = binder.parse(view.sql)
         assert isinstance(parsed, s.Query)
         query = binder.query(parsed, Scope(None))
     except SqlError as e:
-        raise SchemaError(f"view {view.name} cannot be read: {e.message}", code=e.code) from e
+        told = e.message if len(binder.views) > 1 else f"view {view.name} cannot be read: {e.message}"
+        raise SchemaError(told, code=e.code) from e
     finally:
         binder.sql, binder.ctes, binder.schema = sql, ctes, schema
-        binder.view_depth -= 1
+        binder.views.pop()
     return binder.derived(query, item.alias or view.name, list(view.columns), number, scope, item.at)
 
 
@@ -57,7 +61,7 @@ def bind_create_virtual(binder: Binder, node: s.CreateVirtual) -> l.CreateViewSt
 
 
 def bind_create_view(binder: Binder, node: s.CreateView) -> l.CreateViewStatement:
-    """Binds CREATE VIEW."""
+    """Binds CREATE VIEW. Tables that it names may come later."""
     assert node.query is not None
     at = Position.at(binder.sql, node.at)
     name = node.name.lower()
@@ -69,14 +73,26 @@ def bind_create_view(binder: Binder, node: s.CreateView) -> l.CreateViewStatemen
         raise SchemaError(f"{node.name} already exists", code="ALREADY_EXISTS", position=at)
     if name.startswith(("sqlite_", "dosql_")):
         raise SchemaError(f"the name {node.name} is reserved", code="ALREADY_EXISTS", position=at)
-    query = binder.query(node.query, Scope(None))
-    if binder.param_keys:
+    if _has_parameters(node.query):
         raise SqlSyntaxError("a view cannot have parameters", position=at)
-    names = l.output_names(query)
-    if node.columns and len(node.columns) != len(names):
+    names = []
+    try:
+        names = l.output_names(binder.query(node.query, Scope(None)))
+    except SchemaError as e:
+        if e.code != "TABLE_NOT_FOUND":
+            raise
+    if node.columns and names and len(node.columns) != len(names):
         raise SqlSyntaxError(f"view {node.name} has {len(names)} columns but {len(node.columns)} names", position=at)
     text = f"CREATE VIEW {binder.sql[node.at :].rstrip().rstrip(';')}"
     return l.CreateViewStatement(View(node.name, tuple(node.columns), node.sql, text, node.db))
+
+
+def _has_parameters(node: Any) -> bool:
+    if isinstance(node, list | tuple):
+        return any(map(_has_parameters, node))
+    if isinstance(node, s.Parameter):
+        return True
+    return is_dataclass(node) and any(_has_parameters(getattr(node, part.name)) for part in fields(node))
 
 
 def bind_maintain(binder: Binder, node: s.Maintain) -> l.MaintainStatement:

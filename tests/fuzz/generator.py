@@ -389,7 +389,7 @@ class Generator:
                 conflict = conflict.replace("REPLACE", "ABORT")
             # Which row is changed first, nobody promises; with conflicts it decides, so both go by the rows' keys.
             return f"UPDATE{conflict} {table.name} NOT INDEXED SET {sets}{where}{returning}"
-        return f"DELETE FROM {table.name} NOT INDEXED{where}{returning}"  # triggers see which row went first
+        return f"DELETE FROM {table.name}{where}{returning}"
 
     def _insert(self, table: Table) -> str:
         r = self.r
