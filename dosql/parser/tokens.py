@@ -123,6 +123,8 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
             out.append(_like(token, TokenType.PARTITION_BY, "PARTITION BY"))  # sqlglot wants one of the two before it
             out.append(_like(token, TokenType.NULL, "NULL"))
             out.append(token)
+        elif kind is TokenType.STRING and (_is_dot(following) or (out and _is_dot(out[-1]))):  # 'a'.'b' are names
+            out.append(_like(token, TokenType.IDENTIFIER, token.text))
         elif kind in _ARROWS:  # sqlglot would take the path apart in its own way
             out.append(_like(token, _ARROWS[kind], token.text))
         elif kind is TokenType.HEX_STRING and sql[token.start : token.start + 2].lower() == "0x":
@@ -144,6 +146,10 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
             out.append(token)
         i += 1
     return out
+
+
+def _is_dot(token: Token | None) -> bool:
+    return token is not None and token.token_type is TokenType.DOT
 
 
 def _whole_types(tokens: list[Token]) -> list[Token]:

@@ -84,10 +84,11 @@ class _Translator(ExpressionTranslator):
         assignments: list[tuple[str, s.Expr, int]] = []
         for item in tree.expressions:
             for column, value in self._assigned(item):
-                if not isinstance(column, exp.Column) or column.args.get("table"):
+                quoted = isinstance(column, exp.Literal) and column.is_string
+                if not quoted and (not isinstance(column, exp.Column) or column.args.get("table")):
                     raise self.unsupported("this form of SET", item)
                 bound = value if isinstance(value, s.Scalar) else self.expr(value)
-                assignments.append((self.ident(column.this), bound, offset_of(column)))
+                assignments.append((column.name if quoted else self.ident(column.this), bound, offset_of(column)))
         source = self._from(tree)
         where = self._where(tree)
         out = s.Update(table.name, table.alias, assignments, where, source, self._returning(tree), table.at)

@@ -86,6 +86,15 @@ SCRIPTS = {
         SELECT 1 BETWEEN 2 AND 3 IN (0), 1 BETWEEN 0 AND 1 = 1, 2 BETWEEN 1 AND 3 AND 1, 1 BETWEEN 0 IS NULL AND 2;
         SELECT 3 BETWEEN CASE WHEN 1 BETWEEN 0 AND 2 THEN 1 END AND 4;
     """,
+    "names in single quotes": """
+        CREATE TABLE '@a' ('#x' INTEGER, '!p' TEXT);
+        INSERT INTO '@a' VALUES (5, 'hello');
+        SELECT '@a'.'!p', '@a'.'#x' + 5 FROM '@a';
+        SELECT '@a'.'#x', '@a'.'!p' FROM '@a';
+        UPDATE '@a' SET '#x' = 11 RETURNING *;
+        UPDATE '@a' SET '!p' = '12' RETURNING *;
+        SELECT x.'#x', 'a' || 'b', '#x' FROM '@a' x;
+    """,
     "terms of an index in parentheses": """
         CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b TEXT);
         CREATE INDEX i ON t (((b COLLATE NOCASE) COLLATE RTRIM), (a), (b) COLLATE NOCASE DESC, (a + 1), (NULL));
