@@ -32,6 +32,7 @@ Not done here: merging of leaves that are half empty. A leaf goes when its last 
 """
 
 from dosql.btree.editor import TreeEditor
+from dosql.btree.flat import flat_of
 from dosql.btree.node import Inner, Leaf, Node, Owner, PageSource, Tree, empty_tree
 from dosql.btree.reshape import padded, remapped
 from dosql.btree.scan import get, leaves, leaves_back, max_key, part_below, spans, spans_back
@@ -45,6 +46,7 @@ __all__ = [
     "Tree",
     "TreeEditor",
     "empty_tree",
+    "flat_of",
     "get",
     "leaves",
     "leaves_back",

@@ -36,6 +36,8 @@ class TreeEditor:
 
     __slots__ = ("_leaf_bytes", "_tail", "_tree", "_wide", "count", "owner", "root")
 
+    flat = None  # it changes with every row
+
     def __init__(self, tree: Tree, owner: Owner) -> None:
         self._tree = tree
         self._wide, self._leaf_bytes = _shape_of(tree.key_kind, tree.kinds)

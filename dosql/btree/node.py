@@ -181,6 +181,15 @@ class Inner:
             return self.source.load_inner(self)[1]
         raise AttributeError(name)
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the children are in memory; asking does not load them."""
+        try:
+            object.__getattribute__(self, "children")
+        except AttributeError:
+            return False
+        return True
+
     def copy(self, owner: Owner) -> Inner:
         """Returns a copy for ``owner``."""
         return Inner(self.keys[:], self.children[:], self.level, owner)
@@ -197,15 +206,18 @@ class Tree:
         count: Number of rows.
         key_kind: ``q`` for integer keys, ``b`` for byte strings.
         kinds: Kind of each stored column, see :mod:`dosql.types.sqltypes`.
+        flat, reads: The leaves side by side, and how often they were of use; see :mod:`dosql.btree.flat`.
     """
 
-    __slots__ = ("count", "key_kind", "kinds", "root")
+    __slots__ = ("count", "flat", "key_kind", "kinds", "reads", "root")
 
     def __init__(self, root: Node, count: int, key_kind: str, kinds: str) -> None:
         self.root = root
         self.count = count
         self.key_kind = key_kind
         self.kinds = kinds
+        self.flat: tuple[list[Any], list[Any]] | None = None
+        self.reads = 0
 
 
 def new_keys(key_kind: str, keys: Any = ()) -> Any:

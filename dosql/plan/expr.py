@@ -69,13 +69,17 @@ class Col:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """An operator, by its SQL spelling. Comparisons, COLLATE and FOLD have a collation; empty is BINARY."""
+    """An operator, by its SQL spelling. Comparisons, COLLATE and FOLD have a collation; empty is BINARY.
+
+    ``collate`` is what a COLLATE in the operands of a comparison says: a CASE around it has it, as in SQLite.
+    """
 
     op: str
     args: tuple[Expr, ...]
     type: SqlType
     nullable: bool
     collation: str = ""
+    collate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ class InItems:
     nullable: bool
     type: SqlType = SqlType.INTEGER
     collation: str = ""
+    collate: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,6 +257,8 @@ def explicit_collation(expr: Expr) -> str | None:
     """Returns what a COLLATE in an expression says, None without one."""
     if isinstance(expr, Op) and expr.op == "COLLATE":
         return expr.collation
+    if isinstance(expr, Op | InItems) and expr.collate is not None:
+        return expr.collate
     for child in children(expr):
         found = explicit_collation(child)
         if found is not None:

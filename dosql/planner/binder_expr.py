@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dosql.errors import Position, ResourceExhausted, SchemaError, SqlSyntaxError, TypeMismatch
@@ -25,7 +26,7 @@ from dosql.plan.expr import (
     Subquery,
     collation_of,
 )
-from dosql.planner.comparing import comparison, row_comparison, uncollated
+from dosql.planner.comparing import collate_of, comparison, row_comparison, uncollated
 from dosql.planner.json_args import as_json
 from dosql.planner.scope import Scope, nearest
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType, declared_type
@@ -177,9 +178,11 @@ class ExpressionBinder:
             found = [row_comparison("=", left, self._row(item) or []) for item in node.items]
             return Op("OR", (*found, constant(0)), SqlType.INTEGER, True)
         value = self.bind(node.value)
-        items = tuple(uncollated(self.bind(i)) for i in node.items)
+        given = tuple(self.bind(i) for i in node.items)
+        items = tuple(map(uncollated, given))
         nullable = value.nullable or any(i.nullable for i in items)
-        return InItems(uncollated(value), items, nullable, collation=collation_of(value))
+        collate = collate_of(value, *given)
+        return InItems(uncollated(value), items, nullable, collation=collation_of(value), collate=collate)
 
     def _in_query(self, node: s.InQuery) -> Expr:
         parts = self._row(node.value) if isinstance(node.value, s.Row | s.Scalar) else None
@@ -219,12 +222,11 @@ class ExpressionBinder:
         if op in _COMPARISONS:
             return comparison(op, *args)
         if op in ("IS", "IS NOT"):
-            made = comparison(op, *args)
-            return Op(op, made.args, SqlType.INTEGER, False, made.collation)
+            return replace(comparison(op, *args), nullable=False)
         if op == "MATCH":
             raise SqlSyntaxError("unable to use function MATCH in the requested context", position=self._at(node))
         if op in _LOGIC:
-            return Op(op, tuple(uncollated(a) for a in args), SqlType.INTEGER, nullable)
+            return Op(op, tuple(map(uncollated, args)), SqlType.INTEGER, nullable, collate=collate_of(*args))
         args = tuple(uncollated(a) for a in args) if op in ("NEG",) else args
         if op == "NEG" and isinstance(args[0], Const) and isinstance(args[0].value, int | float):
             return constant(-args[0].value)
@@ -345,7 +347,7 @@ class ExpressionBinder:
             raise TypeMismatch(f"{name}() cannot take a {args[0].type}", position=self._at(node))
         if name == "group_concat":
             args = tuple(as_text(a) for a in args)
-        collation = collation_of(*args[:1])
+        collation, said = collation_of(*args[:1]), collate_of(*args)
         args = as_json(name, tuple(uncollated(a) for a in args), self._binder.json_trees)
         types = {"count": SqlType.INTEGER, "avg": SqlType.REAL, "total": SqlType.REAL}
         result = COLLECTING[name].type if name in COLLECTING else types.get(name) or args[0].type
@@ -359,7 +361,8 @@ class ExpressionBinder:
         if register is None:
             raise self._misused(node, self._place if owner is None else "WHERE or GROUP BY of the SELECT it belongs to")
         column = register(Aggregate(name, args, node.distinct, filter_, result, nullable, collation, order))
-        return column if owner is None else self._scope.pass_in(column, owner)
+        found = column if owner is None else self._scope.pass_in(column, owner)
+        return found if said is None else Op("COLLATE", (found,), found.type, found.nullable, said)
 
     def _misused(self, node: s.Call, place: str) -> SqlSyntaxError:
         hint = f"An aggregate cannot stand in {place}"

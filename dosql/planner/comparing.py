@@ -5,8 +5,10 @@ Collations as https://www.sqlite.org/datatype3.html §7.1 has them, row values a
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dosql.errors import SqlSyntaxError
-from dosql.plan.expr import Const, Expr, Op, collation_of
+from dosql.plan.expr import Const, Expr, Op, collation_of, explicit_collation
 from dosql.types.sqltypes import SqlType
 
 
@@ -15,6 +17,11 @@ def uncollated(expr: Expr) -> Expr:
     while isinstance(expr, Op) and expr.op == "COLLATE":
         expr = expr.args[0]
     return expr
+
+
+def collate_of(*exprs: Expr) -> str | None:
+    """Returns what the first COLLATE in expressions says, None without one."""
+    return next((found for found in map(explicit_collation, exprs) if found is not None), None)
 
 
 def folded(expr: Expr, collation: str) -> Expr:
@@ -27,7 +34,7 @@ def folded(expr: Expr, collation: str) -> Expr:
 def comparison(op: str, a: Expr, b: Expr) -> Op:
     """Returns ``a op b``."""
     args = (uncollated(a), uncollated(b))
-    return Op(op, args, SqlType.INTEGER, a.nullable or b.nullable, collation_of(a, b))
+    return Op(op, args, SqlType.INTEGER, a.nullable or b.nullable, collation_of(a, b), collate_of(a, b))
 
 
 def row_comparison(op: str, left: list[Expr], right: list[Expr]) -> Expr:
@@ -55,7 +62,7 @@ def row_comparison(op: str, left: list[Expr], right: list[Expr]) -> Expr:
 
 def _compared(op: str, a: Expr, b: Expr) -> Expr:
     made = comparison(op, a, b)
-    return made if op in ("=", "<>") else Op(op, made.args, SqlType.INTEGER, False, made.collation)
+    return made if op in ("=", "<>") else replace(made, op=op, nullable=False)
 
 
 def _all(op: str, parts: list[Expr]) -> Expr:

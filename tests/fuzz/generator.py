@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -309,8 +308,10 @@ class Generator:
                 order = f" ORDER BY {', '.join(terms)}"
                 if self.maybe(0.5):
                     order += f" LIMIT {r.randint(0, 5)}" + (f" OFFSET {r.randint(0, 2)}" if self.maybe(0.4) else "")
+            if distinct and self.maybe(0.5):  # which of equal texts is shown, nobody promises
+                return f"SELECT count(*) FROM (SELECT DISTINCT {', '.join(items)} FROM {text}{where})", False
             if distinct:
-                items = [re.sub(r" COLLATE \w+", "", item) for item in items]  # SQLite hands on one that is deep inside
+                items = [f"({item}) COLLATE BINARY" for item in items]
             return f"SELECT {distinct}{', '.join(items)} FROM {text}{where}{order}", ordered
         if form < 0.7:
             keys = [self.expression(sources, 1) for _ in range(r.randint(0, 2))]
@@ -324,15 +325,16 @@ class Generator:
         if form < 0.85:
             width = r.randint(1, 2)
             selects: list[str] = []
+            counted = self.maybe(0.5)
             for _ in range(r.randint(2, 3)):
                 inner, tables = self.from_clause()
-                values = ", ".join(self.expression(tables, 1) for _ in range(width))
-                values = re.sub(r" COLLATE \w+", "", values)  # SQLite hands on one that is deep inside
+                binary = "" if counted else " COLLATE BINARY"
+                values = ", ".join(f"({self.expression(tables, 1)}){binary}" for _ in range(width))
                 selects.append(f"SELECT {values} FROM {inner} WHERE {self.condition(tables, 1)}")
             whole = selects[0]
             for one in selects[1:]:
                 whole += f" {r.choice(['UNION', 'UNION ALL', 'INTERSECT', 'EXCEPT'])} {one}"
-            return whole, False
+            return f"SELECT count(*) FROM ({whole})" if counted else whole, False
         return self._windowed(text, where, sources), False
 
     def _aggregate(self, sources: list[Table]) -> str:

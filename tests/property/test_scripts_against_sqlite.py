@@ -86,6 +86,16 @@ SCRIPTS = {
         SELECT 1 BETWEEN 2 AND 3 IN (0), 1 BETWEEN 0 AND 1 = 1, 2 BETWEEN 1 AND 3 AND 1, 1 BETWEEN 0 IS NULL AND 2;
         SELECT 3 BETWEEN CASE WHEN 1 BETWEEN 0 AND 2 THEN 1 END AND 4;
     """,
+    "a COLLATE deep inside counts outside": """
+        SELECT CASE WHEN 'a' COLLATE NOCASE > 'b' THEN 'x' ELSE 'A' END = 'a', max('A' COLLATE NOCASE) = 'a';
+        SELECT CASE 'a' COLLATE NOCASE WHEN 'A' THEN 'Q' END = 'q', ('a' COLLATE NOCASE || 'b') = 'AB';
+        SELECT CASE WHEN 'x' IN ('a' COLLATE NOCASE) THEN 'A' ELSE 'B' END = 'b';
+        SELECT coalesce(NULL, 'A' COLLATE NOCASE) = 'a', iif('a' = 'A' COLLATE NOCASE, 'Q', 'R') = 'q';
+        SELECT CASE WHEN 'x' COLLATE NOCASE IS NULL THEN 'A' ELSE 'B' END = 'b', cast('A' COLLATE NOCASE AS TEXT) = 'a';
+        SELECT CASE WHEN 'x' COLLATE NOCASE LIKE 'a' THEN 'A' ELSE 'B' END = 'b', upper('a' COLLATE NOCASE) = 'a';
+        SELECT max(column1 COLLATE NOCASE), count(*) FROM (VALUES ('a'), ('B')) GROUP BY column1 COLLATE NOCASE;
+        SELECT max(column1 COLLATE NOCASE) FROM (VALUES ('a'), ('B')) HAVING max(column1 COLLATE NOCASE) = 'b';
+    """,
     "names in single quotes": """
         CREATE TABLE '@a' ('#x' INTEGER, '!p' TEXT);
         INSERT INTO '@a' VALUES (5, 'hello');

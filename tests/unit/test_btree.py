@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from typing import Any
 
 import pytest
 
-from dosql.btree import Owner, Tree, TreeEditor, empty_tree, get, leaves, leaves_back, max_key, spans, spans_back
-from dosql.btree.node import Leaf
+from dosql.btree import (
+    Inner,
+    Owner,
+    Tree,
+    TreeEditor,
+    empty_tree,
+    flat_of,
+    get,
+    leaves,
+    leaves_back,
+    max_key,
+    spans,
+    spans_back,
+)
+from dosql.btree.node import Address, Leaf
 from dosql.btree.page import decode_leaf, encode_leaf
 from dosql.executor.row.runtime import rows_at
 
@@ -159,3 +173,37 @@ def test_reading_backwards(count: int) -> None:
         assert found == inside[::-1]
         asked = sorted({rng.randrange(-5, count * 3 + 5) for _ in range(40)})
         assert [leaf.keys[at] for leaf, at in rows_at(editor.root, asked)] == [k for k in asked if k in set(keys)]
+
+
+@pytest.mark.parametrize("count", [3, 600, 70_000])
+def test_leaves_side_by_side(count: int) -> None:
+    editor = TreeEditor(empty_tree("q", "q"), Owner())
+    keys = [i * 3 for i in range(count)]
+    editor.append_many(keys, [keys])
+    assert flat_of(editor, count) == (None, None) or editor.root.level == 1
+    tree = editor.tree()
+    assert tree.root.level == {3: 0, 600: 1, 70_000: 2}[count]
+    parting, found = flat_of(tree, 1)
+    if count == 70_000:
+        assert parting is None  # it does not pay yet
+        parting, found = flat_of(tree, count)
+        assert flat_of(tree, 0) == (parting, found)
+    if count == 3:
+        assert parting is None
+        return
+    assert parting is not None
+    assert found is not None
+    assert found == list(leaves(tree.root))
+    assert len(parting) == len(found) - 1
+    for key in random.Random(1).sample(keys, 500):
+        assert key in found[bisect_right(parting, key)].keys
+
+
+def test_leaves_side_by_side_of_what_is_on_disk_only() -> None:
+    class Nowhere:
+        def load_inner(self, inner: Inner) -> Any:
+            raise AssertionError("nothing is loaded for it")
+
+    children = [Inner.stored(Address(1, 0, 9), 1, Nowhere()) for _ in range(2)]  # type: ignore[arg-type]
+    tree = Tree(Inner([7], children, 2, None), 1000, "q", "q")
+    assert flat_of(tree, 10_000) == (None, None)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from dosql.executor.row.aggregates import AggregateEmitter
 from dosql.executor.row.columnar import ColumnarJoin, columnar_join, plain_columns
-from dosql.executor.row.combining import CombiningEmitter
 from dosql.executor.row.emitter import Function, Lines, Module
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.nesting import parts_of
 from dosql.executor.row.paths import PathEmitter, variable
+from dosql.executor.row.semi import SemiEmitter
 from dosql.executor.row.sorting import TopRows
 from dosql.executor.vector import ROWS_MIN, vector_aggregate
 from dosql.plan.expr import Col, Const, Expr, walk
@@ -18,6 +20,7 @@ from dosql.plan.logical import (
     Block,
     FullJoinRows,
     FunctionSource,
+    Output,
     Query,
     QuerySource,
     RecursiveRows,
@@ -57,6 +60,7 @@ class QueryEmitter:
         self.plans: list[BlockPlan] = []
         self.recursive = False
         self._shared: dict[int, tuple[Query, str]] = {}
+        self._firsts: dict[int, tuple[Query, Query]] = {}
 
     def query(self, query: Query, outer: tuple[Col, ...] = (), *, name: str | None = None, again: bool = False) -> str:
         """Emits a function that returns the query's rows as a list of tuples; returns its name.
@@ -109,12 +113,26 @@ class QueryEmitter:
 
     def plan(self, block: Block) -> BlockPlan:
         """Plans a block and keeps the plan for EXPLAIN."""
-        plan = self._plan(block, self.runs)
+        return self.keep(self.look(block))
+
+    def look(self, block: Block) -> BlockPlan:
+        """Plans a block."""
+        return self._plan(block, self.runs)
+
+    def keep(self, plan: BlockPlan) -> BlockPlan:
+        """Keeps a plan for EXPLAIN; returns it."""
         self.plans.append(plan)
         return plan
 
+    def first_of(self, query: Query) -> Query:
+        """Returns a query whose first row says whether there is one: what is asked of EXISTS."""
+        known = self._firsts.get(id(query))
+        if known is None:
+            known = self._firsts[id(query)] = (query, _first_of(query))
+        return known[1]
 
-class _BlockEmitter(CombiningEmitter):
+
+class _BlockEmitter(SemiEmitter):
     """Emits the body of one function."""
 
     def __init__(self, queries: QueryEmitter, function: Function, outer: tuple[Col, ...]) -> None:
@@ -123,6 +141,7 @@ class _BlockEmitter(CombiningEmitter):
         self._whole: list[tuple[int, int]] | None = None
         self._once_each = False
         self._from: dict[int, str] = {}
+        self._runs = 1.0
 
     # --- blocks ----------------------------------------------------------------------------
 
@@ -130,9 +149,11 @@ class _BlockEmitter(CombiningEmitter):
         """Emits a SELECT."""
         plan = self._queries.plan(block)
         times = max(self._queries.runs, 1.0) if plan.correlated else 1.0
+        self._runs = times
         self._queries.runs = times * max([1.0, *(step.rows for step in plan.steps[-1:])])
         tested = [min(step.reads, _TESTED * step.rows) for step in plan.steps]
         self._tests = times * max([1.0, *tested])
+        self._innermost = plan.steps[-1].source.number if plan.steps else -1
         block = plan.block
         function, body = self._function, self._function.body
         needed = self._needed(plan)
@@ -286,6 +307,10 @@ class _BlockEmitter(CombiningEmitter):
             with lines.block(f"for {row}, in {found}:"):
                 part_at(lines, number + 1)
 
+        def before(steps: list[Step], i: int) -> float:
+            """Returns how often a step's path is estimated to be gone in one run."""
+            return max(steps[i - 1].rows, 1.0) if i else 1.0
+
         def step_at(lines: Lines, steps: list[Step], i: int, emit: Callable[[Lines], None]) -> None:
             if i == len(steps):
                 emit(lines)
@@ -303,7 +328,7 @@ class _BlockEmitter(CombiningEmitter):
                 step_at(last, steps, i + 1, emit)
 
             if step.left:
-                self._left(lines, step, paths, needed)
+                self._left(lines, step, paths, needed, before(steps, i))
                 self._tested(lines, step.after, following)
                 lines.depth -= 1
                 return
@@ -315,7 +340,9 @@ class _BlockEmitter(CombiningEmitter):
                 following(last)
 
             once = self._once_each and i == len(steps) - 1 and len(parts) == 1
-            paths.emit(lines, step, lambda more: self._tested(more, tests, fitting), tests, once=once)
+            ready = partial(paths.read_rest, step=step)
+            inside = partial(self._tested, conditions=tests, then=fitting, ready=ready)
+            paths.emit(lines, step, inside, tests, once=once, times=before(steps, i), runs=self._runs)
 
         if plan.constants:
             condition = " and ".join(self._expressions.condition(c) for c in plan.constants)
@@ -330,7 +357,7 @@ class _BlockEmitter(CombiningEmitter):
         plain = not (step.after or step.left or self._queries.counter(step))
         return plain and self._whole is not None and paths.whole_rows(body, step, self._whole)
 
-    def _left(self, lines: Lines, step: Step, paths: PathEmitter, needed: dict[int, list[int]]) -> None:
+    def _left(self, lines: Lines, step: Step, paths: PathEmitter, needed: dict[int, list[int]], times: float) -> None:
         """Emits the matches of a LEFT JOIN as a list, NULLs if there are none, and the loop over it.
 
         The loop is left open: the caller emits its body and takes the indent back.
@@ -343,7 +370,8 @@ class _BlockEmitter(CombiningEmitter):
         gathered = isinstance(step.path, HashProbe | Gathered)
         tests = step.on if gathered else [*step.filters, *step.on]
         lines.add(f"{matches} = []")
-        paths.emit(lines, step, lambda more: self._tested(more, tests, lambda m: m.add(f"{matches}.append({value})")))
+        inside = partial(self._tested, conditions=tests, then=lambda m: m.add(f"{matches}.append({value})"))
+        paths.emit(lines, step, inside, times=times, runs=self._runs)
         nulls = f"(({', '.join(['None'] * len(names))},),)"
         lines.add(f"for {row} in {matches} or {nulls}:")
         lines.depth += 1
@@ -423,6 +451,16 @@ class _BlockEmitter(CombiningEmitter):
         name = self._queries.query(source.query, outer)
         passed = self._outer.values() if outer else ()
         return self._once(f"{name}({', '.join(['view', 'P', 'M', *passed])})", "d", whole=not outer)
+
+
+def _first_of(query: Query) -> Query:
+    if query.limit is not None or query.offset is not None or (isinstance(query, Block) and query.grouped):
+        return query
+    one = Const(1, SqlType.INTEGER)
+    query = replace(query, limit=one)
+    if isinstance(query, Block):  # what it gives does not matter
+        query = replace(query, outputs=[Output(one, "")], visible=1, distinct=False, order_by=[])
+    return query
 
 
 def _is_one(block: Block) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.paths import variable
 from dosql.executor.row.sorting import emit_sort
-from dosql.plan.expr import Col, Const, Expr, Subquery, collation_of
-from dosql.plan.logical import Block, Output, Query, SortKey
+from dosql.plan.expr import ROW_KEY, Col, Expr, Subquery, collation_of
+from dosql.plan.logical import Block, Query, SortKey
+from dosql.plan.stability import is_stable_query
 from dosql.types.sqltypes import SqlType
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class QueryBody:
         self._variables = dict(self._outer)
         self._expressions = ExpressionCompiler(function, self._variables, self._subquery)
         self._rows_of: dict[int, str] = {}
+        self._innermost = -1  # the source of the last loop
         self._tests = 0.0  # how often conditions are estimated to be tested; 0 is unknown
 
     def _unique_key(self, exprs: list[Expr]) -> str:
@@ -109,32 +110,50 @@ class QueryBody:
 
     def _subquery(self, expr: Subquery) -> str:
         """Returns code for a subquery in an expression; one that reads nothing outside runs once."""
-        query = expr.query
-        if expr.kind == "exists" and query.limit is None and query.offset is None and not _is_grouped(query):
-            one = Const(1, SqlType.INTEGER)
-            query = replace(query, limit=one)
-            if isinstance(query, Block):  # what it gives does not matter
-                query = replace(query, outputs=[Output(one, "")], visible=1, distinct=False, order_by=[])
+        query = self._queries.first_of(expr.query) if expr.kind == "exists" else expr.query
         name = self._queries.query(query, expr.outer)
         passed = [self._expressions.value(p) for p in expr.passed]
         call = f"{name}({', '.join(['view', 'P', 'M', *passed])})"
         if expr.kind == "scalar":
             code = f"scalar({call}, {expr.column})" if expr.column else f"scalar({call})"
-            return code if passed else self._once(code)
+            return self._found(expr, code, passed)
         if expr.kind == "exists":
-            return f"bool({call})" if passed else self._once(f"bool({call})")
+            return self._found(expr, f"bool({call})", passed)
         assert expr.value is not None
         left = self._expressions.left_of_in(expr.value, [o.expr for o in query.outputs[: query.visible]])
         if query.visible > 1:
-            found = f"row_set({call})"
-            return f"in_rows({left}, {found if passed else self._once(found)})"
+            return f"in_rows({left}, {self._found(expr, f'row_set({call})', passed)})"
         call = self._expressions.found_by_in(expr.value, query.outputs[0].expr, call)
         found = f"value_set({call})"
         if expr.collation:
             left = self._expressions.fold(left, expr.collation)
             fold = self._expressions.fold("", expr.collation)[:-2]
             found = f"value_set([({fold}(row[0]),) for row in {call}])"
-        return f"in_query({left}, {found if passed else self._once(found)})"
+        return f"in_query({left}, {self._found(expr, found, passed)})"
+
+    def _found(self, expr: Subquery, code: str, passed: list[str]) -> str:
+        """Returns code for what a subquery gives: computed once, or once for the values of the rows around it.
+
+        Args:
+            expr: The subquery.
+            code: Computes it.
+            passed: Code of the values of the rows around it that it reads.
+        """
+        if not passed:
+            return self._once(code)
+        if expr.kind == "in" or not self._repeats(expr) or not passed[0].isidentifier():
+            return code
+        known, key = self._once("{}", "m"), passed[0]
+        return f"({known}[{key}] if {key} in {known} else remember({known}, {key}, {code}))"
+
+    def _repeats(self, expr: Subquery) -> bool:
+        """Whether a subquery may be asked for the same values again, and then gives the same.
+
+        Whole numbers and texts that are equal are the same; 1 and 1.0 are not.
+        """
+        plain = isinstance(lone := expr.passed[0], Col) and lone.type in (SqlType.INTEGER, SqlType.TEXT)
+        once = isinstance(lone, Col) and (lone.source, lone.index) == (self._innermost, ROW_KEY)
+        return plain and not once and len(expr.passed) == 1 and is_stable_query(expr.query)
 
     def _found_by(self, expr: Subquery) -> str:
         """Returns the variable of the values that a subquery of IN gives, which reads nothing around it."""
@@ -146,7 +165,3 @@ class QueryBody:
         with self._function.gathering(name) if whole else nullcontext():
             self._function.before.add(f"{name} = {code}")
         return name
-
-
-def _is_grouped(query: Query) -> bool:
-    return isinstance(query, Block) and query.grouped

@@ -25,6 +25,8 @@ from dosql.plan.physical import (
 from dosql.types.sqltypes import SqlType
 
 _OFFSET = 1 << 63
+_FLAT_READS_MIN, _FLAT_READS_MAX = 6.0, 1_000_000
+"""So many rows of a tree pay for a look whether its leaves are side by side."""
 Inside = Callable[[Lines], None]
 
 
@@ -59,8 +61,20 @@ class PathEmitter:
         self._found_by = found_by
         self._early: set[int] | None = None
         self._rest: dict[int, list[int]] = {}
+        self._times = self._found = self._runs = 1.0
 
-    def emit(self, lines: Lines, step: Step, inside: Inside, tests: Sequence[Expr] = (), *, once: bool = False) -> None:
+    def emit(
+        self,
+        lines: Lines,
+        step: Step,
+        inside: Inside,
+        tests: Sequence[Expr] = (),
+        *,
+        once: bool = False,
+        times: float = 1.0,
+        runs: float = 1.0,
+        whole: bool = True,
+    ) -> None:
         """Emits the loop over a step's rows for the row before it.
 
         Args:
@@ -70,7 +84,11 @@ class PathEmitter:
             tests: What ``inside`` asks first. Columns that only others need are read by :meth:`read_rest`, which it
                 calls then.
             once: The first row is enough.
+            times: How often a run of the function is estimated to come here.
+            runs: How often the function is estimated to run.
+            whole: The step's estimates are of all times, not of one.
         """
+        self._times, self._found, self._runs = times, step.reads * (1.0 if whole else times), runs
         path = step.path
         number = step.source.number
         self._early = None
@@ -192,10 +210,11 @@ class PathEmitter:
             else:
                 lines.add(f"{key} = {code}")
             if value.nullable:
-                with lines.block(f"if {key} is not None:"):
-                    self._descend(lines, source, key, inside, sure=False)
-            else:
-                self._descend(lines, source, key, inside, sure=False)
+                lines.add(f"if {key} is not None:")
+                lines.depth += 1
+            whole = isinstance(value, Col) and value.type is SqlType.INTEGER
+            self._descend(lines, source, key, inside, sure=False, guess=whole and self._times >= _FLAT_READS_MIN)
+            lines.depth -= value.nullable
             return
         values = ", ".join(self._expressions.value(v) for v in path.values)
         with lines.block(f"for {key} in key_values(({values},)):"):
@@ -220,25 +239,52 @@ class PathEmitter:
         with lines.block(f"for {key} in sorted({keys}):"):
             self._descend(lines, source, key, inside, sure=True)
 
-    def _descend(self, lines: Lines, source: TableSource, key: str, inside: Inside, *, sure: bool) -> None:
-        """Emits the way from the root to the row at ``key``."""
+    def _descend(
+        self, lines: Lines, source: TableSource, key: str, inside: Inside, *, sure: bool, guess: bool = False
+    ) -> None:
+        """Emits the way from the root to the row at ``key``; of ``sure`` ones, there is one.
+
+        Keys often have no gaps: with ``guess``, a row is looked for first where it is then.
+        """
         self._reads(lines, f"key({source.table.id}, {key})")
-        self._leaf(lines, source.table.id, key)
+        self._leaf(lines, source.table.id, key, self._found if sure else self._times)
         lines.add("ks = n.keys")
-        lines.add(f"i = bisect_left(ks, {key})")
         if sure:
+            lines.add(f"i = {key} - ks[0]")
+            with lines.block(f"if i >= len(ks) or ks[i] != {key}:"):
+                lines.add(f"i = bisect_left(ks, {key})")
             self._assign(lines, source)
             inside(lines)
             return
+        if guess:
+            lines.add(f"i = {key} - ks[0] if ks else 0")
+            with lines.block(f"if not 0 <= i < len(ks) or ks[i] != {key}:"):
+                lines.add(f"i = bisect_left(ks, {key})")
+        else:
+            lines.add(f"i = bisect_left(ks, {key})")
         with lines.block(f"if i < len(ks) and ks[i] == {key}:"):
             self._assign(lines, source)
             inside(lines)
 
-    def _leaf(self, lines: Lines, tree_id: int, key: str) -> None:
-        """Emits the way to the leaf ``n`` where ``key`` would be; trees of 65,536 leaves and less without a loop."""
+    def _leaf(self, lines: Lines, tree_id: int, key: str, reads: float) -> None:
+        """Emits the way to the leaf ``n`` where ``key`` would be; trees of 65,536 leaves and less without a loop.
+
+        Args:
+            lines: Gets the code.
+            tree_id: The tree.
+            key: The key.
+            reads: How many ways a run of the function is estimated to go.
+        """
         root = self._root(tree_id)
         level = self._function.hoist(f"{root}.level", "l")
-        with lines.block(f"if {level} == 2:"):
+        two = f"if {level} == 2:"
+        if reads * self._runs >= _FLAT_READS_MIN:
+            flat = self._function.hoist(f"flat_of(view.trees[{tree_id}], {min(int(reads) + 1, _FLAT_READS_MAX)})", "f")
+            keys, leaves = (self._function.hoist(f"{flat}[{i}]", "f") for i in range(2))
+            with lines.block(f"if {keys} is not None:"):
+                lines.add(f"n = {leaves}[bisect_right({keys}, {key})]")
+            two = f"elif {level} == 2:"
+        with lines.block(two):
             lines.add(f"n = {root}.children[bisect_right({root}.keys, {key})]")
             lines.add(f"n = n.children[bisect_right(n.keys, {key})]")
         with lines.block(f"elif {level} == 1:"):
@@ -334,7 +380,7 @@ class PathEmitter:
         decoded = "from_bytes(x[-8:])"
         with ExitStack() as loops:
             if path.equal and path.low is None and path.high is None and not path.reverse:
-                self._leaf(lines, path.index.id, f"{bounds}[0]")
+                self._leaf(lines, path.index.id, f"{bounds}[0]", self._times)
                 lines.add("ks = n.keys")
                 lines.add(f"i = bisect_left(ks, {bounds}[0])")
                 lines.add(f"j = bisect_left(ks, {bounds}[1], i)")

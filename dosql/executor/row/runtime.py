@@ -9,7 +9,7 @@ from itertools import chain, product
 from operator import itemgetter
 from typing import Any
 
-from dosql.btree import Leaf
+from dosql.btree import Leaf, flat_of
 from dosql.errors import ResourceExhausted, TypeMismatch
 from dosql.executor.row.guard import leaves, leaves_back, spans, spans_back, tick, watched
 from dosql.executor.row.likes import after_text, glob_prefix, like_matcher, like_prefix
@@ -247,6 +247,7 @@ def _bound(sql_type: SqlType, value: Any, *, upper: bool, inclusive: bool) -> tu
 
 _ABOVE_ALL = b"\xff"
 _BELOW_ALL = b"\x02"
+_REMEMBERED_MAX = 50_000
 
 
 def limit_of(value: Any) -> int:
@@ -268,6 +269,14 @@ def offset_of(value: Any) -> int:
 def scalar(rows: list[tuple[Any, ...]], column: int = 0) -> Any:
     """A subquery as a value."""
     return rows[0][column] if rows else None
+
+
+def remember(known: dict[Any, Any], key: Any, value: Any) -> Any:
+    """Keeps what a subquery gave for some values of the rows around it; returns it."""
+    if len(known) >= _REMEMBERED_MAX:
+        known.clear()
+    known[key] = value
+    return value
 
 
 def value_set(rows: Iterable[tuple[Any, ...]]) -> tuple[set[Any], bool, bool]:
@@ -434,6 +443,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "entries": entries,
     "from_bytes": int.from_bytes,
     "integer_bounds": integer_bounds,
+    "flat_of": flat_of,
     "leaf_of": leaf_of,
     "row_keys": row_keys_of_integers,
     "eq": eq,
@@ -476,6 +486,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "or3": f.or3,
     "remainder": f.remainder,
     "scalar": scalar,
+    "remember": remember,
     "shift_left": f.shift_left,
     "shift_right": f.shift_right,
     "sort_key": sort_key,
