@@ -109,8 +109,12 @@ def column_statistics(table: Table, slot: int, tree: Tree, *, exact: bool = Fals
     nulls = 1 - len(present) / len(values)
     counts = Counter(present)
     distinct = float(len(counts)) if every else min(_distinct(parts, counts, total), total * (1 - nulls))
-    often = [(v, c) for v, c in counts.most_common(COMMON_MAX) if c > 1 and c > 1.25 * len(present) / len(counts)]
-    common = {v: c / len(values) for v, c in (counts.most_common(COMMON_MAX) if len(counts) <= COMMON_MAX else often)}
+    if len(counts) <= COMMON_MAX:
+        often = counts.most_common()
+    else:
+        least = max(1.25 * len(present) / len(counts), 1)
+        often = Counter({v: c for v, c in counts.items() if c > least}).most_common(COMMON_MAX)
+    common = {v: c / len(values) for v, c in often}
     try:
         present.sort()
     except TypeError:
@@ -142,9 +146,11 @@ def _distinct(parts: list[list[Any]], counts: Counter[Any], total: int) -> float
     size = sum(counts.values())
     if not size:
         return 0.0
+    if len(counts) == size:  # none comes twice
+        return float(total)
     alone = [set(part) - {None} for part in parts]
     apart = sum(map(len, alone))
     if len(counts) > 0.9 * apart and apart < 0.9 * size:  # equal values lie side by side
         return len(counts) * total / sum(map(len, parts))
-    once = sum(1 for count in counts.values() if count == 1)
+    once = Counter(counts.values())[1]
     return size * len(counts) / max(size - once + once * size / total, 1.0)

@@ -14,9 +14,9 @@ HASH_BUILD_KEY = 0.12
 COLUMNAR_ROW = 0.012
 COLUMNAR_ROWS_MIN = 20_000
 HASH_PROBE = 0.15
-JOINED_ROW = 0.04
+JOINED_ROW = 0.025
 """Of a table, in a join of whole columns."""
-JOINED_MIN = 5_000.0
+JOINED_MIN = 1_500.0
 """Joins that cost less stay what they are."""
 GATHERED_ROW = 0.08
 RUNS_OF_SUBQUERY = 100.0

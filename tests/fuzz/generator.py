@@ -107,6 +107,7 @@ class Generator:
     def index(self) -> str:
         """Returns CREATE INDEX."""
         table = self.r.choice(self.tables)
+        unique = "UNIQUE " if self.maybe(0.15) else ""
         terms = []
         for column in self.r.sample(table.columns, self.r.randint(1, min(2, len(table.columns)))):
             term = column.name
@@ -114,10 +115,10 @@ class Generator:
                 term = self.expression([table], 1, "")
                 if "(" not in term and "c" not in term:  # SQLite takes a bare constant for a name or a place
                     term = column.name
-            if self.maybe(0.15) and column.kind == "TEXT" and term == column.name:
+            # Of several UNIQUE indexes under different collations, ON CONFLICT takes the newest in SQLite.
+            if self.maybe(0.15) and column.kind == "TEXT" and term == column.name and not unique:
                 term += f" COLLATE {self.r.choice(['NOCASE', 'BINARY', 'RTRIM'])}"
             terms.append(term + (" DESC" if self.maybe(0.3) else ""))
-        unique = "UNIQUE " if self.maybe(0.15) else ""
         where = f" WHERE {self.condition([table], 1, '')}" if self.maybe(0.25) else ""
         return f"CREATE {unique}INDEX {self._name('i')} ON {table.name} ({', '.join(terms)}){where}"
 

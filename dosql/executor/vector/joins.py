@@ -17,6 +17,8 @@ from dosql.executor.vector.plan import Column, Unfit, VectorAggregate
 ROWS_MAX = 4_000_000
 """Joins of more rows, and of tables of more, are row mode's, which keeps none of them."""
 _DENSE = 8
+_FEW = 2
+"""A source of so many times the joined rows is cut down to those that any of them looks for, before it is sorted."""
 _SPAN_SMALL = 1 << 16
 _TYPES: dict[str, tuple[type, Any]] = {"q": (int, np.int64), "d": (float, np.float64)}
 
@@ -77,17 +79,18 @@ class _Relation:
         """As :meth:`own_numbers`, as Python values."""
         return _listed(self.batch, column, self.where)
 
-    def sort(self) -> None:
-        """Puts the rows that are left in the order that an index has them in."""
+    def sort(self) -> bool:
+        """Puts the rows that are left in the order that an index has them in; returns whether that changes anything."""
         by = [self.own_numbers(c) for c in self.source.then]
         keys = [self.own_numbers(b)[0] for _, b in self.source.keys]
         if all(valid is None for _, valid in by) and _ascends([*keys, *(values for values, _ in by)]):
-            return
+            return False
         parts: list[Array] = []
         for values, valid in reversed(by):
             parts += [values] if valid is None else [np.where(valid, values, 0), valid]  # NULL comes first
         order = np.lexsort(parts)
         self.where = order if self.where is None else self.where[order]
+        return True
 
     def keep(self, chosen: Array) -> None:
         """Keeps some of the rows that are left."""
@@ -201,11 +204,14 @@ class Joining:
         tick()
         relation = self._relations[place]
         source = relation.source
-        if source.then:
-            relation.sort()
-        build = [relation.own_numbers(b) for _, b in source.keys]
         probe = [self._numbers(p) for p, _ in source.keys]
-        left, right, usable = _codes(probe, build)
+        left, right, usable = _codes(probe, [relation.own_numbers(b) for _, b in source.keys])
+        few = _wanted(left, right, usable) if relation.count > _FEW * self.count else None
+        if few is not None:
+            relation.keep(few)
+        sorted_now = bool(source.then) and relation.sort()
+        if few is not None or sorted_now:
+            left, right, usable = _codes(probe, [relation.own_numbers(b) for _, b in source.keys])
         rows = None if usable is None else np.flatnonzero(usable)  # of the source, without NULL in its key
         first, many, order = _places(left, right if rows is None else right[rows])
         if source.left:
@@ -371,6 +377,17 @@ def _codes(probe: list[Values], build: list[Values]) -> tuple[Array, Array, Arra
     for miss in misses[1:]:
         missed = missed | miss
     return np.where(missed, -1, left), right, usable
+
+
+def _wanted(left: Array, right: Array, usable: Array | None) -> Array | None:
+    """Returns the places in ``right`` of numbers that are looked for, ascending; None where they are far apart."""
+    span = int(right.max()) + 1 if len(right) else 0
+    if not span or span > _DENSE * len(right) + _SPAN_SMALL:
+        return None
+    looked_for = np.zeros(span + 1, dtype=np.bool_)  # the last one is for what is not there
+    looked_for[left[left < span]] = True
+    looked_for[span] = False
+    return np.flatnonzero(looked_for[right if usable is None else np.where(usable, right, span)])
 
 
 def _places(left: Array, right: Array) -> tuple[Array, Array, Array | None]:
