@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from dosql.types.sqltypes import SqlType
@@ -142,8 +143,15 @@ def decode_row_key(entry: bytes) -> int:
     return int.from_bytes(entry[-8:], "big") - _OFFSET
 
 
-row_keys_of_integers = struct.Struct(">9xQ").iter_unpack
-"""Yields the row keys, as 1-tuples of value + 2**63, of joined entries of an index on one INTEGER that is not NULL."""
+@cache
+def row_keys_of_integers(count: int) -> Callable[[bytes], Iterator[tuple[int]]]:
+    """Returns what yields the row keys, as 1-tuples of value + 2**63, of joined entries of an index.
+
+    Args:
+        count: So many INTEGERs that are not NULL are its columns.
+    """
+    return struct.Struct(f">{9 * count}xQ").iter_unpack
+
 
 ABOVE_ENTRIES = b"\xff" * 9
 """Behind a prefix, above all entries that begin with it: a tag is less than 0xff, and a row key has 8 bytes."""
@@ -152,6 +160,15 @@ ABOVE_ENTRIES = b"\xff" * 9
 def integer_bounds(value: int) -> tuple[bytes, bytes]:
     """Returns what all entries of an index lie between whose first value is an integer."""
     low = _TAGGED.pack(2, value + _OFFSET)
+    return low, low + ABOVE_ENTRIES
+
+
+def integers_bounds(*values: int) -> tuple[bytes, bytes]:
+    """As :func:`integer_bounds`, of the first values."""
+    tagged: list[int] = []
+    for value in values:
+        tagged += (2, value + _OFFSET)
+    low = struct.pack(f">{'BQ' * len(values)}", *tagged)
     return low, low + ABOVE_ENTRIES
 
 

@@ -48,6 +48,9 @@ def like_code(value: str, pattern: str) -> str | None:
     if simple is None:
         return None
     how, needle = simple
+    if needle.isascii() and how != "in":  # what equals it is ASCII too
+        part = {"startswith": f"[:{len(needle)}]", "endswith": f"[-{len(needle)}:]", "==": ""}[how]
+        return f"({value}{part}.lower() == {needle!r} and {value}{part}.isascii())"
     low = f"({value}.lower() if {value}.isascii() else nocase({value}))"
     if how == "in":
         return f"({needle!r} in {low})"

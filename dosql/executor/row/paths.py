@@ -22,6 +22,7 @@ from dosql.plan.physical import (
     Step,
     UnionOfPaths,
 )
+from dosql.types.keys import row_keys_of_integers
 from dosql.types.sqltypes import SqlType
 
 _OFFSET = 1 << 63
@@ -339,16 +340,20 @@ class PathEmitter:
         high = "None" if path.high is None else self._expressions.value(path.high)
         bounds = self._function.module.fresh("b")
         ranged = path.low is not None or path.high is not None
-        first = path.index.columns[0]
-        integers = first >= 0 and source.table.columns[first].type is SqlType.INTEGER
-        if len(path.equal) == 1 and not ranged and not path.nulls and integers:
-            value = path.equal[0]
-            name = self._function.module.fresh("v")
-            lines.add(f"{name} = {equal}")
-            test = f"{name}.__class__ is int"
-            if not isinstance(value, Col):
-                test += f" and -{_OFFSET} <= {name} < {_OFFSET}"
-            lines.add(f"{bounds} = integer_bounds({name}) if {test} else {helper}.bounds(({name},), None, None)")
+        columns = path.index.columns[: len(path.equal)]
+        integers = all(c >= 0 and source.table.columns[c].type is SqlType.INTEGER for c in columns)
+        if columns and not ranged and not path.nulls and integers:
+            names, tests = [], []
+            for value in path.equal:
+                assert not isinstance(value, OneOf)
+                names.append(self._function.module.fresh("v"))
+                lines.add(f"{names[-1]} = {self._expressions.value(value)}")
+                tests.append(f"{names[-1]}.__class__ is int")
+                if not isinstance(value, Col):
+                    tests.append(f"-{_OFFSET} <= {names[-1]} < {_OFFSET}")
+            given, test = ", ".join(names), " and ".join(tests)
+            made = "integer_bounds" if len(names) == 1 else "integers_bounds"
+            lines.add(f"{bounds} = {made}({given}) if {test} else {helper}.bounds(({given},), None, None)")
         else:
             lines.add(f"{bounds} = {helper}.bounds(({equal}{',' if equal else ''}), {low}, {high})")
         with lines.block(f"if {bounds} is not None:"):
@@ -386,7 +391,8 @@ class PathEmitter:
                 lines.add(f"j = bisect_left(ks, {bounds}[1], i)")
                 found = f"ks[i:j] if j < len(ks) else entries({root}, *{bounds})"
                 if self._fixed(source, path):
-                    loops.enter_context(lines.block(f"for ({key},) in row_keys(b''.join({found})):"))
+                    row_keys = self._function.module.share("K", row_keys_of_integers(len(path.index.columns)))
+                    loops.enter_context(lines.block(f"for ({key},) in {row_keys}(b''.join({found})):"))
                     decoded = key
                 else:
                     loops.enter_context(lines.block(f"for x in {found}:"))
@@ -404,9 +410,14 @@ class PathEmitter:
     @staticmethod
     def _fixed(source: TableSource, path: IndexScan) -> bool:
         """Whether all entries of a value that is no NULL are of the same size."""
-        columns = path.index.columns
-        integer = len(columns) == 1 and columns[0] >= 0 and source.table.columns[columns[0]].type is SqlType.INTEGER
-        return integer and not path.nulls
+        columns = source.table.columns
+        fixed = all(
+            position >= 0
+            and columns[position].type is SqlType.INTEGER
+            and (place < len(path.equal) or not columns[position].nullable)
+            for place, position in enumerate(path.index.columns)
+        )
+        return fixed and not path.nulls
 
     # --- rows that are there already -------------------------------------------------------
 

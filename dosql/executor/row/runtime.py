@@ -36,7 +36,7 @@ from dosql.types.compare import (
     sort_key,
     text_operand,
 )
-from dosql.types.keys import ABOVE_ENTRIES, NULL_KEY, after_prefix, integer_bounds, key_encoder, row_keys_of_integers
+from dosql.types.keys import ABOVE_ENTRIES, NULL_KEY, after_prefix, integer_bounds, integers_bounds, key_encoder
 from dosql.types.numbers import INT_MAX, INT_MIN, integer_prefix, number_in, number_prefix, real_to_integer
 from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
 from dosql.types.temporal import MICROS_PER_DAY, date_stored, temporal_text, timestamp_stored
@@ -443,9 +443,9 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "entries": entries,
     "from_bytes": int.from_bytes,
     "integer_bounds": integer_bounds,
+    "integers_bounds": integers_bounds,
     "flat_of": flat_of,
     "leaf_of": leaf_of,
-    "row_keys": row_keys_of_integers,
     "eq": eq,
     "ge": ge,
     "glob": f.glob,
