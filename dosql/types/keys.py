@@ -144,11 +144,11 @@ def decode_row_key(entry: bytes) -> int:
 
 
 @cache
-def row_keys_of_integers(count: int) -> Callable[[bytes], Iterator[tuple[int]]]:
+def row_keys_behind(count: int) -> Callable[[bytes], Iterator[tuple[int]]]:
     """Returns what yields the row keys, as 1-tuples of value + 2**63, of joined entries of an index.
 
     Args:
-        count: So many INTEGERs that are not NULL are its columns.
+        count: Of its columns; they are INTEGER, REAL and their kin, and not NULL.
     """
     return struct.Struct(f">{9 * count}xQ").iter_unpack
 

@@ -22,12 +22,13 @@ from dosql.plan.physical import (
     Step,
     UnionOfPaths,
 )
-from dosql.types.keys import row_keys_of_integers
+from dosql.types.keys import row_keys_behind
 from dosql.types.sqltypes import SqlType
 
 _OFFSET = 1 << 63
 _FLAT_READS_MIN, _FLAT_READS_MAX = 6.0, 1_000_000
 """So many rows of a tree pay for a look whether its leaves are side by side."""
+_EIGHT_BYTES = {SqlType.INTEGER, SqlType.BOOLEAN, SqlType.REAL, SqlType.DATE, SqlType.TIMESTAMP}
 Inside = Callable[[Lines], None]
 
 
@@ -391,7 +392,7 @@ class PathEmitter:
                 lines.add(f"j = bisect_left(ks, {bounds}[1], i)")
                 found = f"ks[i:j] if j < len(ks) else entries({root}, *{bounds})"
                 if self._fixed(source, path):
-                    row_keys = self._function.module.share("K", row_keys_of_integers(len(path.index.columns)))
+                    row_keys = self._function.module.share("K", row_keys_behind(len(path.index.columns)))
                     loops.enter_context(lines.block(f"for ({key},) in {row_keys}(b''.join({found})):"))
                     decoded = key
                 else:
@@ -399,7 +400,12 @@ class PathEmitter:
             else:
                 spans, cut = ("spans_back", "[s:e][::-1]") if path.reverse else ("spans", "[s:e]")
                 loops.enter_context(lines.block(f"for L, s, e in {spans}({root}, {bounds}[0], {bounds}[1]):"))
-                loops.enter_context(lines.block(f"for x in L.keys{cut}:"))
+                if self._fixed(source, path):
+                    row_keys = self._function.module.share("K", row_keys_behind(len(path.index.columns)))
+                    loops.enter_context(lines.block(f"for ({key},) in {row_keys}(b''.join(L.keys{cut})):"))
+                    decoded = key
+                else:
+                    loops.enter_context(lines.block(f"for x in L.keys{cut}:"))
             if self._needed.get(source.number):
                 lines.add(f"{key} = {decoded} - {_OFFSET}")
             if needs_row:
@@ -411,10 +417,12 @@ class PathEmitter:
     def _fixed(source: TableSource, path: IndexScan) -> bool:
         """Whether all entries of a value that is no NULL are of the same size."""
         columns = source.table.columns
+        ranged = path.low is not None or path.high is not None
+        known = len(path.equal) + ranged  # of these columns no NULL is found
         fixed = all(
             position >= 0
-            and columns[position].type is SqlType.INTEGER
-            and (place < len(path.equal) or not columns[position].nullable)
+            and columns[position].type in _EIGHT_BYTES
+            and (place < known or not columns[position].nullable)
             for place, position in enumerate(path.index.columns)
         )
         return fixed and not path.nulls
