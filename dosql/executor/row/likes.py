@@ -24,6 +24,18 @@ def simple_pattern(pattern: str) -> tuple[str, str] | None:
     return how, nocase(inner)
 
 
+def longest_part(pattern: str) -> str:
+    """Returns the longest text that all that is LIKE a pattern contains, in lower case."""
+    parts = pattern.replace("_", "%").split("%") if len(pattern) <= PATTERN_MAX else []
+    found: str = nocase(max(parts, key=len, default=""))
+    return found
+
+
+def folded(value: str) -> str:
+    """Returns a text with its ASCII letters in lower case."""
+    return value.lower() if value.isascii() else nocase(value)  # type: ignore[no-any-return]
+
+
 def like_matcher(pattern: Any) -> Matcher:
     """Returns what tests a text, which is not NULL, against a pattern."""
     if pattern is None:
@@ -31,15 +43,18 @@ def like_matcher(pattern: Any) -> Matcher:
     pattern = text(pattern)
     simple = simple_pattern(pattern)
     if simple is None:
-        return lambda value: like(value, pattern)
+        part = longest_part(pattern)
+        if not part:
+            return lambda value: like(value, pattern)
+        return lambda value: bool(part in folded(value) and like(value, pattern))
     how, needle = simple
     if how == "in":
-        return lambda value: needle in (value.lower() if value.isascii() else nocase(value))
+        return lambda value: needle in folded(value)
     if how == "==":
-        return lambda value: (value.lower() if value.isascii() else nocase(value)) == needle
+        return lambda value: folded(value) == needle
     if how == "startswith":
-        return lambda value: (value.lower() if value.isascii() else nocase(value)).startswith(needle)
-    return lambda value: (value.lower() if value.isascii() else nocase(value)).endswith(needle)
+        return lambda value: folded(value).startswith(needle)
+    return lambda value: folded(value).endswith(needle)
 
 
 def like_code(value: str, pattern: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dosql.executor.row.likes import like_matcher, simple_pattern
+from dosql.executor.row.likes import like_matcher, longest_part, simple_pattern
 from dosql.executor.vector.columns import Array
 
 Values: TypeAlias = Sequence[Any]
@@ -133,6 +133,15 @@ def like(values: Values, pattern: str) -> Array:
     if found is not None:
         return found
     matches = like_matcher(pattern)
+    part = longest_part(pattern)
+    try:
+        able = _containing(values, part) if part else None
+    except TypeError:
+        able = None
+    if able is not None:  # few, as a rule: each is tested
+        for row in np.flatnonzero(able).tolist():
+            able[row] = bool(matches(values[row]))
+        return able
     return _array([value is not None and bool(matches(value)) for value in values])
 
 
