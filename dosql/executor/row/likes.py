@@ -31,11 +31,6 @@ def longest_part(pattern: str) -> str:
     return found
 
 
-def folded(value: str) -> str:
-    """Returns a text with its ASCII letters in lower case."""
-    return value.lower() if value.isascii() else nocase(value)  # type: ignore[no-any-return]
-
-
 def like_matcher(pattern: Any) -> Matcher:
     """Returns what tests a text, which is not NULL, against a pattern."""
     if pattern is None:
@@ -46,15 +41,15 @@ def like_matcher(pattern: Any) -> Matcher:
         part = longest_part(pattern)
         if not part:
             return lambda value: like(value, pattern)
-        return lambda value: bool(part in folded(value) and like(value, pattern))
+        return lambda value: bool(part in nocase(value) and like(value, pattern))
     how, needle = simple
     if how == "in":
-        return lambda value: needle in folded(value)
+        return lambda value: needle in nocase(value)
     if how == "==":
-        return lambda value: folded(value) == needle
+        return lambda value: nocase(value) == needle
     if how == "startswith":
-        return lambda value: folded(value).startswith(needle)
-    return lambda value: folded(value).endswith(needle)
+        return lambda value: nocase(value).startswith(needle)
+    return lambda value: nocase(value).endswith(needle)
 
 
 def like_code(value: str, pattern: str) -> str | None:
