@@ -55,13 +55,14 @@ def like_matcher(pattern: Any) -> Matcher:
 def like_code(value: str, pattern: str) -> str | None:
     """Returns code that tests a variable that holds a text, None for a pattern that needs more."""
     simple = simple_pattern(pattern)
+    low = f"({value}.lower() if {value}.isascii() else nocase({value}))"
     if simple is None:
-        return None
+        part = longest_part(pattern)
+        return f"({part!r} in {low} and like({value}, {pattern!r}))" if part else None
     how, needle = simple
     if needle.isascii() and how != "in":  # what equals it is ASCII too
         part = {"startswith": f"[:{len(needle)}]", "endswith": f"[-{len(needle)}:]", "==": ""}[how]
         return f"({value}{part}.lower() == {needle!r} and {value}{part}.isascii())"
-    low = f"({value}.lower() if {value}.isascii() else nocase({value}))"
     if how == "in":
         return f"({needle!r} in {low})"
     return f"({low} == {needle!r})" if how == "==" else f"{low}.{how}({needle!r})"
