@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+_KEPT_MIN = 3
+"""So many values are worth a look into what was kept."""
+
 
 class Lines:
     """Indented lines."""
@@ -88,11 +91,13 @@ class Function:
         self._hoisted: dict[str, str] = {}
 
     def hoist(self, code: str, prefix: str) -> str:
-        """Returns a variable that holds ``code``, computed once when the function starts."""
+        """Returns a variable that holds ``code``, computed once when the function starts.
+
+        It depends on the view and the parameters: what runs many times in a statement computes it the first time.
+        """
         name = self._hoisted.get(code)
         if name is None:
             name = self._hoisted[code] = self.module.fresh(prefix)
-            self.top.add(f"{name} = {code}")
         return name
 
     @contextmanager
@@ -110,4 +115,19 @@ class Function:
     def finish(self) -> None:
         """Adds the function to its module."""
         head = f"def {self.name}({', '.join(self.args)}):"
-        self.module.functions.append([head, *self.top.lines, *self.before.lines, *self.body.lines])
+        start = Lines()
+        if self.again and len(self._hoisted) >= _KEPT_MIN:
+            key, names = f"start of {self.name}", ", ".join(self._hoisted.values())
+            start.add(f"known = M.get({key!r})")
+            with start.block("if known is None:"):
+                self._compute(start)
+                start.add(f"M[{key!r}] = {names}")
+            with start.block("else:"):
+                start.add(f"{names} = known")
+        else:
+            self._compute(start)
+        self.module.functions.append([head, *start.lines, *self.top.lines, *self.before.lines, *self.body.lines])
+
+    def _compute(self, lines: Lines) -> None:
+        for code, name in self._hoisted.items():
+            lines.add(f"{name} = {code}")

@@ -278,15 +278,17 @@ class PathEmitter:
             reads: How many ways a run of the function is estimated to go.
         """
         root = self._root(tree_id)
-        level = self._function.hoist(f"{root}.level", "l")
-        two = f"if {level} == 2:"
         if reads * self._runs >= _FLAT_READS_MIN:
-            flat = self._function.hoist(f"flat_of(view.trees[{tree_id}], {min(int(reads) + 1, _FLAT_READS_MAX)})", "f")
+            times = int(reads * (self._runs if self._function.again else 1.0)) + 1
+            flat = self._function.hoist(f"flat_of(view.trees[{tree_id}], {min(times, _FLAT_READS_MAX)})", "f")
             keys, leaves = (self._function.hoist(f"{flat}[{i}]", "f") for i in range(2))
             with lines.block(f"if {keys} is not None:"):
                 lines.add(f"n = {leaves}[bisect_right({keys}, {key})]")
-            two = f"elif {level} == 2:"
-        with lines.block(two):
+            with lines.block("else:"):
+                lines.add(f"n = leaf_of({root}, {key})")
+            return
+        level = self._function.hoist(f"{root}.level", "l")
+        with lines.block(f"if {level} == 2:"):
             lines.add(f"n = {root}.children[bisect_right({root}.keys, {key})]")
             lines.add(f"n = n.children[bisect_right(n.keys, {key})]")
         with lines.block(f"elif {level} == 1:"):
