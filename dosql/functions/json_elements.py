@@ -22,7 +22,7 @@ class JsonText(str):
 
 
 class Number(str):
-    """A number in JSON's form."""
+    """A number in JSON's form. Where only values are asked for, numbers are Python's."""
 
     __slots__ = ()
 
@@ -134,8 +134,21 @@ def _plain(number: str) -> str:
     return sign + mantissa + mark + exponent
 
 
+_quote = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def written(element: Any, indent: str | None = None, depth: int = 0) -> str:
     """Returns an element as JSON, without blanks unless there is an indent."""
+    kind = element.__class__
+    if kind is str:
+        return _quote(element)
+    if kind is Number or kind is JsonText:
+        return str(element)
+    if indent is None:
+        if kind is list:
+            return f"[{','.join(map(written, element))}]"
+        if kind is Members:
+            return "{" + ",".join([f"{quoted(name)}:{written(value)}" for name, value in element]) + "}"
     if element is None:
         return "null"
     if element is True or element is False:
@@ -144,7 +157,7 @@ def written(element: Any, indent: str | None = None, depth: int = 0) -> str:
         return str(element)
     if isinstance(element, str):
         return quoted(element)
-    if isinstance(element, Members):
+    if kind is Members:
         colon = ":" if indent is None else ": "
         parts = [f"{quoted(name)}{colon}{written(value, indent, depth + 1)}" for name, value in element]
         return _bracketed(parts, "{}", indent, depth)
@@ -153,7 +166,7 @@ def written(element: Any, indent: str | None = None, depth: int = 0) -> str:
 
 def quoted(string: str) -> str:
     """Returns a string as JSON."""
-    return string.quoted() if isinstance(string, Escaped) else json.dumps(string, ensure_ascii=False)
+    return string.quoted() if isinstance(string, Escaped) else _quote(string)
 
 
 def _bracketed(parts: list[str], brackets: str, indent: str | None, depth: int) -> str:
@@ -173,6 +186,10 @@ def value_of(element: Any) -> Any:
         return element
     if isinstance(element, bool):
         return int(element)
+    if isinstance(element, int):
+        return element if INT_MIN <= element <= INT_MAX else float(element)
+    if isinstance(element, float):
+        return element
     if isinstance(element, Number):
         if element.lstrip("-").isdigit():
             whole = int(element)
@@ -189,6 +206,8 @@ def type_of(found: Any) -> str:
         return "null"
     if isinstance(found, bool):
         return "true" if found else "false"
+    if isinstance(found, int | float):
+        return "integer" if isinstance(found, int) else "real"
     if isinstance(found, Number):
         return "integer" if found.lstrip("-").isdigit() else "real"
     if isinstance(found, str):

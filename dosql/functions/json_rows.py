@@ -16,9 +16,11 @@ from dosql.functions.scalar import text
 
 COLUMNS = ("key", "value", "type", "atom", "id", "parent", "fullkey", "path")
 HIDDEN = ("json", "root")
+IDS = frozenset(("id", "parent"))
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 Row = tuple[Any, ...]
+_PLAIN_KEYS = (int, str, type(None))
 
 
 def json_each(value: Any = None, root: Any = "$") -> Iterator[Row]:
@@ -29,6 +31,52 @@ def json_each(value: Any = None, root: Any = "$") -> Iterator[Row]:
 def json_tree(value: Any = None, root: Any = "$") -> Iterator[Row]:
     """Yields an element and all that is in it, each before its parts."""
     return _rows(value, root, deep=True)
+
+
+def json_each_short(value: Any = None, root: Any = "$") -> Iterator[Row]:
+    """As :func:`json_each` without ids, which take most of the time."""
+    if value is None or root is None:
+        return
+    path = text(root)
+    element = _found(value, path)
+    if element.__class__ is list:
+        for place, part in enumerate(element):
+            yield _row(place, part, 0, None, f"{path}[{place}]", path)
+    elif isinstance(element, Members):
+        for name, part in element:
+            yield _row(name, part, 0, None, path + _named(name), path)
+    elif element is not MISSING:
+        yield _row(None, element, 0, None, path, path)
+
+
+def json_tree_short(value: Any = None, root: Any = "$") -> Iterator[Row]:
+    """As :func:`json_tree` without ids."""
+    if value is None or root is None:
+        return
+    path = text(root)
+    last = (j.steps_of(path) or (None,))[-1]
+    if isinstance(last, tuple):  # from the end: where it is, must be found
+        yield from _rows(value, root, deep=True)
+        return
+    element = _found(value, path)
+    if element is not MISSING:
+        yield from _tree_short(element, last, path, _above(path))
+
+
+def _tree_short(element: Any, key: Any, fullkey: str, path: str) -> Iterator[Row]:
+    yield _row(key, element, 0, None, fullkey, path)
+    if isinstance(element, list):
+        for name, part in element if isinstance(element, Members) else enumerate(element):
+            yield from _tree_short(part, name, fullkey + _named(name), fullkey)
+
+
+def _found(value: Any, path: str) -> Any:
+    element = j.parsed(value)
+    for step in j.steps_of(path):
+        element = j.child(element, step)
+        if element is MISSING:
+            break
+    return element
 
 
 def _rows(value: Any, root: Any, *, deep: bool) -> Iterator[Row]:
@@ -72,6 +120,8 @@ def _tree(
 
 
 def _row(key: Any, element: Any, number: int, parent: int | None, fullkey: str, path: str) -> Row:
+    if element.__class__ is str and key.__class__ in _PLAIN_KEYS:
+        return key, element, "text", element, number, parent, fullkey, path
     value = value_of(element)
     container = isinstance(element, list)
     value = str(value) if container else value

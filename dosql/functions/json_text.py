@@ -39,6 +39,9 @@ def _constant(name: str) -> Any:
 
 _decoder = json.JSONDecoder(object_pairs_hook=Members, parse_float=Number, parse_int=Number, parse_constant=_constant)
 _scan, _decode = _decoder.scan_once, _decoder.decode  # type: ignore[attr-defined]
+_values = json.JSONDecoder(object_pairs_hook=Members, parse_constant=_constant).scan_once  # type: ignore[attr-defined]
+_kept: list[tuple[Any, Any]] = [(None, None), (None, None)]
+"""The last text that was parsed, and its element: for values, and to write. A row's functions ask for one text."""
 _REWRITTEN = re.compile(r"\\[u/]")
 """What is decoded would be written otherwise."""
 _HALF = re.compile(
@@ -57,23 +60,26 @@ def parsed(value: Any, *, to_write: bool = True) -> Any:
     Raises:
         TypeMismatch: It is no JSON.
     """
+    known, element = _kept[to_write]
+    if known is value:
+        return element
     if isinstance(value, int | float):
         return number_of(value)
     try:
-        if isinstance(value, bytes):
-            return _from_bytes(value)
-        return _from_text(value, _REWRITTEN if to_write else _HALF)
+        element = _from_bytes(value) if isinstance(value, bytes) else _from_text(value, to_write=to_write)
+        _kept[to_write] = (value, element)
+        return element
     except ValueError:
         raise TypeMismatch("malformed JSON") from None
     except RecursionError:
         raise ResourceExhausted("the JSON nests too deep") from None
 
 
-def _from_text(given: str, exact: re.Pattern[str] = _REWRITTEN) -> Any:
-    if "\\" in given and exact.search(given):
+def _from_text(given: str, *, to_write: bool = True) -> Any:
+    if "\\" in given and (_REWRITTEN if to_write else _HALF).search(given):
         return JsonReader(_before_nul(given)).read()
     try:
-        element, end = _scan(given, 0)
+        element, end = _scan(given, 0) if to_write else _values(given, 0)
         if end == len(given):
             return element
     except (StopIteration, ValueError):
@@ -110,9 +116,7 @@ def as_jsonb(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _element(value: Any) -> Any:
-    """Returns a SQL value as an element."""
-    if isinstance(value, JsonText):
-        return parsed(value)
+    """Returns a SQL value as an element; JSON as it is written."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bytes):
@@ -337,7 +341,8 @@ def _editor(name: str, *, add: bool, change: bool) -> Callable[..., Any]:
         element = parsed(value)
         for path, new in zip(pairs[::2], pairs[1::2], strict=True):
             if path is not None:
-                element = _edited(element, steps_of(text(path)), _element(new), add=add, change=change)
+                new = parsed(new) if isinstance(new, JsonText) else _element(new)
+                element = _edited(element, steps_of(text(path)), new, add=add, change=change)
         return JsonText(written(element))
 
     return run

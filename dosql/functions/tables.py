@@ -30,6 +30,7 @@ class TableFunction:
         types: Their types; ANY where there are none.
         hidden: Names of the arguments; those that are not given are left out, from the end.
         required: How many must be given.
+        short: As ``call``, for who reads none of the columns ``costly``.
     """
 
     call: Callable[..., Rows]
@@ -37,6 +38,8 @@ class TableFunction:
     hidden: tuple[str, ...] = ()
     required: int = 0
     types: tuple[SqlType, ...] = ()
+    short: Callable[..., Rows] | None = None
+    costly: frozenset[str] = frozenset()
 
 
 def _series(view: Any, start: Any = 0, stop: Any = 0xFFFFFFFF, step: Any = 1) -> Iterator[tuple[Any, ...]]:
@@ -58,8 +61,20 @@ def _series(view: Any, start: Any = 0, stop: Any = 0xFFFFFFFF, step: Any = 1) ->
 
 TABLE_FUNCTIONS: dict[str, TableFunction] = {
     "generate_series": TableFunction(_series, ("value",), ("start", "stop", "step"), 1, (SqlType.INTEGER,)),
-    "json_each": TableFunction(lambda view, *args: json_rows.json_each(*args), json_rows.COLUMNS, json_rows.HIDDEN),
-    "json_tree": TableFunction(lambda view, *args: json_rows.json_tree(*args), json_rows.COLUMNS, json_rows.HIDDEN),
+    "json_each": TableFunction(
+        lambda view, *args: json_rows.json_each(*args),
+        json_rows.COLUMNS,
+        json_rows.HIDDEN,
+        short=lambda view, *args: json_rows.json_each_short(*args),
+        costly=json_rows.IDS,
+    ),
+    "json_tree": TableFunction(
+        lambda view, *args: json_rows.json_tree(*args),
+        json_rows.COLUMNS,
+        json_rows.HIDDEN,
+        short=lambda view, *args: json_rows.json_tree_short(*args),
+        costly=json_rows.IDS,
+    ),
 }
 """By lower-case name, with the schema's name before it where it is not ``main``."""
 TABLE_FUNCTIONS["jsonb_each"] = TABLE_FUNCTIONS["json_each"]
@@ -70,8 +85,16 @@ VIRTUAL = "virtual table"
 """Stands for a virtual table: its arguments are the module and the module's own."""
 
 
-def rows_of(name: str, view: Any, args: tuple[Any, ...]) -> Rows:
-    """Returns the rows of a function, each with its arguments behind it.
+def has_short(name: str, read: Iterable[int]) -> bool:
+    """Whether a function has a short way to give the columns at some places."""
+    function = TABLE_FUNCTIONS.get(name)
+    if function is None or function.short is None:
+        return False
+    return not any(function.columns[i] in function.costly for i in read if i < len(function.columns))
+
+
+def rows_of(name: str, view: Any, args: tuple[Any, ...], short: bool = False) -> Rows:
+    """Returns the rows of a function, each with its arguments behind it; ``short`` is where :func:`has_short` is.
 
     Raises:
         TypeMismatch: An argument is missing.
@@ -83,4 +106,5 @@ def rows_of(name: str, view: Any, args: tuple[Any, ...]) -> Rows:
         missing = function.hidden[len(args)]
         raise TypeMismatch(f'first argument to "{name}()" missing or unusable: {missing}')
     tail = args + (None,) * (len(function.hidden) - len(args))
-    return (row + tail for row in function.call(view, *args))
+    call = function.short if short and function.short is not None else function.call
+    return (row + tail for row in call(view, *args))

@@ -169,6 +169,32 @@ def test_in_queries(sql: str) -> None:
     database.close()
 
 
+ROOTS = ["", ", '$'", ", '$.a'", ", '$.a[1]'", ", '$.a[#-1]'", ", '$.\"x y\"'", ", '$.none'", ", '$.n'"]
+TEXTS = [
+    """{"a":[1,{"b":null},"z"],"x y":{"c":true},"n":1.50,"\\u0061":"\\u0041\\/","a":7}""",
+    "[1,[2,[]],{}]",
+    '"x"',
+    "12",
+    "{a:0x10,'b':+.5}",
+]
+
+
+@pytest.mark.parametrize("columns", ["*", "key, value, type, atom, fullkey, path", "value", "key, id", "fullkey, atom"])
+def test_rows_of_trees(columns: str) -> None:
+    session, oracle = Database.open(":memory:").session(), apsw.Connection(":memory:")
+    for function in ("json_each", "json_tree"):
+        for text in TEXTS:
+            for root in ROOTS:
+                if (
+                    function == "json_tree"
+                    and "]" in root
+                    and "key" in columns.replace("fullkey", "").replace("*", "key")
+                ):
+                    continue  # SQLite names the key of such a root by the path: a[1]
+                sql = f"SELECT {columns} FROM {function}(?{root})"
+                assert session.execute(sql, (text,)).rows == list(oracle.execute(sql, (text,))), (sql, text)
+
+
 NAMES = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters='"\\'), min_size=1, max_size=5
 )

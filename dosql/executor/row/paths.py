@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.runtime import IndexBounds
+from dosql.functions.tables import has_short
 from dosql.plan.expr import ROW_KEY, Col, Expr, Subquery, sources_of, walk
 from dosql.plan.logical import FunctionSource, GivenSource, QuerySource, TableSource, WorkSource
 from dosql.plan.physical import (
@@ -436,7 +437,9 @@ class PathEmitter:
 
     def _call(self, lines: Lines, source: FunctionSource, inside: Inside) -> None:
         args = "".join(f"{self._expressions.value(a)}, " for a in source.args)
-        self._each(lines, source.number, source.width, f"watched(rows_of({source.function!r}, view, ({args})))", inside)
+        short = ", True" if has_short(source.function, self._needed.get(source.number, [])) else ""
+        rows = f"watched(rows_of({source.function!r}, view, ({args}){short}))"
+        self._each(lines, source.number, source.width, rows, inside)
 
     def _each(self, lines: Lines, number: int, width: int, rows: str, inside: Inside) -> None:
         needed = set(self._needed.get(number, []))
