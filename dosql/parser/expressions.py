@@ -174,6 +174,9 @@ class ExpressionTranslator:
                     call.args.append(self.expr(arg.this))
             else:
                 call.args.append(self.expr(arg))
+        if call.name == "raise" and not _raises(call):
+            at = Position.at(self._sql, call.at)
+            raise SqlSyntaxError("expected RAISE(IGNORE) or RAISE(ABORT, message)", position=at)
         return call
 
     def _filter(self, node: exp.Filter) -> s.Expr:
@@ -306,3 +309,9 @@ _HANDLERS: dict[type[exp.Expression], Callable[[ExpressionTranslator, Any], s.Ex
     exp.CurrentTime: _now("current_time"),
     exp.CurrentTimestamp: _now("current_timestamp"),
 }
+
+
+def _raises(call: s.Call) -> bool:
+    """Whether the arguments of RAISE are what they must be."""
+    kind = call.args[0].column.lower() if call.args and isinstance(call.args[0], s.Name) else ""
+    return kind in ("ignore", "abort", "fail", "rollback") and len(call.args) == (1 if kind == "ignore" else 2)

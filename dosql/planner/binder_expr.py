@@ -265,10 +265,9 @@ class ExpressionBinder:
         """Binds RAISE(IGNORE) and RAISE(ABORT | FAIL | ROLLBACK, message)."""
         if self._binder.row is None:
             raise SqlSyntaxError("RAISE() may only be used within a trigger-program", position=self._at(node))
-        kind = node.args[0].column.lower() if node.args and isinstance(node.args[0], s.Name) else ""
-        if kind not in ("ignore", "abort", "fail", "rollback") or len(node.args) != (1 if kind == "ignore" else 2):
-            raise SqlSyntaxError("expected RAISE(IGNORE) or RAISE(ABORT, message)", position=self._at(node))
-        return Func(f"raise_{kind}", tuple(self.bind(a) for a in node.args[1:]), SqlType.ANY, True)
+        kind = node.args[0]
+        assert isinstance(kind, s.Name)
+        return Func(f"raise_{kind.column.lower()}", tuple(self.bind(a) for a in node.args[1:]), SqlType.ANY, True)
 
     def _call(self, node: s.Call) -> Expr:
         name = node.name

@@ -35,7 +35,7 @@ class Actual:
 def explain(plans: list[BlockPlan], actual: Actual | None = None) -> list[str]:
     """Returns the plan as lines; the outermost block comes first."""
     lines: list[str] = []
-    for depth, plan in enumerate(reversed(plans)):
+    for depth, plan in enumerate(plans):
         prefix = "" if depth == 0 else "SUBQUERY: "
         lines += [("  " if depth else "") + line for line in _block(plan, prefix, actual)]
     if actual is not None:
@@ -46,7 +46,7 @@ def explain(plans: list[BlockPlan], actual: Actual | None = None) -> list[str]:
 def explain_json(plans: list[BlockPlan], actual: Actual | None = None) -> str:
     """Returns the plan as JSON: a list of blocks, the outermost first, each with its steps in the order they run."""
     blocks = []
-    for plan in reversed(plans):
+    for plan in plans:
         names = _names(plan)
         steps: list[dict[str, Any]] = []
         for step in plan.steps:
@@ -76,7 +76,7 @@ def query_plan(plans: list[BlockPlan]) -> list[tuple[int, int, int, str]]:
         rows.append((len(rows) + 1, parent, 0, detail))
         return len(rows)
 
-    for depth, plan in enumerate(reversed(plans)):
+    for depth, plan in enumerate(plans):
         parent = 0 if depth == 0 else add(0, f"{'CORRELATED SCALAR ' if plan.correlated else ''}SUBQUERY {depth}")
         for step in plan.steps:
             add(parent, _sqlite_step(step))

@@ -85,3 +85,20 @@ def test_analyze_runs_queries_only(session: Session) -> None:
     assert session.execute("EXPLAIN DELETE FROM t WHERE id = 1").rows[0] == ("DELETE t",)
     assert session.execute("EXPLAIN CODE SELECT a FROM t").rows[1] == ("def run(view, P, given=()):",)
     assert session.execute("EXPLAIN (SELECT 1)").rows[0][0].startswith("SELECT")
+
+
+def test_the_outermost_block_comes_first(session: Session) -> None:
+    inner = "SELECT count(*) FROM t AS i WHERE i.b = o.b LIMIT 1"
+    sql = f"SELECT o.id FROM t AS o WHERE o.a > ({inner}) AND o.a < (SELECT sum(k.a) FROM t AS k WHERE k.b > o.b)"
+    lines = [row[0] for row in session.execute(f"EXPLAIN {sql}").rows]
+    assert "o" in lines[1].split()
+    assert not lines[0].startswith(" ")
+    assert [line.strip().startswith("SUBQUERY") for line in lines] == [False, False, True, False, True, False]
+    plan = session.execute(f"EXPLAIN QUERY PLAN {sql}").rows
+    assert [row[3] for row in plan if not row[1]] == [
+        "SCAN o",
+        "CORRELATED SCALAR SUBQUERY 1",
+        "CORRELATED SCALAR SUBQUERY 2",
+    ]
+    blocks_of = json.loads(session.execute(f"EXPLAIN (FORMAT JSON) {sql}").rows[0][0])["plan"]
+    assert [block["steps"][0]["source"] for block in blocks_of] == ["o", "i", "k"]

@@ -26,7 +26,7 @@ class CompiledQuery:
         run: ``run(view, params, given=())`` returns a list of tuples of stored values. ``view``
             is a Snapshot or a Workspace.
         source: The generated code.
-        plans: Plans of its blocks, innermost first.
+        plans: Plans of its blocks, the outermost first.
         recursive: It has a part that may run for long without reading any table.
     """
 
