@@ -40,6 +40,7 @@ def _constant(name: str) -> Any:
 _decoder = json.JSONDecoder(object_pairs_hook=Members, parse_float=Number, parse_int=Number, parse_constant=_constant)
 _scan, _decode = _decoder.scan_once, _decoder.decode  # type: ignore[attr-defined]
 _values = json.JSONDecoder(object_pairs_hook=Members, parse_constant=_constant).scan_once  # type: ignore[attr-defined]
+_KEPT_MAX = 1 << 20
 _kept: list[tuple[Any, Any]] = [(None, None), (None, None)]
 """The last text that was parsed, and its element: for values, and to write. A row's functions ask for one text."""
 _REWRITTEN = re.compile(r"\\[u/]")
@@ -67,7 +68,8 @@ def parsed(value: Any, *, to_write: bool = True) -> Any:
         return number_of(value)
     try:
         element = _from_bytes(value) if isinstance(value, bytes) else _from_text(value, to_write=to_write)
-        _kept[to_write] = (value, element)
+        if len(value) <= _KEPT_MAX:
+            _kept[to_write] = (value, element)
         return element
     except ValueError:
         raise TypeMismatch("malformed JSON") from None
