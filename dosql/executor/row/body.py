@@ -10,8 +10,8 @@ from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.paths import variable
 from dosql.executor.row.sorting import emit_sort
-from dosql.plan.expr import ROW_KEY, Col, Expr, Subquery, collation_of
-from dosql.plan.logical import Block, Query, SortKey
+from dosql.plan.expr import ROW_KEY, Col, Const, Expr, Subquery, collation_of
+from dosql.plan.logical import Block, Query, QuerySource, SortKey
 from dosql.plan.stability import is_stable_query
 from dosql.types.sqltypes import SqlType
 
@@ -111,6 +111,8 @@ class QueryBody:
     def _subquery(self, expr: Subquery) -> str:
         """Returns code for a subquery in an expression; one that reads nothing outside runs once."""
         query = self._queries.first_of(expr.query) if expr.kind == "exists" else expr.query
+        if expr.kind == "scalar" and isinstance(query, Block) and query.grouped:
+            query = _extreme(self._queries.look(query).block) or query
         name = self._queries.query(query, expr.outer)
         passed = [self._expressions.value(p) for p in expr.passed]
         call = f"{name}({', '.join(['view', 'P', 'M', *passed])})"
@@ -165,3 +167,18 @@ class QueryBody:
         with self._function.gathering(name) if whole else nullcontext():
             self._function.before.add(f"{name} = {code}")
         return name
+
+
+def _extreme(block: Block) -> Block | None:
+    """Returns the query of one row whose minimum or maximum a block gives, if that is all: as a value, both are one."""
+    source = block.steps[0].source if len(block.steps) == 1 else None
+    if not isinstance(source, QuerySource) or not isinstance(source.query, Block) or block.where or block.limit:
+        return None
+    limit, given = source.query.limit, block.outputs[0].expr
+    first = isinstance(limit, Const) and limit.value == 1 and not block.group_by and len(block.aggregates) == 1
+    if not first or block.aggregates[0].name not in ("min", "max") or block.having is not None or block.visible > 1:
+        return None
+    arg = block.aggregates[0].args[0]
+    whole = isinstance(arg, Col) and (arg.source, arg.index) == (source.number, 0) and not block.aggregates[0].filter
+    same = isinstance(given, Col) and (given.source, given.index) == (block.group_source, 0)
+    return source.query if whole and same and source.sees_outer else None
