@@ -32,7 +32,7 @@ INNER = [
     "b.a_id = a.id AND EXISTS (SELECT 1 FROM a AS z WHERE z.id = b.k)",
 ]
 MORE = ["", " AND b.v > a.k", " AND b.name <> a.name", " AND b.v IS NOT NULL", " AND a.name LIKE 'x%'"]
-VALUES = ["count(*)", "max(b.v)", "sum(b.k)", "upper(min(b.name))", "avg(b.v) + a.k"]
+VALUES = ["count(*)", "max(b.id)", "min(b.id)", "max(b.v)", "sum(b.k)", "upper(min(b.name))", "avg(b.v) + a.k"]
 
 
 def _rows(rng: random.Random) -> tuple[list[Any], list[Any]]:
