@@ -139,6 +139,7 @@ class _BlockEmitter(SemiEmitter):
         super().__init__(queries, function, outer)
         self._joined: ColumnarJoin | None = None
         self._whole: list[tuple[int, int]] | None = None
+        self._different: list[tuple[int, int]] | None = None
         self._once_each = False
         self._from: dict[int, str] = {}
         self._runs = 1.0
@@ -189,8 +190,11 @@ class _BlockEmitter(SemiEmitter):
                 top.begin(body)
 
             every = plain_columns([o.expr for o in shown])
-            if every and top is None and not (lone or early or block.distinct):
-                self._whole = every
+            if every and top is None and not (lone or early):
+                if not block.distinct:
+                    self._whole = every
+                elif seen == "row":
+                    self._different = every
 
             def emit(lines: Lines) -> None:
                 if lone:
@@ -289,7 +293,7 @@ class _BlockEmitter(SemiEmitter):
         self, body: Lines, plan: BlockPlan, needed: dict[int, list[int]], emit: Callable[[Lines], None]
     ) -> None:
         paths = PathEmitter(self._function, self._expressions, needed, self._query_rows, self._found_by)
-        if self._whole and len(plan.steps) == 1 and not plan.constants and self._all_rows(body, plan.steps[0], paths):
+        if len(plan.steps) == 1 and not plan.constants and self._all_rows(body, plan.steps[0], paths):
             return
         inner = Lines(body.depth)
         parts = parts_of(plan.steps)
@@ -354,8 +358,11 @@ class _BlockEmitter(SemiEmitter):
 
     def _all_rows(self, body: Lines, step: Step, paths: PathEmitter) -> bool:
         """Emits the taking of all rows of the only step, if nothing has to be looked at for each."""
-        plain = not (step.after or step.left or self._queries.counter(step))
-        return plain and self._whole is not None and paths.whole_rows(body, step, self._whole)
+        if not (self._whole or self._different) or step.after or step.left or self._queries.counter(step):
+            return False
+        if self._different:
+            return paths.distinct_rows(body, step, self._different)
+        return self._whole is not None and paths.whole_rows(body, step, self._whole)
 
     def _left(self, lines: Lines, step: Step, paths: PathEmitter, needed: dict[int, list[int]], times: float) -> None:
         """Emits the matches of a LEFT JOIN as a list, NULLs if there are none, and the loop over it.

@@ -169,10 +169,7 @@ class PathEmitter:
         if any(number != source.number for number, _ in columns):  # of the query around
             return False
         reverse = path.reverse
-        containers = []
-        for _, column in columns:
-            slot = ROW_KEY if column == ROW_KEY else source.table.slots[column]
-            containers.append("L.keys" if slot == ROW_KEY else f"L.cols[{slot}]")
+        containers = self._containers(source, columns)
         if isinstance(path, FullScan):
             self._reads(lines, f"whole({source.table.id})")
             cut = "[::-1]" if reverse else ""
@@ -182,6 +179,25 @@ class PathEmitter:
         cut = "[s:e][::-1]" if reverse else "[s:e]"
         with self._spans(lines, source, path):
             lines.add(f"out += zip({', '.join(container + cut for container in containers)})")
+        return True
+
+    @staticmethod
+    def _containers(source: TableSource, columns: Sequence[tuple[int, int]]) -> list[str]:
+        slots = [ROW_KEY if column == ROW_KEY else source.table.slots[column] for _, column in columns]
+        return ["L.keys" if slot == ROW_KEY else f"L.cols[{slot}]" for slot in slots]
+
+    def distinct_rows(self, lines: Lines, step: Step, columns: Sequence[tuple[int, int]]) -> bool:
+        """Emits the taking of different rows of columns of a whole table as ``out``, if that is what a step gives."""
+        source, path = step.source, step.path
+        if not isinstance(source, TableSource) or not isinstance(path, FullScan) or step.filters:
+            return False
+        if any(number != source.number for number, _ in columns):  # of the query around
+            return False
+        self._reads(lines, f"whole({source.table.id})")
+        leaves = f"{'leaves_back' if path.reverse else 'leaves'}({self._root(source.table.id)})"
+        cut = "[::-1]" if path.reverse else ""
+        rows = f"zip({', '.join(container + cut for container in self._containers(source, columns))})"
+        lines.add(f"out = list(dict.fromkeys(chain_of({rows} for L in {leaves})))")
         return True
 
     @contextmanager

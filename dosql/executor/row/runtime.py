@@ -444,6 +444,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "from_bytes": int.from_bytes,
     "integer_bounds": integer_bounds,
     "integers_bounds": integers_bounds,
+    "chain_of": chain.from_iterable,
     "flat_of": flat_of,
     "leaf_of": leaf_of,
     "eq": eq,
