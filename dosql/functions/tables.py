@@ -59,22 +59,20 @@ def _series(view: Any, start: Any = 0, stop: Any = 0xFFFFFFFF, step: Any = 1) ->
         value += by
 
 
+def _of_json(full: Callable[..., Rows], short: Callable[..., Rows]) -> TableFunction:
+    return TableFunction(
+        lambda view, *args: full(*args),
+        json_rows.COLUMNS,
+        json_rows.HIDDEN,
+        short=lambda view, *args: short(*args),
+        costly=json_rows.IDS,
+    )
+
+
 TABLE_FUNCTIONS: dict[str, TableFunction] = {
     "generate_series": TableFunction(_series, ("value",), ("start", "stop", "step"), 1, (SqlType.INTEGER,)),
-    "json_each": TableFunction(
-        lambda view, *args: json_rows.json_each(*args),
-        json_rows.COLUMNS,
-        json_rows.HIDDEN,
-        short=lambda view, *args: json_rows.json_each_short(*args),
-        costly=json_rows.IDS,
-    ),
-    "json_tree": TableFunction(
-        lambda view, *args: json_rows.json_tree(*args),
-        json_rows.COLUMNS,
-        json_rows.HIDDEN,
-        short=lambda view, *args: json_rows.json_tree_short(*args),
-        costly=json_rows.IDS,
-    ),
+    "json_each": _of_json(json_rows.json_each, json_rows.json_each_short),
+    "json_tree": _of_json(json_rows.json_tree, json_rows.json_tree_short),
 }
 """By lower-case name, with the schema's name before it where it is not ``main``."""
 TABLE_FUNCTIONS["jsonb_each"] = TABLE_FUNCTIONS["json_each"]

@@ -410,21 +410,16 @@ class PathEmitter:
                 lines.add(f"i = bisect_left(ks, {bounds}[0])")
                 lines.add(f"j = bisect_left(ks, {bounds}[1], i)")
                 found = f"ks[i:j] if j < len(ks) else entries({root}, *{bounds})"
-                if self._fixed(source, path):
-                    row_keys = self._function.module.share("K", row_keys_behind(len(path.index.columns)))
-                    loops.enter_context(lines.block(f"for ({key},) in {row_keys}(b''.join({found})):"))
-                    decoded = key
-                else:
-                    loops.enter_context(lines.block(f"for x in {found}:"))
             else:
                 spans, cut = ("spans_back", "[s:e][::-1]") if path.reverse else ("spans", "[s:e]")
                 loops.enter_context(lines.block(f"for L, s, e in {spans}({root}, {bounds}[0], {bounds}[1]):"))
-                if self._fixed(source, path):
-                    row_keys = self._function.module.share("K", row_keys_behind(len(path.index.columns)))
-                    loops.enter_context(lines.block(f"for ({key},) in {row_keys}(b''.join(L.keys{cut})):"))
-                    decoded = key
-                else:
-                    loops.enter_context(lines.block(f"for x in L.keys{cut}:"))
+                found = f"L.keys{cut}"
+            if self._fixed(source, path):
+                row_keys = self._function.module.share("K", row_keys_behind(len(path.index.columns)))
+                loops.enter_context(lines.block(f"for ({key},) in {row_keys}(b''.join({found})):"))
+                decoded = key
+            else:
+                loops.enter_context(lines.block(f"for x in {found}:"))
             if self._needed.get(source.number):
                 lines.add(f"{key} = {decoded} - {_OFFSET}")
             if needs_row:
