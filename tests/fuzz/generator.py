@@ -404,9 +404,9 @@ class Generator:
             return f"INSERT{conflict} INTO {table.name} DEFAULT VALUES"
         if self.maybe(0.12):
             text, sources = self.from_clause()
-            items = ", ".join(self.fitting(sources, c.kind) for c in picked)
-            order = ", ".join(str(i + 1) for i in range(len(picked)))
-            query = f"SELECT {items} FROM {text} ORDER BY {order} LIMIT 3"
+            items = [self.fitting(sources, c.kind) for c in picked]
+            order = ", ".join([*(str(i + 1) for i in range(len(items))), *(f"typeof({item})" for item in items)])
+            query = f"SELECT {', '.join(items)} FROM {text} ORDER BY {order} LIMIT 3"  # 2 and 2.0 are equal
             return f"INSERT{conflict} INTO {table.name} ({names}) {query}"
         rows = []
         for _ in range(r.choice([1, 1, 2, 3, 9])):
