@@ -19,7 +19,6 @@ from dosql.btree.node import (
     Tree,
     new_column,
     new_keys,
-    writable,
 )
 from dosql.btree.scan import get, leaves, max_key, spans
 
@@ -32,14 +31,16 @@ class TreeEditor:
     Args:
         tree: The tree to start from; it never changes.
         owner: The token that new nodes carry. Whoever publishes the result lets the token go.
+        name: What the tree is called in the owner's ``undo``.
     """
 
-    __slots__ = ("_leaf_bytes", "_tail", "_tree", "_wide", "count", "owner", "root")
+    __slots__ = ("_leaf_bytes", "_tail", "_tree", "_wide", "count", "name", "owner", "root")
 
     flat = None  # it changes with every row
 
-    def __init__(self, tree: Tree, owner: Owner) -> None:
+    def __init__(self, tree: Tree, owner: Owner, name: int = 0) -> None:
         self._tree = tree
+        self.name = name
         self._wide, self._leaf_bytes = _shape_of(tree.key_kind, tree.kinds)
         self.root: Node = tree.root
         self.count = tree.count
@@ -104,6 +105,8 @@ class TreeEditor:
                 wide = True
             column.insert(at, value)
         self.count += 1
+        if self.owner.undo is not None:
+            self.owner.undo.append((self.name, TreeEditor.delete, key))
         if path is not None:
             if len(leaf.keys) > FANOUT:
                 # Rows that come in key order fill their leaves: only a row in the middle splits in halves.
@@ -123,6 +126,8 @@ class TreeEditor:
         leaf, _ = self._descend(key)
         at = bisect_left(leaf.keys, key)
         before = tuple([column[at] for column in leaf.cols])
+        if self.owner.undo is not None:
+            self.owner.undo.append((self.name, TreeEditor.exchange, key, [(i, before[i]) for i, _ in changes]))
         wide = False
         for i, value in changes:
             leaf.set_value(i, at, value)
@@ -138,6 +143,8 @@ class TreeEditor:
         leaf, path = self._descend(key)
         at = bisect_left(leaf.keys, key)
         before = tuple([column[at] for column in leaf.cols])
+        if self.owner.undo is not None:
+            self.owner.undo.append((self.name, TreeEditor.insert, key, before))
         leaf.own_all()
         del leaf.keys[at]
         for column in leaf.cols:
@@ -168,6 +175,8 @@ class TreeEditor:
             All columns of these rows as they were.
         """
         before: list[list[Any]] = [[] for _ in self._tree.kinds]
+        if self.owner.undo is not None:
+            self.owner.undo.append((self.name, TreeEditor.update_many, keys, [(i, before[i]) for i, _ in changes]))
         for leaf, _, start, stop, places in self._runs(keys):
             for values, column in zip(before, leaf.cols, strict=True):
                 values += [column[at] for at in places]
@@ -186,6 +195,8 @@ class TreeEditor:
     def delete_many(self, keys: Sequence[Any]) -> list[list[Any]]:
         """Removes the rows at ``keys``, which ascend and must be there; returns their columns."""
         before: list[list[Any]] = [[] for _ in self._tree.kinds]
+        if self.owner.undo is not None:
+            self.owner.undo.append((self.name, TreeEditor.insert_many, keys, before))
         for leaf, path, _, _, places in self._runs(keys):
             for values, column in zip(before, leaf.cols, strict=True):
                 values += [column[at] for at in places]
@@ -204,6 +215,14 @@ class TreeEditor:
                     del column[at]
         return before
 
+    def insert_many(self, keys: Sequence[Any], columns: Sequence[Sequence[Any]]) -> None:
+        """Inserts rows by column, whose keys ascend and are not there."""
+        if not columns:
+            self.add_entries(keys)
+            return
+        for key, values in zip(keys, zip(*columns, strict=True), strict=True):
+            self.insert(key, values)
+
     def clear(self) -> list[list[Any]]:
         """Removes all rows; returns their columns."""
         before: list[list[Any]] = [[] for _ in self._tree.kinds]
@@ -212,10 +231,13 @@ class TreeEditor:
                 for values, column in zip(before, leaf.cols, strict=True):
                     values.extend(column)
         tree = self._tree
-        self.root = Leaf(new_keys(tree.key_kind), [new_column(k) for k in tree.kinds], self.owner)
-        self.count = 0
-        self._tail = None
+        if self.owner.undo is not None:
+            self.owner.undo.append((self.name, TreeEditor._restore, self.root, self.count))
+        self._restore(Leaf(new_keys(tree.key_kind), [new_column(k) for k in tree.kinds], self.owner), 0)
         return before
+
+    def _restore(self, root: Node, count: int) -> None:
+        self.root, self.count, self._tail = root, count, None
 
     def add_entries(self, entries: Sequence[bytes], tail: int = 0) -> bytes | None:
         """Inserts keys, which ascend and are not there, into a tree without columns: a leaf at a time.
@@ -234,10 +256,12 @@ class TreeEditor:
             stop = total if bound is None else bisect_left(entries, bound, done)
             part = entries[done:stop]
             if len(part) <= _PLACES_FEW:
-                merged = writable(leaf.keys)
-                for key in part:
+                leaf.own_all()
+                merged = leaf.keys
+                for place, key in enumerate(part):
                     at = bisect_left(merged, key)
                     if tail and self._is_double(merged, at, key, tail, alone=not path):
+                        self._noted(part[:place])
                         return key
                     merged.insert(at, key)
             else:
@@ -245,8 +269,8 @@ class TreeEditor:
                 double = self._double(merged, set(part), tail, alone=not path) if tail else None
                 if double is not None:
                     return double
-            leaf.own_all()
-            self.count += len(part)
+                leaf.own_all()
+            self._noted(part)
             if len(merged) <= FANOUT:
                 leaf.keys = merged
             else:
@@ -259,6 +283,12 @@ class TreeEditor:
                     self._link(self._descend(merged[start])[1], merged[start], new)
             done = stop
         return None
+
+    def _noted(self, entries: Sequence[bytes]) -> None:
+        """Counts entries that have been added, and notes how to take them back."""
+        self.count += len(entries)
+        if self.owner.undo is not None and entries:
+            self.owner.undo.append((self.name, TreeEditor.delete_many, entries))
 
     def _double(self, keys: list[bytes], new: set[bytes], tail: int, *, alone: bool) -> bytes | None:
         """Returns a key of a leaf that is to be, new and equal to another one but for its end; None without one.
@@ -303,6 +333,8 @@ class TreeEditor:
         tree = self._tree
         total = len(keys)
         done = 0
+        if self.owner.undo is not None:
+            self.owner.undo.append((self.name, TreeEditor.delete_many, keys))
         if self.count:
             leaf, _ = self._descend(keys[0])
             room = min(FANOUT - len(leaf.keys), total)

@@ -36,9 +36,12 @@ class Owner:
 
     Attributes:
         dirty_bytes: Estimated memory of the nodes that it made in place of pages, or besides them.
+        undo: Where editors note how to take back what they do, while somebody may want to: a tree's name, a method
+            of its editor, and what that is called with. None otherwise.
     """
 
     dirty_bytes = 0  # of the class until it is set: an owner is made for every transaction
+    undo: list[tuple[Any, ...]] | None = None
 
 
 def writable(container: Any) -> Any:

@@ -9,7 +9,7 @@ from dosql.errors import ConstraintViolation, DosqlError, InternalError, Resourc
 from dosql.functions.raising import RaiseIgnore
 
 
-def keeps(error: DosqlError) -> bool:
+def keeps(error: BaseException) -> bool:
     """Whether what a statement did before an error stays."""
     return isinstance(error, ConstraintViolation) and error.resolution == "FAIL"
 

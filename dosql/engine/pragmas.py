@@ -160,9 +160,10 @@ def _table_xinfo(session: Session, name: str | None) -> Rows:
     out: Rows = []
     for table in _tables(session, name or ""):
         for i, column in enumerate(table.columns):
-            default = column.default_sql[1:-1] or column.default_now.upper() or None
-            if column.default is not None:
-                default = column.default_text or sql_literal(column.default)
+            text = column.default_sql or column.default_text
+            default = (text[1:-1] if text.startswith("(") else text) or column.default_now.upper() or None
+            if default is None and column.default is not None:
+                default = sql_literal(column.default)
             key = table.primary_key.index(i) + 1 if i in table.primary_key else 0
             not_null = int(not column.nullable and i not in table.primary_key)
             hidden = 0 if not column.generated else 3 if column.stored else 2

@@ -22,6 +22,7 @@ from dosql.engine.pragmas import run_pragma
 from dosql.engine.preparing import Params, Preparing
 from dosql.engine.result import ChangeResult, Result
 from dosql.engine.statement import LONG, Statement
+from dosql.engine.undoing import NOTED_ROWS_MAX, Undone
 from dosql.errors import (
     ConstraintViolation,
     DosqlError,
@@ -393,7 +394,6 @@ class Session(Preparing):
     def _change(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
         workspace.defers_keys = self.defers_keys
         workspace.recursive_triggers, workspace.unchecked = self.recursive_triggers, self.ignores_checks
-        mark = None
         try:
             rows = rows_to_change(statement, workspace, values)
             if self._each_statement and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement):
@@ -401,13 +401,10 @@ class Session(Preparing):
             self._check_size(len(rows))
             # A single row is checked before it is touched; several, and triggers, need a way back.
             if self._workspace is not None and (len(rows) > 1 or statement.triggers is not None):
-                mark = workspace.mark()
+                with Undone(workspace, self.abort, whole=len(rows) > NOTED_ROWS_MAX):
+                    return apply_rows(statement, workspace, rows, values)
             return apply_rows(statement, workspace, rows, values)
-        except DosqlError as e:
-            if mark is not None and not keeps(e):
-                workspace.rewind(mark)
-            raise
-        except MemoryError:
+        except (DosqlError, MemoryError):
             raise
         except Exception as e:
             raise mistaken(statement, e) from e
@@ -427,23 +424,18 @@ class Session(Preparing):
         if self._workspace is not None:
 
             def undone(workspace: Workspace) -> Change:
-                again = (
-                    many or store.tiered or referential or statement.triggers is not None
-                )  # it may have to run again, or be taken back
-                mark = workspace.mark() if again else None
-                start = len(workspace.ops)
+                if many or store.tiered or referential or statement.triggers is not None:
+                    # It may have to run again, or be taken back.
+                    with Undone(workspace, self.abort, whole=many or store.tiered):
+                        start = len(workspace.ops)
+                        change = work(workspace)
+                        if referential:
+                            enforce(workspace, start, self._database.related(workspace.schema))
+                        return change
                 try:
-                    change = work(workspace)
-                    if referential:
-                        enforce(workspace, start, self._database.related(workspace.schema))
-                    return change
-                except DosqlError as e:
-                    if keeps(e):
-                        pass
-                    elif mark is not None:
-                        workspace.rewind(mark)
-                    elif isinstance(e, StorageError):  # a page could not be read, perhaps between table and index
-                        self.abort("the storage failed in one of its statements")
+                    return work(workspace)
+                except StorageError:  # a page could not be read, perhaps between table and index
+                    self.abort("the storage failed in one of its statements")
                     raise
 
             try:

@@ -8,14 +8,14 @@ the caller's mark when one of them fails.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 from dosql.errors import ConstraintViolation, TypeMismatch
 from dosql.executor.triggers import EventTriggers
 from dosql.functions.scalar import current_date, current_timestamp, integer
-from dosql.schema import Table
+from dosql.schema import Column, Table
 from dosql.storage import Workspace
 from dosql.storage.table_writer import TableWriter
 from dosql.storage.violations import taken
@@ -184,6 +184,35 @@ def default_of(column: Any) -> Any:
         text = current_timestamp() if column.default_now == "current_timestamp" else current_date()
         return column.store(text)
     return column.default
+
+
+def fill_nulls(table: Table, columns: Iterable[tuple[int, Column]], values: list[Any], given: str | None) -> bool:
+    """Does what conflict clauses say of NULLs in columns that take none; returns False where the row is left out.
+
+    Args:
+        table: The table.
+        columns: Slot and column of those that take none.
+        values: Stored values of the row; defaults are put in.
+        given: What the statement says.
+
+    Raises:
+        ConstraintViolation: Nothing helps.
+    """
+    filled = []
+    for slot, column in columns:
+        if values[slot] is not None:
+            continue
+        conflict = given or column.null_conflict
+        if conflict == "IGNORE":
+            return False
+        if conflict != "REPLACE" or not (column.default_text or column.default_now or column.default is not None):
+            raise resolved(null_violation(table, column.name), conflict)
+        values[slot] = default_of(column)
+        filled.append((slot, column))
+    for slot, column in filled:  # SQLite looks at defaults behind all other columns
+        if values[slot] is None:
+            raise null_violation(table, column.name)
+    return True
 
 
 _NONE = type(None)

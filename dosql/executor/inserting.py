@@ -13,6 +13,7 @@ from dosql.executor.changes import (
     Change,
     Keep,
     default_of,
+    fill_nulls,
     make_way,
     next_key,
     note_key,
@@ -78,6 +79,7 @@ class Inserter:
         self._key_place = places.get(table.key_column if table.key_column >= 0 else ROW_KEY)
         self._columns = [(table.columns[c], places.get(c), table.columns[c].store) for c in table.stored]
         self._null_conflicts = any(c.null_conflict for c in table.columns)
+        self._filled = [(i, c) for i, (c, _, _) in enumerate(self._columns) if not (c.nullable or c.generated)]
 
     @property
     def plain(self) -> bool:
@@ -170,10 +172,11 @@ class Inserter:
             if not given and again:  # they may have inserted rows of their own
                 row = (next_key(workspace, writer, self._table), row[1])
         writer = workspace.writer(self._table)
-        filled = self._filled(row[1], conflict)
-        if filled is None:
-            return None
-        row = (row[0], filled)
+        if None in row[1]:
+            values_now = list(row[1])
+            if not fill_nulls(self._table, self._filled, values_now, conflict):
+                return None
+            row = (row[0], tuple(values_now))
         if self._rules is not None:
             if self._completes:
                 row = self._rules.complete(workspace, [row])[0]
@@ -254,22 +257,6 @@ class Inserter:
         for (column, _, _), value in zip(self._columns, stored, strict=True):
             if value is None and not column.nullable:
                 raise null_violation(self._table, column.name)
-
-    def _filled(self, stored: tuple[Any, ...], given: str | None) -> tuple[Any, ...] | None:
-        """Returns a row without a NULL where none may be, None where it is to be left out."""
-        out: list[Any] | None = None
-        for i, (column, _, _) in enumerate(self._columns):
-            if stored[i] is not None or column.nullable or column.generated:
-                continue
-            conflict = given or column.null_conflict
-            if conflict == "IGNORE":
-                return None
-            value = default_of(column) if conflict == "REPLACE" else None
-            if value is None:
-                raise resolved(null_violation(self._table, column.name), conflict)
-            out = list(stored) if out is None else out
-            out[i] = value
-        return stored if out is None else tuple(out)
 
     def _insert_bulk(self, workspace: Workspace, writer: TableWriter, rows: Sequence[Sequence[Any]]) -> Change:
         """Inserts many rows by column; values of one type are checked at the speed of C."""

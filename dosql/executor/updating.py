@@ -11,7 +11,7 @@ from dosql.executor.changes import (
     BULK_ROWS_MIN,
     Change,
     Keep,
-    default_of,
+    fill_nulls,
     make_way,
     null_violation,
     resolved,
@@ -65,6 +65,7 @@ class Updater:
                 column = table.columns[position]
                 self._targets.append((table.slots[position], (column, place), column.store))
         self._null_conflicts = any(column.null_conflict for _, (column, _), _ in self._targets)
+        self._filled = [(slot, column) for slot, (column, _), _ in self._targets if not column.nullable]
 
     @property
     def sets_values(self) -> bool:
@@ -178,18 +179,11 @@ class Updater:
         for slot, (column, place), store in self._targets:
             value = row[place]
             if value is None or value != value:
-                if tested and not column.nullable:
-                    conflict = given or column.null_conflict
-                    if conflict == "IGNORE":
-                        return None
-                    filled = default_of(column) if conflict == "REPLACE" else None
-                    if filled is None:
-                        raise resolved(null_violation(self._table, column.name), conflict)
-                    values[slot] = filled
-                else:
-                    values[slot] = None
+                values[slot] = None
             else:
                 values[slot] = stored_as(store, value, self._table, column.name)
+        if tested and not fill_nulls(self._table, self._filled, values, given):
+            return None
         key: int = row[0]
         if self._key_place is not None:
             key = row_key(self._table, row[self._key_place])

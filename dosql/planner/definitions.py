@@ -209,7 +209,7 @@ def _column(sql: str, spec: s.ColumnSpec, in_key: bool, is_row_key: bool) -> Col
         spec.generated,
         spec.stored,
         spec.null_conflict,
-        spec.default_text if default is not None else "",
+        spec.default_text,
     )
 
 

@@ -48,11 +48,18 @@ class Mark(NamedTuple):
     ops_count: int
 
 
+class Step(NamedTuple):
+    """A state of a workspace that a statement may have to go back to, while it runs."""
+
+    schema: Schema
+    ops_count: int
+
+
 class Workspace:
     """Reads like a :class:`Snapshot`, and can be written.
 
     Every change checks its constraints before it touches a tree, so a change that raises has
-    changed nothing. Changes of many rows by one statement need a :meth:`mark` around them.
+    changed nothing. Changes of many rows by one statement need a :meth:`step` or a :meth:`mark` around them.
 
     Args:
         base: The snapshot to start from.
@@ -71,6 +78,7 @@ class Workspace:
         recursive_triggers: Whether a trigger may fire itself.
         defers_keys: All foreign keys are tested at COMMIT only.
         unchecked: CHECK constraints are not looked at.
+        undoable: Somebody will take back what a statement does if it fails.
         taker: Stands for it in ``key_floors``.
         conflict: What the statement that fired a trigger said: it holds for those in the trigger too.
     """
@@ -96,6 +104,7 @@ class Workspace:
         "taker",
         "trees",
         "unchecked",
+        "undoable",
     )
 
     def __init__(self, base: Snapshot, key_floors: KeyFloors | None = None) -> None:
@@ -111,7 +120,7 @@ class Workspace:
         self.firing: list[str] = []
         self.recursive_triggers = False
         self.conflict: str | None = None
-        self.defers_keys = self.unchecked = False
+        self.defers_keys = self.unchecked = self.undoable = False
         self.head: Callable[[], Snapshot] = lambda: base
         self._owner = self.taker = Owner()
         self._editors: dict[int, TreeEditor] = {}
@@ -134,7 +143,9 @@ class Workspace:
         """Returns the editor of a tree, made at its first change."""
         editor = self._editors.get(tree_id)
         if editor is None:
-            editor = self._editors[tree_id] = self.trees[tree_id] = TreeEditor(self.trees[tree_id], self._owner)
+            editor = self._editors[tree_id] = self.trees[tree_id] = TreeEditor(
+                self.trees[tree_id], self._owner, tree_id
+            )
         return editor
 
     def find_first(self, table: Table, slot: int, value: Any) -> tuple[Any, ...] | None:
@@ -173,7 +184,7 @@ class Workspace:
         table = self.schema.by_id[index.table_id]
         maker = entry_maker(table, index)
         entries = self._entries_of(table, maker)
-        editor = TreeEditor(empty_tree("b", ""), self._owner)
+        editor = TreeEditor(empty_tree("b", ""), self._owner, index.id)
         if entries:
             editor.append_many(entries, [])
         self.schema = self.schema.with_index(index)
@@ -248,8 +259,38 @@ class Workspace:
         self._editors.clear()
         self.schema = mark.schema
         self.trees = dict(mark.trees)
-        del self.ops[mark.ops_count :]
-        self.moved = {place for place in self.moved if place < mark.ops_count}
+        self._forget_ops(mark.ops_count)
+
+    def step(self) -> Step:
+        """Returns the present state for a statement that changes rows.
+
+        Editors note how to take back what they do. That costs less than a :meth:`mark`, after which every node is
+        copied again; it is for changes that seldom fail, and are not too many to note. End it by :meth:`stepped`.
+        """
+        self._owner.undo = []
+        return Step(self.schema, len(self.ops))
+
+    def stepped(self) -> None:
+        """Ends a step: there is no way back to it."""
+        self._owner.undo = None
+
+    def take_back(self, step: Step) -> None:
+        """Goes back to where a step began.
+
+        Raises:
+            StorageError: A page cannot be read; the workspace is of no more use.
+        """
+        undo, self._owner.undo = self._owner.undo or [], None
+        for tree_id, method, *args in reversed(undo):
+            method(self.editor(tree_id), *args)
+        self._owner.undo = []
+        self._writers.clear()
+        self.schema = step.schema
+        self._forget_ops(step.ops_count)
+
+    def _forget_ops(self, count: int) -> None:
+        del self.ops[count:]
+        self.moved = {place for place in self.moved if place < count}
 
     def publish(self, lsn: int, time_us: int, epoch: Epoch) -> Snapshot:
         """Returns the present state as a snapshot. The workspace must not be written after it."""
@@ -309,7 +350,9 @@ class Workspace:
 
     def _settle(self) -> None:
         self.dirty_bytes += self._owner.dirty_bytes
-        self._owner = Owner()
+        undo, self._owner = self._owner.undo, Owner()
+        if undo is not None:
+            self._owner.undo = undo
         self._writers.clear()
         for tree_id, editor in self._editors.items():
             self.trees[tree_id] = editor.tree()
