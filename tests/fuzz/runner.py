@@ -151,21 +151,39 @@ def _differs(script: list[str], *, lifts: bool) -> str:
 
 def _step(made: Generator, pair: Pair) -> None:
     form = made.r.random()
-    if form < 0.45:
-        pair.run(made.change())
-        for table in made.tables:
-            pair.run(f"SELECT * FROM {table.name}")
-            pair.script.pop()
-    elif form < 0.85:
+    if form < 0.43:
+        _change(made, pair)
+    elif form < 0.83:
         sql, ordered = made.query()
         pair.run(sql, ordered=ordered)
         pair.script.pop()
-    elif form < 0.95:
+    elif form < 0.93:
         _partition(made, pair)
-    elif form < 0.97:
+    elif form < 0.95:
         pair.run(made.index())
-    elif form < 0.985:
+    elif form < 0.965:
         pair.run(made.alteration())
+    else:
+        _transaction(made, pair)
+
+
+def _change(made: Generator, pair: Pair) -> None:
+    """A statement that changes rows, and what then stands in the tables."""
+    pair.run(made.change())
+    for table in made.tables:
+        pair.run(f"SELECT * FROM {table.name}")
+        pair.script.pop()
+
+
+def _transaction(made: Generator, pair: Pair) -> None:
+    """Changes in one transaction, some of which fail or are taken back."""
+    pair.run("BEGIN")
+    for _ in range(made.r.randrange(2, 8)):
+        if made.maybe(0.2):
+            pair.run(made.r.choice(["SAVEPOINT s", "SAVEPOINT s", "ROLLBACK TO s", "RELEASE s"]))
+        else:
+            _change(made, pair)
+    pair.run(made.r.choice(["COMMIT", "COMMIT", "ROLLBACK"]))  # fails in both after OR ROLLBACK
 
 
 def _partition(made: Generator, pair: Pair) -> None:

@@ -135,6 +135,71 @@ def test_entries_in_bulk_against_a_set(seed: int) -> None:
     assert next(iter(leaves(editor.root))).keys == []
 
 
+def changed_at_random(rng: random.Random, editor: TreeEditor) -> None:
+    """Does one thing that an editor of rows ``(integer or NULL, text)`` can do."""
+    known = [key for leaf in leaves(editor.root) for key in leaf.keys]
+    some = sorted(rng.sample(known, min(len(known), rng.choice([1, 5, 300]))))
+    match rng.randrange(8):
+        case 0 | 1:
+            editor.insert(rng.randrange(5_000), (rng.choice([None, 1]), "new" * rng.choice([1, 500])))
+        case 2 if known:
+            editor.exchange(rng.choice(known), [(1, "set"), (0, rng.choice([None, 2]))])
+        case 3 if known:
+            editor.delete(rng.choice(known))
+        case 4 if known:
+            editor.delete_many(some)
+        case 5 if known:
+            editor.update_many(some, [(0, [rng.choice([None, 3]) for _ in some])])
+        case 6:
+            first, count = (known[-1] if known else 0) + 1, rng.choice([1, 600])
+            editor.append_many(range(first, first + count), [[None] * count, ["end"] * count])
+        case 7 if rng.random() < 0.05:
+            editor.clear()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_noted_can_be_taken_back(seed: int) -> None:
+    rng = random.Random(seed)
+    owner = Owner()
+    editor = TreeEditor(empty_tree("q", "qt"), owner, name=7)
+    for _ in range(40):
+        for _ in range(rng.randrange(6)):
+            changed_at_random(rng, editor)
+        before, count = dump(editor.tree()), editor.count
+        owner.undo = []
+        for _ in range(rng.randrange(1, 6)):
+            changed_at_random(rng, editor)
+        undo, owner.undo = owner.undo, None
+        for name, method, *args in reversed(undo):
+            assert name == 7
+            method(editor, *args)
+        assert dump(editor.tree()) == before
+        assert editor.count == count
+        assert owner.undo is None
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_entries_in_bulk_can_be_taken_back(seed: int) -> None:
+    rng = random.Random(seed)
+    owner = Owner()
+    editor = TreeEditor(empty_tree("b", ""), owner)
+    for _ in range(60):
+        known = [key for leaf in leaves(editor.root) for key in leaf.keys]
+        owner.undo = []
+        size = rng.choice([1, 3, 9, 50, 700])
+        new = {index_entry(rng.randrange(3_000), rng.randrange(10**8)) for _ in range(size)}
+        double = editor.add_entries(sorted(new), tail=8)  # it stops where a value is there already
+        gone = sorted(rng.sample(known, min(len(known), rng.choice([0, 1, 20, 400]))))
+        editor.delete_many(gone)
+        if double is not None or rng.random() < 0.5:
+            for _, method, *args in reversed(owner.undo):
+                owner.undo = None
+                method(editor, *args)
+            assert [key for leaf in leaves(editor.root) for key in leaf.keys] == known
+            assert editor.count == len(known)
+        owner.undo = None
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_entries_that_must_differ(seed: int) -> None:
     rng = random.Random(seed)
