@@ -59,6 +59,7 @@ class StoreSettings:
         owns_process: The process does nothing else, so Python's collector may be set for the database: its thresholds
             are raised, what is in memory after a checkpoint is not looked at again, and threads change more often.
         threads: False: background work is done at once by the caller; for simulation.
+        logged: False: there is no log, no checkpoint, and so no change stream. What is committed is in memory alone.
     """
 
     wal_segment_bytes: int = 8 << 20
@@ -86,6 +87,7 @@ class StoreSettings:
     idempotency_s: float = 86_400.0
     owns_process: bool = False
     threads: bool = True
+    logged: bool = True
 
     def __post_init__(self) -> None:
         if self.synchronous not in SYNCHRONOUS:
@@ -123,6 +125,9 @@ _LEAST = {
     "transaction_rows_max": 1,
     "idempotency_s": 0,
 }
+
+IN_MEMORY = StoreSettings(wal_segment_bytes=4096, synchronous="off", logged=False)
+"""Of ``:memory:``."""
 
 
 @dataclass(frozen=True, slots=True)

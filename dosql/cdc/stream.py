@@ -77,6 +77,8 @@ class ChangeStream:
     """
 
     def __init__(self, store: Store, from_lsn: int, wanted: ChangeFilter, *, snapshot: bool = False) -> None:
+        if not store.settings.logged:
+            raise SubscriptionError("a database in memory keeps no log, so it has no change stream")
         synced = store.synced
         if snapshot:
             from_lsn = synced.lsn

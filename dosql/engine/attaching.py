@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from dosql.config import StoreSettings
+from dosql.config import IN_MEMORY
 from dosql.errors import RequestError, SchemaError, TransactionError
 from dosql.fsx import LocalFileSystem, MemoryFileSystem
 from dosql.storage import Store
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from dosql.engine.session import Session
 
 ATTACHED_MAX = 10
-_MEMORY = StoreSettings(wal_segment_bytes=1 << 20, synchronous="off")
 
 
 def federate(session: Session) -> Federation:
@@ -26,7 +25,7 @@ def federate(session: Session) -> Federation:
     if store is not found:
         session.use(store)
     if "temp" not in store.stores:
-        store.add("temp", Store.open(MemoryFileSystem(), _MEMORY, name="temp"))
+        store.add("temp", Store.open(MemoryFileSystem(), IN_MEMORY, name="temp"))
     if session.in_transaction:
         workspace = session.view
         if isinstance(workspace, Workspace):
@@ -61,7 +60,7 @@ def attach(session: Session, name: str, file: Any) -> None:
     if len(federation.stores) > ATTACHED_MAX + 1:
         raise RequestError(f"too many attached databases - max {ATTACHED_MAX}", code="RESOURCE_EXHAUSTED")
     fs = MemoryFileSystem() if path == ":memory:" else LocalFileSystem(os.path.abspath(path))
-    settings = _MEMORY if path == ":memory:" else session.settings
+    settings = IN_MEMORY if path == ":memory:" else session.settings
     federation.add(lowered, Store.open(fs, settings, name=lowered))
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from dosql.config import StoreSettings
+from dosql.config import IN_MEMORY, StoreSettings
 from dosql.engine.related import Related
 from dosql.engine.session import Session
 from dosql.engine.shapes import Shapes
@@ -53,8 +53,7 @@ class Database:
             StorageError: Another process has it, or it cannot be read or written.
         """
         if os.fspath(path) == ":memory:":
-            memory = StoreSettings(wal_segment_bytes=1 << 20, synchronous="off")
-            return cls(Store.open(MemoryFileSystem(), settings or memory, name=name))
+            return cls(Store.open(MemoryFileSystem(), settings or IN_MEMORY, name=name))
         fs: FileSystem = LocalFileSystem(path)
         ownership: Ownership | None = None
         if settings is not None and settings.warm:

@@ -31,7 +31,6 @@ Rows = list[tuple[Any, ...]]
 
 _SYNCHRONOUS = {"off": 0, "normal": 1, "full": 2}
 _CONSTANTS: dict[str, Any] = {
-    "journal_mode": "wal",
     "encoding": "UTF-8",
     "auto_vacuum": 0,
     "freelist_count": 0,
@@ -334,6 +333,7 @@ HANDLERS: dict[str, Callable[[Session, str | None], Rows]] = {
     "integrity_check": _integrity_check,
     "quick_check": _integrity_check,
     "synchronous": _synchronous,
+    "journal_mode": lambda session, value: [("wal" if session.settings.logged else "memory",)],
     "database_list": _database_list,
     "schema_version": lambda session, value: [(session.view.schema.version,)] if value is None else [],
     "collation_list": lambda session, value: list(enumerate(["BINARY", *COLLATIONS])),

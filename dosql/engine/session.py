@@ -275,14 +275,14 @@ class Session(Preparing):
         done = alone(head, values, given=store.conflicts.open > 0, refers=self.foreign_keys)
         if done is None:
             return None
-        trees, op, row, key = done
+        trees, ops, row, key = done
         rows: list[tuple[Any, ...]] = []
-        if op is None or row is None:
+        if row is None:
             self.last_change.note(0, None)
             return ChangeResult(statement, rows, head.lsn, unflushed=bool(store.pending))
         if statement.returning is not None:
             rows = presented(statement.returning.run(head, values, given=[row]), statement)
-        lsn = store.commit_row(trees, op, alone.writer.counter)
+        lsn = store.commit_row(trees, ops, alone.writer.counter)
         self.last_change.note(1, key)
         return ChangeResult(statement, rows, lsn, rows_affected=1, last_insert_id=key, unflushed=True)
 

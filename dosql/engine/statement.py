@@ -238,7 +238,11 @@ class Statement:
         if isinstance(body, l.InsertStatement):
             inserter = self.inserter
             in_order = self.simple_values == list(range(len(self.param_keys)))
-            if inserter is None or not in_order or not inserter.simple or inserter.defaults is not None:
+            if inserter is None or not in_order or not inserter.lone or inserter.defaults is not None:
+                return None
+            if body.conflict in ("REPLACE", "IGNORE") and not inserter.upserts and inserter.deletes is None:
+                return LoneInsert(schema, table, body.targets, rules, body.conflict, None)
+            if not inserter.simple:
                 return None
             upserts = [u for u in inserter.upserts if u.keys is None or 0 in u.keys]
             if len(inserter.upserts) > 1 or len(upserts) < len(inserter.upserts):

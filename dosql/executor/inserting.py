@@ -89,8 +89,13 @@ class Inserter:
     @property
     def simple(self) -> bool:
         """Whether it is plain but for ON CONFLICT."""
+        return self.lone and self._conflict in (None, "ABORT")
+
+    @property
+    def lone(self) -> bool:
+        """Whether it is simple but for OR REPLACE and the like."""
         special = self._completes or self.triggers is not None or self._null_conflicts or self.key_conflicts
-        return not (special or self._conflict not in (None, "ABORT") or self._table.autoincrement)
+        return not (special or self._table.autoincrement)
 
     def insert(
         self, workspace: Workspace, rows: Sequence[Sequence[Any]], params: Sequence[Any] = (), *, keep: Keep = None

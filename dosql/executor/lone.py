@@ -28,13 +28,13 @@ class Lone(NamedTuple):
 
     Attributes:
         trees: Of the next snapshot.
-        op: The change in the log's form; None where no row was changed.
+        ops: The change in the log's form; empty where no row was changed.
         row: The row as RETURNING sees it, None likewise.
         key: Of an inserted row.
     """
 
     trees: Trees
-    op: tuple[Any, ...] | None
+    ops: list[tuple[Any, ...]]
     row: tuple[int, Sequence[Any]] | None
     key: int | None
 
@@ -42,7 +42,7 @@ class Lone(NamedTuple):
 Show: TypeAlias = Callable[[tuple[int, Sequence[Any]]], list[tuple[Any, ...]]]
 Within: TypeAlias = tuple[int, int | None, list[tuple[Any, ...]]]
 """Number of rows that were changed, the key of an inserted one, and what RETURNING shows."""
-NOTHING = Lone({}, None, None, None)
+NOTHING = Lone({}, [], None, None)
 """No row was changed."""
 NO_ROW: Within = (0, None, [])
 
@@ -94,11 +94,9 @@ class LoneInsert:
         table: The table.
         targets: Column positions of the parameters, ROW_KEY for a hidden row id.
         rules: CHECK constraints.
-        upsert: ON CONFLICT, as :class:`LoneUpsert` has it.
+        conflict: ON CONFLICT of the row's key, as :class:`LoneUpsert` has it; or REPLACE, IGNORE or None.
         references: Foreign keys, if they are tested here.
     """
-
-    reads = False
 
     def __init__(
         self,
@@ -106,17 +104,18 @@ class LoneInsert:
         table: Table,
         targets: Sequence[int],
         rules: RowRules | None,
-        upsert: LoneUpsert | None,
+        conflict: LoneUpsert | str | None,
         references: list[Reference] | None,
     ) -> None:
-        self.references = None if upsert is not None else references
+        self.references = references if conflict is None else None
+        self.reads = conflict is not None
         self.writer = SingleWriter(schema, table)
         places = {column: i for i, column in enumerate(targets)}
         self._id, self._table = table.id, table
         self._key_place = places.get(table.key_column if table.key_column >= 0 else ROW_KEY)
         self._make = row_maker(table, [(table.columns[c], places.get(c), table.columns[c].store) for c in table.stored])
         self._rules = rules
-        self._upsert = upsert
+        self._conflict = conflict
 
     def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
         stored = self._make(values)
@@ -136,28 +135,70 @@ class LoneInsert:
             return None
         changed = self.writer.inserted(trees, key, stored)
         if changed is None:
-            return None if self._upsert is None else self._upsert(head, values, row)
-        return Lone(changed, (OP_INSERT, self._id, key, None, stored), row, key)
+            return None if self._conflict is None else self._resolved(head, values, row)
+        return Lone(changed, [(OP_INSERT, self._id, key, None, stored)], row, key)
+
+    def _resolved(self, head: Snapshot, values: tuple[Any, ...], row: tuple[int, tuple[Any, ...]]) -> Lone | None:
+        """Does what is to be done where a row with the key of the one that comes is there; None if there is none."""
+        key, stored = row
+        writer, conflict = self.writer, self._conflict
+        place = writer.place(head.trees, key)
+        if place is None:
+            return None
+        if conflict == "IGNORE":
+            return NOTHING
+        before = row_at(place)
+        if isinstance(conflict, LoneUpsert):
+            return conflict(head, values, row, before)
+        changed = writer.updated(head.trees, place, (before, stored), list(enumerate(stored)))
+        if changed is None:
+            return None
+        ops = [(OP_DELETE, self._id, key, before, None), (OP_INSERT, self._id, key, None, stored)]
+        return Lone(changed, ops, row, key)
 
     def within(
         self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
     ) -> Within | None:
-        if self._upsert is not None:
-            return None
         stored = self._make(values)
         writer, place = workspace.writer(self._table), self._key_place
         key = None if place is None else values[place]
+        before = None
         if key is None:
             key = writer.next_key()
         elif key.__class__ is not int:
             return None
+        elif self._conflict is not None:
+            before = writer.row_at(key)
         row = (key, stored)
         if self._rules is not None:
             self._rules.verify(workspace, [row])
+        if before is not None:
+            return self._resolved_within(workspace, values, row, before, show)
         if refers and self.references and not parents_there(workspace, self._table, self.references, row):
             return None
         shown = [] if show is None else show(row)
         writer.insert(key, stored)
+        return 1, key, shown
+
+    def _resolved_within(
+        self,
+        workspace: Workspace,
+        values: tuple[Any, ...],
+        row: tuple[int, tuple[Any, ...]],
+        before: tuple[Any, ...],
+        show: Show | None,
+    ) -> Within | None:
+        """Does as :meth:`_resolved` in a transaction, of whose rows ``before`` has the key."""
+        key, stored = row
+        if workspace.reads is not None:
+            workspace.reads.key(self._id, key)
+        conflict = self._conflict
+        if conflict == "IGNORE":
+            return NO_ROW
+        if isinstance(conflict, LoneUpsert):
+            return conflict.within(workspace, values, row, before, show)
+        shown = [] if show is None else show(row)
+        workspace.writer(self._table).replace(key, before, stored)
         return 1, key, shown
 
 
@@ -211,7 +252,7 @@ class LoneUpdate:
         changed = self.writer.updated(head.trees, place, (before, after), changes)
         if changed is None:
             return None
-        return Lone(changed, (OP_UPDATE, self._id, key, before, after), (key, after), None)
+        return Lone(changed, [(OP_UPDATE, self._id, key, before, after)], (key, after), None)
 
     def within(
         self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
@@ -219,13 +260,16 @@ class LoneUpdate:
         rows = self._query(workspace, values)
         if not rows:
             return NO_ROW
-        row = rows[0]
+        return self.apply_within(workspace, rows[0], show) if len(rows) == 1 else None
+
+    def apply_within(self, workspace: Workspace, row: Sequence[Any], show: Show | None) -> Within | None:
+        """Sets new values of one row, behind its key, in a transaction."""
         writer = workspace.writer(self._table)
-        if self._bare and show is None and len(rows) == 1:
+        if self._bare and show is None:
             writer.exchange(row[0], list(zip(self._slots, self._make(row), strict=True)))
             return 1, None, []
         before = writer.row_at(row[0])
-        if before is None or len(rows) > 1:
+        if before is None:
             return None
         after = list(before)
         for slot, value in zip(self._slots, self._make(row), strict=True):
@@ -269,7 +313,7 @@ class LoneDelete:
         changed = self.writer.deleted(head.trees, place, before)
         if changed is None:
             return None
-        return Lone(changed, (OP_DELETE, self._id, key, before, None), (key, before), None)
+        return Lone(changed, [(OP_DELETE, self._id, key, before, None)], (key, before), None)
 
     def within(
         self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
@@ -305,12 +349,44 @@ class LoneUpsert:
         self._change = change
         self._query = query
 
-    def __call__(self, head: Snapshot, values: tuple[Any, ...], row: tuple[int, Sequence[Any]]) -> Lone | None:
-        """Does it, if the row's key is what is in the way."""
-        key, stored = row
-        tree_place = None if self._change is None else self._change.writer.place(head.trees, key)
-        if self._change is None or self._query is None or tree_place is None:
-            return None
-        excluded = [key if slot < 0 else stored[slot] for slot in self._table.slots]
-        rows = self._query(head, values, given=[(key, (*row_at(tree_place), *excluded))])
+    def __call__(
+        self, head: Snapshot, values: tuple[Any, ...], row: tuple[int, Sequence[Any]], before: Sequence[Any]
+    ) -> Lone | None:
+        """Returns what becomes of a snapshot.
+
+        Args:
+            head: It.
+            values: Of the statement's parameters.
+            row: The one that is not inserted.
+            before: Stored columns of the one that is there.
+        """
+        if self._change is None:
+            return NOTHING
+        rows = self._rows(head, values, row, before)
         return self._change.apply(head, rows[0]) if rows else NOTHING
+
+    def within(
+        self,
+        workspace: Workspace,
+        values: tuple[Any, ...],
+        row: tuple[int, Sequence[Any]],
+        before: Sequence[Any],
+        show: Show | None,
+    ) -> Within | None:
+        """Does it in a transaction."""
+        if self._change is None:
+            return NO_ROW
+        rows = self._rows(workspace, values, row, before)
+        return self._change.apply_within(workspace, rows[0], show) if rows else NO_ROW
+
+    def _rows(
+        self,
+        view: Snapshot | Workspace,
+        values: tuple[Any, ...],
+        row: tuple[int, Sequence[Any]],
+        before: Sequence[Any],
+    ) -> list[tuple[Any, ...]]:
+        assert self._query is not None
+        key, stored = row
+        excluded = [key if slot < 0 else stored[slot] for slot in self._table.slots]
+        return self._query(view, values, given=[(key, (*before, *excluded))])

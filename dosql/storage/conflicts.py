@@ -97,7 +97,7 @@ class Conflicts:
         """Number of commits that are kept for open transactions to be compared with."""
         return len(self._recent)
 
-    def committed(self, ops: Ops, lsn: int, *, schema_changed: bool) -> None:
+    def committed(self, ops: Ops, lsn: int, *, schema_changed: bool, durable: bool = False) -> None:
         """A transaction became the head."""
         if schema_changed:
             self._last_schema_change = lsn
@@ -105,7 +105,8 @@ class Conflicts:
                 self._last_drop = lsn
         if self.open:
             self._remember(ops, lsn)
-        self._unflushed.append((lsn, ops))
+        if not durable:
+            self._unflushed.append((lsn, ops))
 
     def flushed(self, lsn: int) -> None:
         """Commits up to ``lsn`` are durable."""

@@ -92,6 +92,7 @@ class Store:
         self._listeners: list[Callable[[], None]] = []
         self._checkpoint_lock = threading.Lock()
         self._conflicts = Conflicts()
+        self._logged = settings.logged
         self.locks = LockTable(settings.deadlock_victim)
         self._hopeful: list[tuple[int, Callable[[], None]]] = []
 
@@ -175,7 +176,7 @@ class Store:
             if self.failure is None:
                 self.flush()
                 self.upkeep.join()
-                if self.durable.lsn > self.checkpoint_lsn:
+                if self._logged and self.durable.lsn > self.checkpoint_lsn:
                     self.upkeep.run_quietly()
                 self.archive_log()
         finally:
@@ -270,42 +271,46 @@ class Store:
         first_lsn = head.lsn + 1
         commit_lsn = head.lsn + workspace.rows_changed()
         time_us = max(self._clock(), head.time_us + 1)
-        payload = commit_record(first_lsn, commit_lsn, time_us, first_lsn, workspace.ops)
         schema_changed = workspace.schema is not head.schema
         snapshot = workspace.publish(commit_lsn, time_us, self.epoch)
-        if workspace.dirty_bytes:
+        if self._logged and workspace.dirty_bytes:
             self.cache.add_dirty(workspace.dirty_bytes)
-        self._install(payload, snapshot, workspace.ops, schema_changed=schema_changed)
+        self._install(first_lsn, snapshot, workspace.ops, schema_changed=schema_changed)
         return commit_lsn
 
-    def commit_row(self, trees: dict[int, Any], op: tuple[Any, ...], counter: TreeOwner) -> int:
+    def commit_row(self, trees: dict[int, Any], ops: list[tuple[Any, ...]], counter: TreeOwner) -> int:
         """Makes the head of trees that one row change gives, made from the head; as :meth:`commit`.
 
         Args:
             trees: Of the whole database.
-            op: The change in the log's form.
+            ops: The change in the log's form, each of one row.
             counter: Of what made the trees; it begins anew.
         """
         head = self.head
-        lsn = head.lsn + 1
+        first_lsn = head.lsn + 1
+        lsn = head.lsn + len(ops)
         time_us = self._clock()
         if time_us <= head.time_us:
             time_us = head.time_us + 1
         if counter.dirty_bytes:
-            self.cache.add_dirty(counter.dirty_bytes)
+            if self._logged:
+                self.cache.add_dirty(counter.dirty_bytes)
             counter.dirty_bytes = 0
-        ops = [op]
-        payload = commit_record(lsn, lsn, time_us, lsn, ops)
-        self._install(payload, Snapshot(head.schema, trees, lsn, time_us, self.epoch), ops, schema_changed=False)
+        self._install(first_lsn, Snapshot(head.schema, trees, lsn, time_us, self.epoch), ops, schema_changed=False)
         return lsn
 
-    def _install(self, payload: bytes, snapshot: Snapshot, ops: list[tuple[Any, ...]], *, schema_changed: bool) -> None:
-        """Makes a snapshot the head; what led to it waits for the next flush."""
+    def _install(self, first_lsn: int, snapshot: Snapshot, ops: list[tuple[Any, ...]], *, schema_changed: bool) -> None:
+        """Makes a snapshot the head; what led to it waits for the next flush, where there is a log."""
+        self.commits += 1
+        if not self._logged:
+            self.head = self.durable = self.synced = snapshot
+            self._conflicts.committed(ops, snapshot.lsn, schema_changed=schema_changed, durable=True)
+            return
+        payload = commit_record(first_lsn, snapshot.lsn, snapshot.time_us, first_lsn, ops)
         with self._lock:
             self.head = snapshot
             self._pending.append(payload)
             self._conflicts.committed(ops, snapshot.lsn, schema_changed=schema_changed)
-        self.commits += 1
 
     def _rebased(self, workspace: Workspace) -> Workspace:
         """Returns the workspace's changes on top of the head, if nothing contradicts them."""

@@ -142,18 +142,32 @@ class TableWriter:
         return unique_violation(self._table, maker.definition)
 
     def update(self, key: int, before: Sequence[Any], after: Sequence[Any], *, checked: bool = True) -> None:
-        """Replaces the stored columns of a row whose key stays.
+        """Changes the stored columns of a row whose key stays.
 
         Raises:
             ConstraintViolation: The new values of a UNIQUE index are there already.
         """
+        self._set(key, before, after, checked=checked)
+        self._ops.append((OP_UPDATE, self._table.id, key, before, after))
+
+    def replace(self, key: int, before: Sequence[Any], after: Sequence[Any]) -> None:
+        """Puts a row into the place of the one with its key: that one is deleted, this one inserted.
+
+        Raises:
+            ConstraintViolation: The new values of a UNIQUE index are there already.
+        """
+        self._set(key, before, after, checked=True)
+        table_id = self._table.id
+        self._ops.append((OP_DELETE, table_id, key, before, None))
+        self._ops.append((OP_INSERT, table_id, key, None, after))
+
+    def _set(self, key: int, before: Sequence[Any], after: Sequence[Any], *, checked: bool) -> None:
         changes = [(i, new) for i, new in enumerate(after) if before[i] is not new]
         claims = self._claims
         if claims is not None:
             claims.row(self._table.id, key)
         if not self._indexes:
             self._editor.update(key, changes)
-            self._ops.append((OP_UPDATE, self._table.id, key, before, after))
             return
         changed = {i for i, _ in changes}
         moves = []
@@ -174,7 +188,6 @@ class TableWriter:
             tail = encode_row_key(key)
             for editor, old_prefix, new_prefix in moves:
                 _move(editor, old_prefix, new_prefix, tail)
-        self._ops.append((OP_UPDATE, self._table.id, key, before, after))
 
     def exchange(self, key: int, changes: Sequence[tuple[int, Any]]) -> None:
         """Sets ``(stored column, value)`` of a row that is there, in columns that no index depends on."""

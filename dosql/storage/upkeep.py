@@ -61,7 +61,7 @@ class Upkeep:
     def due(self) -> bool:
         """Whether the log or the dirty nodes have grown enough, or the last checkpoint is old enough."""
         settings, cache = self._store.settings, self._store.cache
-        return (
+        return settings.logged and (
             self.wanted
             or self.wal_bytes >= settings.checkpoint_wal_bytes
             or cache.dirty > cache.budget_bytes // DIRTY_SHARE_DUE
@@ -75,7 +75,7 @@ class Upkeep:
             StorageError: READ_ONLY.
         """
         self._store.check_writable()
-        self.wanted = True
+        self.wanted = self._store.settings.logged
 
     def start_if_due(self) -> None:
         """Starts a checkpoint on a thread if one is due and none runs."""

@@ -21,6 +21,8 @@ SCHEMA = [
     "CREATE INDEX t_some ON t (name, n) WHERE n > 10",
     "CREATE INDEX t_lower ON t (lower(name))",
     "CREATE TABLE u (a TEXT, b INTEGER, PRIMARY KEY (a))",
+    "CREATE TABLE v (id INTEGER PRIMARY KEY, a TEXT NOT NULL DEFAULT 'none', n INTEGER CHECK (n < 90), w TEXT UNIQUE)",
+    "CREATE INDEX v_a ON v (a, n)",
     """CREATE TABLE c (id INTEGER PRIMARY KEY, t INTEGER REFERENCES t ON DELETE SET NULL, mail TEXT
        REFERENCES t (mail) ON UPDATE CASCADE ON DELETE CASCADE, c INTEGER REFERENCES c, note TEXT)""",
 ]
@@ -41,6 +43,19 @@ STATEMENTS = [
     ("INSERT INTO u VALUES (?, ?)", "wn"),
     ("UPDATE u SET b = ? WHERE a = ?", "nw"),
     ("DELETE FROM u WHERE rowid = ?", "k"),
+    ("REPLACE INTO u VALUES (?, ?)", "wn"),
+    ("INSERT OR IGNORE INTO u (rowid, a, b) VALUES (?, ?, ?)", "kwn"),
+    ("REPLACE INTO v VALUES (?, ?, ?, ?)", "kanw"),
+    ("INSERT OR REPLACE INTO v (id, n) VALUES (?, ?)", "kn"),
+    ("INSERT OR REPLACE INTO v (id, a, w) VALUES (?, ?, ?) RETURNING *", "kaw"),
+    ("INSERT OR IGNORE INTO v (id, a, n) VALUES (?, ?, ?)", "kan"),
+    ("INSERT OR IGNORE INTO v (id, w) VALUES (?, ?) RETURNING id", "kw"),
+    ("INSERT OR REPLACE INTO v (a, w) VALUES (?, ?)", "aw"),
+    ("INSERT INTO v VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET a = excluded.a, n = v.n + 1", "kanw"),
+    ("INSERT INTO v VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET a = excluded.a WHERE v.n > 5", "kanw"),
+    ("INSERT INTO v VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET w = excluded.w RETURNING w, n", "kanw"),
+    ("INSERT INTO v (id, w) VALUES (?, ?) ON CONFLICT DO NOTHING", "kw"),
+    ("REPLACE INTO t (id, name) VALUES (?, ?)", "ka"),
     ("INSERT INTO c (id, t, mail) VALUES (?, ?, ?)", "kjm"),
     ("INSERT INTO c (t, note) VALUES (?, ?)", "jw"),
     ("INSERT INTO c (id, c) VALUES (?, ?)", "kj"),
@@ -99,7 +114,7 @@ def test_single_rows(seed: int, tmp_path: Path) -> None:
     if inside:
         ours.execute("COMMIT")
         theirs.execute("COMMIT")
-    for table in "tcu":
+    for table in "tcvu":
         sql = f"SELECT rowid, * FROM {table} ORDER BY rowid"
         expected = theirs.execute(sql).fetchall()
         assert ours.execute(sql).fetchall() == expected
