@@ -182,6 +182,10 @@ class TreeEditor:
                 values += [column[at] for at in places]
             for i, new in changes:
                 part = new[start:stop]
+                if len(places) == len(leaf.keys):
+                    leaf.cols[i] = new_column(self._tree.kinds[i], part)
+                    leaf.owned |= 1 << i
+                    continue
                 column = leaf.own_column(i)
                 if type(column) is array and None in part:
                     column = leaf.cols[i] = list(column)

@@ -215,6 +215,11 @@ def fill_nulls(table: Table, columns: Iterable[tuple[int, Column]], values: list
     return True
 
 
+def columns_of(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Returns rows by column; there is at least one, and all are as long. (``zip`` makes an iterator for each row.)"""
+    return [list(map(itemgetter(place), rows)) for place in range(len(rows[0]))]
+
+
 _NONE = type(None)
 
 

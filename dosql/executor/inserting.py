@@ -12,6 +12,7 @@ from dosql.executor.changes import (
     BULK_ROWS_MIN,
     Change,
     Keep,
+    columns_of,
     default_of,
     fill_nulls,
     make_way,
@@ -266,7 +267,7 @@ class Inserter:
     def _insert_bulk(self, workspace: Workspace, writer: TableWriter, rows: Sequence[Sequence[Any]]) -> Change:
         """Inserts many rows by column; values of one type are checked at the speed of C."""
         count = len(rows)
-        given = list(zip(*rows, strict=True))
+        given = columns_of(rows)
         columns: list[list[Any]] = []
         made: dict[str, Sequence[Any]] = {}
         if self.defaults is not None:

@@ -11,6 +11,7 @@ from dosql.executor.changes import (
     BULK_ROWS_MIN,
     Change,
     Keep,
+    columns_of,
     fill_nulls,
     make_way,
     null_violation,
@@ -191,7 +192,7 @@ class Updater:
 
     def _update_bulk(self, workspace: Workspace, writer: TableWriter, rows: Sequence[Sequence[Any]]) -> Change:
         """Updates many rows by column."""
-        given = list(zip(*sorted(rows, key=itemgetter(0)), strict=True))
+        given = columns_of(sorted(rows, key=itemgetter(0)))
         changes: list[tuple[int, list[Any]]] = []
         for slot, (column, place), store in self._targets:
             values = stored_column(column.type, given[place], store, self._table, column.name)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from operator import add
 from typing import Any, NamedTuple
 
 from dosql.errors import InternalError
+from dosql.index.bulk import NUMBERS, number_entries
 from dosql.schema import Index, Table
 from dosql.types.collations import COLLATIONS
-from dosql.types.keys import KeyEncoder, column_encoder, encode_any, key_encoder
+from dosql.types.keys import KeyEncoder, column_encoder, encode_any, encode_row_keys, key_encoder
 from dosql.types.sqltypes import SqlType
 
 Terms = Callable[[Sequence[Any], int], "tuple[Any, ...] | None"]
@@ -24,7 +26,7 @@ class EntryMaker(NamedTuple):
         prefix: Encoded values of the indexed columns of (stored values, key); None where the row has no entry.
         has_null: Whether one of these values is NULL, or the row has no entry.
         slots: Stored columns the entry depends on; an update of others leaves it as it is.
-        prefixes: As ``prefix``, of many rows: (keys, stored columns).
+        entries: Whole entries of many rows, with the row key at the end: (keys, stored columns).
         nulls: Places among many rows where ``has_null`` is true.
     """
 
@@ -32,7 +34,7 @@ class EntryMaker(NamedTuple):
     prefix: Callable[[Sequence[Any], int], bytes | None]
     has_null: Callable[[Sequence[Any], int], bool]
     slots: frozenset[int]
-    prefixes: Callable[[Sequence[int], Sequence[Sequence[Any]]], list[bytes | None]]
+    entries: Callable[[Sequence[int], Sequence[Sequence[Any]]], Sequence[bytes | None]]
     nulls: Callable[[Sequence[int], Sequence[Sequence[Any]]], set[int]]
 
 
@@ -81,11 +83,18 @@ def entry_maker(table: Table, index: Index) -> EntryMaker:
 
     encoders = [_column_encoder(table, index, place) for place in range(len(index.columns))]
 
-    def prefixes(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> list[bytes | None]:
-        parts = [encode(keys if slot < 0 else columns[slot]) for slot, encode in zip(slots, encoders, strict=True)]
+    kinds = [table.columns[c].type for c in index.columns]
+    numeric = NUMBERS.issuperset(kinds)
+
+    def entries(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> Sequence[bytes]:
+        terms = [keys if slot < 0 else columns[slot] for slot in slots]
+        found = number_entries(keys, terms, kinds) if numeric else None
+        if found is not None:
+            return found
+        parts = [encode(term) for encode, term in zip(encoders, terms, strict=True)]
         if len(parts) == 1:
-            return list(parts[0])
-        return list(map(b"".join, zip(*parts, strict=True)))
+            return list(map(add, parts[0], encode_row_keys(keys)))
+        return list(map(b"".join, zip(*parts, encode_row_keys(keys), strict=True)))
 
     def nulls(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> set[int]:
         found: set[int] = set()
@@ -95,7 +104,7 @@ def entry_maker(table: Table, index: Index) -> EntryMaker:
                 found.update(place for place, value in enumerate(column) if value is None)
         return found
 
-    return EntryMaker(index, prefix, has_null, frozenset(slots), prefixes, nulls)
+    return EntryMaker(index, prefix, has_null, frozenset(slots), entries, nulls)
 
 
 def _column_encoder(table: Table, index: Index, place: int) -> Callable[[Sequence[Any]], list[bytes]]:
@@ -125,13 +134,14 @@ def _computed(table: Table, index: Index) -> EntryMaker:
         values = terms(stored, key)
         return values is None or None in values
 
-    def prefixes(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> list[bytes | None]:
-        return [prefix(stored, key) for key, stored in rows_of(keys, columns)]
+    def entries(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> list[bytes | None]:
+        made = [prefix(stored, key) for key, stored in rows_of(keys, columns)]
+        return [None if part is None else part + tail for part, tail in zip(made, encode_row_keys(keys), strict=True)]
 
     def nulls(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> set[int]:
         return {place for place, (key, stored) in enumerate(rows_of(keys, columns)) if has_null(stored, key)}
 
-    return EntryMaker(index, prefix, has_null, frozenset(range(len(table.stored))), prefixes, nulls)
+    return EntryMaker(index, prefix, has_null, frozenset(range(len(table.stored))), entries, nulls)
 
 
 def rows_of(keys: Sequence[int], columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:

@@ -11,7 +11,7 @@ from dosql.index import EntryMaker, entry_maker
 from dosql.index.entries import rows_of
 from dosql.schema import Index, Table
 from dosql.storage.violations import key_violation, unique_violation
-from dosql.types.keys import after_prefix, decode_row_key, encode_row_key, encode_row_keys
+from dosql.types.keys import KEY_BYTES, after_prefix, decode_row_key, encode_row_key
 from dosql.types.numbers import INT_MAX
 from shared_types.changes import (
     OP_DELETE,
@@ -26,9 +26,6 @@ from shared_types.changes import (
 if TYPE_CHECKING:
     from dosql.storage.conflicts import KeyFloors
     from dosql.storage.workspace import Workspace
-
-_KEY_BYTES = 8
-"""Of the row key at the end of an index entry."""
 
 
 class TableWriter:
@@ -245,17 +242,16 @@ class TableWriter:
         checked: bool,
     ) -> None:
         """Adds the entries of rows to an index."""
-        made = list(zip(maker.prefixes(keys, columns), encode_row_keys(keys), strict=True))
+        made = maker.entries(keys, columns)
         if not (checked and maker.definition.unique):
-            self._put(maker, editor, [entry + tail for entry, tail in made if entry is not None], unique=False)
+            self._put(maker, editor, [entry for entry in made if entry is not None], unique=False)
             return
         nulls = maker.nulls(keys, columns)  # NULL equals nothing
+        free = [entry for i, entry in enumerate(made) if entry is not None and i in nulls]
+        entries = [entry for i, entry in enumerate(made) if entry is not None and i not in nulls]
         if self._claims is not None:
-            for place, (entry, _) in enumerate(made):
-                if entry is not None and place not in nulls:
-                    self._claims.entry(maker.definition.id, entry)
-        free = [entry + tail for i, (entry, tail) in enumerate(made) if entry is not None and i in nulls]
-        entries = [entry + tail for i, (entry, tail) in enumerate(made) if entry is not None and i not in nulls]
+            for entry in entries:
+                self._claims.entry(maker.definition.id, entry[:-KEY_BYTES])
         self._put(maker, editor, entries, unique=True)
         self._put(maker, editor, free, unique=False)
 
@@ -264,9 +260,9 @@ class TableWriter:
             editor.insert(entries[0], ())
             return
         entries.sort()
-        double = editor.add_entries(entries, _KEY_BYTES if unique else 0)
+        double = editor.add_entries(entries, KEY_BYTES if unique else 0)
         if double is not None:
-            raise self._refused(maker, double[:-_KEY_BYTES])
+            raise self._refused(maker, double[:-KEY_BYTES])
 
     def update_many(
         self, keys: Sequence[int], changes: Sequence[tuple[int, Sequence[Any]]], *, checked: bool = True
@@ -303,28 +299,45 @@ class TableWriter:
         """
         unique = checked and maker.definition.unique
         nulls = maker.nulls(keys, states[1]) if unique else set()
-        olds, news = (maker.prefixes(keys, columns) for columns in states)
-        moves = [
-            (tail, old, new, unique and place not in nulls)
-            for place, (tail, old, new) in enumerate(zip(encode_row_keys(keys), olds, news, strict=True))
-            if old != new
-        ]
+        pairs = zip(*(maker.entries(keys, columns) for columns in states), strict=True)
+        moves = [(old, new, place) for place, (old, new) in enumerate(pairs) if old != new]
         if unique:
-            turns = {old: turn for turn, (_, old, _, _) in enumerate(moves)}
-            taken: set[bytes] = set()
-            for turn, (_, old_prefix, entry, compared) in enumerate(moves):
-                if self._claims is not None:
-                    for claimed in (old_prefix, entry):
-                        if claimed is not None:
-                            self._claims.entry(maker.definition.id, claimed)
-                if entry is not None and compared:
-                    if entry in taken or turns.get(entry, -1) > turn:
-                        raise self._refused(maker, entry)
-                    taken.add(entry)
-        editor.delete_many(sorted([old + tail for tail, old, _, _ in moves if old is not None]))
+            self._check_moves(maker, moves, nulls)
+        gone = [old for old, _, _ in moves if old is not None]
+        if len(gone) == editor.count:
+            editor.clear()
+            editor.append_many(sorted([new for _, new, _ in moves if new is not None]), [])
+            return
+        gone.sort()
+        editor.delete_many(gone)
         for wanted in (True, False) if unique else (False,):
-            entries = [new + tail for tail, _, new, c in moves if new is not None and c is wanted]
+            entries = [n for _, n, place in moves if n is not None and (unique and place not in nulls) is wanted]
             self._put(maker, editor, entries, unique=wanted)
+
+    def _check_moves(
+        self, maker: EntryMaker, moves: Sequence[tuple[bytes | None, bytes | None, int]], nulls: set[int]
+    ) -> None:
+        """Raises where an entry of a UNIQUE index comes while another row still has its values, or has got them.
+
+        Args:
+            maker: Of the index.
+            moves: Old and new entries, and the rows' places, in the order of their turns.
+            nulls: Places of rows with a NULL.
+        """
+        claims = self._claims
+        if claims is not None:
+            for old, new, _ in moves:
+                for entry in (old, new):
+                    if entry is not None:
+                        claims.entry(maker.definition.id, entry[:-KEY_BYTES])
+        turns = {old[:-KEY_BYTES]: turn for turn, (old, _, _) in enumerate(moves) if old is not None}
+        taken: set[bytes] = set()
+        for turn, (_, new, place) in enumerate(moves):
+            if new is not None and place not in nulls:
+                prefix = new[:-KEY_BYTES]
+                if prefix in taken or turns.get(prefix, -1) > turn:
+                    raise self._refused(maker, prefix)
+                taken.add(prefix)
 
     def delete_many(self, keys: Sequence[int]) -> None:
         """Removes rows whose keys ascend."""
@@ -342,8 +355,7 @@ class TableWriter:
         else:
             columns = self._editor.delete_many(keys)
             for maker, editor in self._indexes:
-                made = zip(maker.prefixes(keys, columns), encode_row_keys(keys), strict=True)
-                editor.delete_many(sorted([entry + tail for entry, tail in made if entry is not None]))
+                editor.delete_many(sorted([e for e in maker.entries(keys, columns) if e is not None]))
         self._ops.append((OP_DELETE_MANY, self._table.id, list(keys), columns))
 
 

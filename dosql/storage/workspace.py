@@ -15,7 +15,7 @@ from dosql.storage.reads import ReadSet
 from dosql.storage.snapshot import Epoch, Snapshot
 from dosql.storage.table_writer import TableWriter
 from dosql.storage.violations import unique_violation
-from dosql.types.keys import encode_row_keys
+from dosql.types.keys import KEY_BYTES
 from shared_types.changes import (
     OP_ALTER_TABLE,
     OP_CREATE_INDEX,
@@ -362,15 +362,11 @@ class Workspace:
         entries: list[bytes] = []
         compared: list[bytes] = []
         for leaf in leaves(self.trees[table.id].root):
-            made = maker.prefixes(leaf.keys, leaf.cols)
-            entries += [
-                prefix + tail
-                for prefix, tail in zip(made, encode_row_keys(leaf.keys), strict=True)
-                if prefix is not None
-            ]
+            made = maker.entries(leaf.keys, leaf.cols)
+            entries += [entry for entry in made if entry is not None]
             if maker.definition.unique:
                 nulls = maker.nulls(leaf.keys, leaf.cols)
-                compared += [p for place, p in enumerate(made) if p is not None and place not in nulls]
+                compared += [e[:-KEY_BYTES] for place, e in enumerate(made) if e is not None and place not in nulls]
         if len(set(compared)) < len(compared):
             raise unique_violation(table, maker.definition)
         entries.sort()

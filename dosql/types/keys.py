@@ -34,6 +34,8 @@ _U64 = struct.Struct(">Q")
 _F64 = struct.Struct(">d")
 
 NULL_KEY = b"\x01"
+KEY_BYTES = 8
+"""Of the row key at the end of an index entry."""
 
 KeyEncoder = Callable[[Any], bytes]
 

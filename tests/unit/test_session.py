@@ -25,7 +25,7 @@ from dosql.transaction import LockWait
 
 @pytest.fixture
 def database() -> Database:
-    return Database.open(":memory:")
+    return Database.open(":memory:", StoreSettings(synchronous="off"))  # with a log
 
 
 @pytest.fixture
