@@ -399,8 +399,7 @@ class Session(Preparing):
             if self._each_statement and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement):
                 rows = self._still(rows, 0)
             self._check_size(len(rows))
-            # A single row is checked before it is touched; several, and triggers, need a way back.
-            if self._workspace is not None and (len(rows) > 1 or statement.triggers is not None):
+            if self._workspace is not None:
                 with Undone(workspace, self.abort, whole=len(rows) > NOTED_ROWS_MAX):
                     return apply_rows(statement, workspace, rows, values)
             return apply_rows(statement, workspace, rows, values)

@@ -347,6 +347,17 @@ def test_savepoints_outlive_a_newer_snapshot(database: Database, session: Sessio
     assert run(other, "SELECT id, name FROM t ORDER BY id") == [(1, "mine"), (2, "theirs")]
 
 
+def test_an_upsert_whose_trigger_fails_has_done_nothing(session: Session) -> None:
+    run(session, "CREATE TABLE u (a TEXT UNIQUE, b TEXT)")
+    run(session, "INSERT INTO u VALUES ('x', 'old'), ('y', 'old')")
+    run(session, "CREATE TRIGGER r AFTER UPDATE ON u BEGIN INSERT INTO u VALUES ('y', 'again'); END")
+    run(session, "BEGIN")
+    with pytest.raises(ConstraintViolation):
+        run(session, "INSERT INTO u VALUES ('x', 'new') ON CONFLICT (a) DO UPDATE SET b = excluded.b")
+    assert run(session, "SELECT * FROM u") == [("x", "old"), ("y", "old")]
+    run(session, "COMMIT")
+
+
 def test_a_commit_that_fails_takes_those_with_it_who_have_seen_it(database: Database, session: Session) -> None:
     store, other = database.store, database.session()
     run(session, "BEGIN")
