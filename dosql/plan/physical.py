@@ -62,6 +62,7 @@ class IndexScan:
     Attributes:
         nulls: Places in ``equal`` where NULL finds NULL, as IS has it.
         reverse: From the last entry to the first.
+        covering: Entries have all that is read.
     """
 
     index: Index
@@ -72,6 +73,7 @@ class IndexScan:
     high_inclusive: bool = False
     nulls: frozenset[int] = frozenset()
     reverse: bool = False
+    covering: bool = False
 
 
 @dataclass(slots=True)

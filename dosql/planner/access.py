@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from dosql.errors import RequestError
+from dosql.plan.covering import readable
 from dosql.plan.expr import (
     ROW_KEY,
     Col,
@@ -238,7 +239,10 @@ class AccessPaths:
         for index in self._indexes(source):
             where = self._terms_of(source.table, index).over(source.number)[1] if index.where else []
             if not where or implied(where, usable):
-                out.append(Access(IndexScan(index, ()), [], rows, cost.INDEX_PROBE + rows * cost.INDEX_ROW))
+                covering = not self._reads_row(source.number, [], readable(source.table, index, 0))
+                row_cost = cost.INDEX_ENTRY if covering else cost.INDEX_ROW
+                path = IndexScan(index, (), covering=covering)
+                out.append(Access(path, [], rows, cost.INDEX_PROBE + rows * row_cost))
         return out
 
     def terms(self, table: Table, index: Index, number: int) -> list[Expr]:
@@ -322,7 +326,8 @@ class AccessPaths:
             best = min(ready, key=lambda a: a.cost, default=None)
             if best is None or not isinstance(best.path, KeyLookup | KeyRange | IndexScan):
                 return None
-            paths.append(best.path)
+            path = best.path
+            paths.append(replace(path, covering=False) if isinstance(path, IndexScan) else path)
             rows += best.rows
             spent += best.cost
         return Access(UnionOfPaths(tuple(paths)), [], rows, spent + rows * cost.KEY_LOOKUP)
@@ -448,6 +453,9 @@ class AccessPaths:
         rows = known.table_rows * self._estimates.kept([*used, *loose, *ranged], known.table_rows)
         if len(equal) == len(index.columns) and index.unique and not nulls:
             rows = min(rows, probes)
+        used += met
+        known_parts = 0 if nulls else len(equal) + (low is not None or high is not None)
+        covering = not self._reads_row(number, used, readable(table, index, known_parts))
         path = IndexScan(
             index,
             tuple(equal),
@@ -456,15 +464,18 @@ class AccessPaths:
             high and high[0],
             bool(high and high[1]),
             frozenset(nulls),
+            covering=covering,
         )
-        used += met
-        row_cost = cost.INDEX_ROW if self._reads_row(number, used) else cost.INDEX_ENTRY
+        row_cost = cost.INDEX_ENTRY if covering else cost.INDEX_ROW
         return Access(path, used, rows, cost.INDEX_PROBE * probes + rows * row_cost)
 
-    def _reads_row(self, number: int, used: list[Expr]) -> bool:
-        """Whether anything but conditions that are met for sure reads a column of a source that is not its row key."""
+    def _reads_row(self, number: int, used: list[Expr], known: Collection[int] = ()) -> bool:
+        """Whether anything but conditions that are met for sure reads a column of a source.
+
+        Its row key, and columns that are ``known`` otherwise, do not count.
+        """
         return any(
-            isinstance(part, Col) and part.source == number and part.index != ROW_KEY
+            isinstance(part, Col) and part.source == number and part.index != ROW_KEY and part.index not in known
             for expr in self._read
             if expr not in used
             for part in walk(expr)

@@ -112,8 +112,8 @@ def _sqlite_path(source: Source, path: Path) -> str:
         parts = [f"{column}=?" for column, _ in zip(columns, path.equal, strict=False)]
         if path.low is not None or path.high is not None:
             parts.append(_sqlite_range(path, columns[len(path.equal)]))
-        how = f"SEARCH {name} USING INDEX {path.index.name} ({' AND '.join(parts)})"
-        found = how if parts else f"SCAN {name} USING INDEX {path.index.name}"
+        index = f"{'COVERING ' if path.covering else ''}INDEX {path.index.name}"
+        found = f"SEARCH {name} USING {index} ({' AND '.join(parts)})" if parts else f"SCAN {name} USING {index}"
     elif isinstance(path, HashProbe):
         names = [e.name if isinstance(e, Col) else "<expr>" for e in path.build]
         found = f"SEARCH {name} USING AUTOMATIC COVERING INDEX ({' AND '.join(f'{n}=?' for n in names)})"
@@ -201,7 +201,8 @@ def _path(path: Path, what: str, names: dict[int, str]) -> str:
             parts.append(_range(path, names))
         if not parts:
             return f"SCAN {what} BY INDEX {path.index.name}{back}"
-        return f"SEARCH {what} USING INDEX {path.index.name} ({', '.join(parts)}){back}"
+        how = "COVERING INDEX" if path.covering else "INDEX"
+        return f"SEARCH {what} USING {how} {path.index.name} ({', '.join(parts)}){back}"
     if isinstance(path, HashProbe):
         return f"HASH JOIN {what} ON {', '.join(_show(p, names) for p in path.probe)}"
     return f"LOOP {what}"

@@ -146,13 +146,21 @@ def decode_row_key(entry: bytes) -> int:
 
 
 @cache
-def row_keys_behind(count: int) -> Callable[[bytes], Iterator[tuple[int]]]:
-    """Returns what yields the row keys, as 1-tuples of value + 2**63, of joined entries of an index.
+def parts_of_entries(count: int, places: tuple[int, ...]) -> Callable[[bytes], Iterator[tuple[int, ...]]]:
+    """Returns what yields columns and row keys, each as value + 2**63, of joined entries of an index.
 
     Args:
         count: Of its columns; they are INTEGER, REAL and their kin, and not NULL.
+        places: Of the columns that are wanted.
     """
-    return struct.Struct(f">{9 * count}xQ").iter_unpack
+    terms = "".join("xQ" if place in places else "9x" for place in range(count))
+    return struct.Struct(f">{terms}Q").iter_unpack
+
+
+def text_in(entry: bytes, start: int, stop: int) -> str:
+    """Returns the TEXT whose encoding, without its tag and its end, is ``entry[start:stop]``."""
+    part = entry[start:stop]
+    return (part.replace(b"\0\xff", b"\0") if b"\0" in part else part).decode()
 
 
 ABOVE_ENTRIES = b"\xff" * 9

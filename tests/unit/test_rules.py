@@ -197,7 +197,7 @@ def test_it_rests(name: str, sql: str, session: Session, monkeypatch: pytest.Mon
 PATHS = [
     ("SELECT * FROM t ORDER BY id DESC LIMIT 2", "SCAN t BACKWARDS"),
     ("SELECT * FROM t ORDER BY a, b LIMIT 2", "BY INDEX t_ab"),
-    ("SELECT * FROM t WHERE a = 1 ORDER BY b DESC, id DESC LIMIT 2", "USING INDEX t_ab (= 1) BACKWARDS"),
+    ("SELECT * FROM t WHERE a = 1 ORDER BY b DESC, id DESC LIMIT 2", "USING COVERING INDEX t_ab (= 1) BACKWARDS"),
     ("SELECT * FROM t WHERE a IN (1, 2) AND b = 0", "IN (1, 2)"),
     ("SELECT * FROM t WHERE id = 3 OR a = 1", " OR SEARCH  USING INDEX t_ab"),
     ("SELECT * FROM t WHERE id IN (SELECT a FROM u WHERE id BETWEEN 2 AND 5)", "ROW KEY (IN (in subquery))"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
-from dosql.executor.row.paths import variable
+from dosql.executor.row.table_paths import variable
 from dosql.functions.aggregates import COLLECTING
 from dosql.plan.expr import Aggregate, collation_of
 from dosql.plan.logical import Block

@@ -11,9 +11,10 @@ from dosql.executor.row.columnar import ColumnarJoin, columnar_join, plain_colum
 from dosql.executor.row.emitter import Function, Lines, Module
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.nesting import parts_of
-from dosql.executor.row.paths import PathEmitter, variable
+from dosql.executor.row.paths import PathEmitter
 from dosql.executor.row.semi import SemiEmitter
 from dosql.executor.row.sorting import TopRows
+from dosql.executor.row.table_paths import variable
 from dosql.executor.vector import ROWS_MIN, vector_aggregate
 from dosql.plan.expr import Col, Const, Expr, walk
 from dosql.plan.logical import (
@@ -28,7 +29,17 @@ from dosql.plan.logical import (
     ValuesRows,
     WindowRows,
 )
-from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, KeyLookup, Step, path_expressions
+from dosql.plan.physical import (
+    BlockPlan,
+    FullScan,
+    Gathered,
+    HashProbe,
+    IndexScan,
+    KeyLookup,
+    KeyRange,
+    Step,
+    path_expressions,
+)
 from dosql.types.sqltypes import SqlType
 
 _TESTED = 3.0
@@ -140,7 +151,7 @@ class _BlockEmitter(SemiEmitter):
         self._joined: ColumnarJoin | None = None
         self._whole: list[tuple[int, int]] | None = None
         self._different: list[tuple[int, int]] | None = None
-        self._once_each = False
+        self._once_each = self._lone = False
         self._from: dict[int, str] = {}
         self._runs = 1.0
 
@@ -185,6 +196,7 @@ class _BlockEmitter(SemiEmitter):
                 seen = f"row[:{block.visible}]"
 
             lone = one or (_finds_one(plan) and not limited and block.visible == len(shown))
+            self._lone = lone
             top = self._top_rows(block) if limited and order_by else None
             if top is not None:
                 top.begin(body)
@@ -293,6 +305,7 @@ class _BlockEmitter(SemiEmitter):
         self, body: Lines, plan: BlockPlan, needed: dict[int, list[int]], emit: Callable[[Lines], None]
     ) -> None:
         paths = PathEmitter(self._function, self._expressions, needed, self._query_rows, self._found_by)
+        paths.few = self._lone
         if len(plan.steps) == 1 and not plan.constants and self._all_rows(body, plan.steps[0], paths):
             return
         inner = Lines(body.depth)
@@ -386,15 +399,25 @@ class _BlockEmitter(SemiEmitter):
     # --- groups ----------------------------------------------------------------------------
 
     def _whole_count(self, block: Block, plan: BlockPlan) -> str | None:
-        """Returns code for ``SELECT count(*) FROM t``: the tree knows."""
+        """Returns code for ``SELECT count(*)`` of a table or of a range: the tree knows, or its leaves do."""
         if block.group_by or block.having or len(plan.steps) != 1 or len(block.outputs) != 1 or plan.constants:
             return None
         step, aggregates = plan.steps[0], block.aggregates
-        if not isinstance(step.source, TableSource) or not isinstance(step.path, FullScan) or step.filters:
+        if not isinstance(step.source, TableSource) or step.filters or step.left:
             return None
         if len(aggregates) != 1 or aggregates[0].name != "count" or aggregates[0].args or aggregates[0].filter:
             return None
         if not isinstance(block.outputs[0].expr, Col) or step.after:
+            return None
+        if isinstance(step.path, IndexScan | KeyRange):
+            if self._queries.counter(step):
+                return None
+            paths = PathEmitter(self._function, self._expressions, {}, self._query_rows, self._found_by)
+            paths.counts = self._function.module.fresh("a")
+            self._function.body.add(f"{paths.counts} = 0")
+            paths.emit(self._function.body, step, lambda _: None, times=self._runs)
+            return paths.counts
+        if not isinstance(step.path, FullScan):
             return None
         table_id = step.source.table.id
         self._function.body.add("if view.reads is not None:")

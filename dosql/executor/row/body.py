@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
-from dosql.executor.row.paths import variable
 from dosql.executor.row.sorting import emit_sort
+from dosql.executor.row.table_paths import variable
 from dosql.plan.expr import ROW_KEY, Col, Const, Expr, Subquery, collation_of
 from dosql.plan.logical import Block, Query, QuerySource, SortKey
 from dosql.plan.stability import is_stable_query

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dosql.executor.row.aggregates import AggregateEmitter
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
-from dosql.executor.row.paths import variable
+from dosql.executor.row.table_paths import variable
 from dosql.executor.vector import JoinedSource, VectorJoin, columns_in, joined_aggregate, vector_join
 from dosql.executor.vector.plan import Column
 from dosql.plan.expr import ROW_KEY, Col, Expr

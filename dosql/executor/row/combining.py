@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dosql.executor.row.body import QueryBody
 from dosql.executor.row.emitter import Lines
-from dosql.executor.row.paths import variable
 from dosql.executor.row.sorting import emit_sort
+from dosql.executor.row.table_paths import variable
 from dosql.plan.expr import Col, Expr, Op, hashable, sources_of
 from dosql.plan.logical import CompoundRows, FullJoinRows, RecursiveRows, ValuesRows, WindowRows
 from dosql.types.sqltypes import SqlType

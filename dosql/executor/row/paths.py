@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
-from dosql.executor.row.emitter import Function, Lines
-from dosql.executor.row.expressions import ExpressionCompiler
-from dosql.executor.row.runtime import IndexBounds
+from dosql.executor.row.emitter import Lines
+from dosql.executor.row.index_paths import IndexPaths
+from dosql.executor.row.table_paths import Inside, variable
 from dosql.functions.tables import has_short
-from dosql.plan.expr import ROW_KEY, Col, Expr, Subquery, sources_of, walk
+from dosql.plan.expr import ROW_KEY, Col, Expr, sources_of, walk
 from dosql.plan.logical import FunctionSource, GivenSource, QuerySource, TableSource, WorkSource
 from dosql.plan.physical import (
     FullScan,
@@ -19,52 +19,13 @@ from dosql.plan.physical import (
     KeyLookup,
     KeyRange,
     KeysFound,
-    OneOf,
     Step,
     UnionOfPaths,
 )
-from dosql.types.keys import row_keys_behind
-from dosql.types.sqltypes import SqlType
-
-_OFFSET = 1 << 63
-_FLAT_READS_MIN, _FLAT_READS_MAX = 6.0, 1_000_000
-"""So many rows of a tree pay for a look whether its leaves are side by side."""
-_EIGHT_BYTES = {SqlType.INTEGER, SqlType.BOOLEAN, SqlType.REAL, SqlType.DATE, SqlType.TIMESTAMP}
-Inside = Callable[[Lines], None]
 
 
-def variable(source: int, column: int) -> str:
-    """Returns the name of a row's column in generated code."""
-    return f"k{source}" if column == ROW_KEY else f"c{source}_{column}"
-
-
-class PathEmitter:
-    """Emits the access path of one step.
-
-    Args:
-        function: Where roots are hoisted to.
-        expressions: For the values that lookups need.
-        needed: Columns of each source that anything reads, ascending; ROW_KEY first.
-        query_rows: Emits a subquery of FROM and returns the variable of its rows.
-        found_by: Emits a subquery of IN and returns the variable of its values.
-    """
-
-    def __init__(
-        self,
-        function: Function,
-        expressions: ExpressionCompiler,
-        needed: dict[int, list[int]],
-        query_rows: Callable[[QuerySource], str],
-        found_by: Callable[[Subquery], str],
-    ) -> None:
-        self._function = function
-        self._expressions = expressions
-        self._needed = needed
-        self._query_rows = query_rows
-        self._found_by = found_by
-        self._early: set[int] | None = None
-        self._rest: dict[int, list[int]] = {}
-        self._times = self._found = self._runs = 1.0
+class PathEmitter(IndexPaths):
+    """Emits the access path of one step."""
 
     def emit(
         self,
@@ -124,130 +85,6 @@ class PathEmitter:
         else:
             self._index(lines, source, path, inside)
 
-    # --- tables ----------------------------------------------------------------------------
-
-    def _reads(self, lines: Lines, record: str) -> None:
-        """Emits the recording of what a serializable transaction reads."""
-        lines.add(f"if {self._function.hoist('view.reads', 'R')} is not None:")
-        lines.depth += 1
-        lines.add(f"{self._function.hoist('view.reads', 'R')}.{record}")
-        lines.depth -= 1
-
-    def _root(self, tree_id: int) -> str:
-        return self._function.hoist(f"view.trees[{tree_id}].root", "r")
-
-    def _columns(self, source: TableSource) -> list[tuple[str, str]]:
-        """Returns (variable, container of a leaf ``L``) of the columns needed."""
-        out = []
-        for column in self._needed.get(source.number, []):
-            slot = ROW_KEY if column == ROW_KEY else source.table.slots[column]
-            container = "L.keys" if slot == ROW_KEY else f"L.cols[{slot}]"
-            out.append((variable(source.number, column), container))
-        return out
-
-    def _loop_head(self, source: TableSource, cut: str) -> str:
-        columns = self._columns(source)
-        if not columns:
-            return f"for _ in L.keys{cut}:"
-        if len(columns) == 1:
-            return f"for {columns[0][0]} in {columns[0][1]}{cut}:"
-        names = ", ".join(name for name, _ in columns)
-        return f"for {names} in zip({', '.join(container + cut for _, container in columns)}):"
-
-    def _scan(self, lines: Lines, source: TableSource, path: FullScan, inside: Inside) -> None:
-        self._reads(lines, f"whole({source.table.id})")
-        leaves, cut = ("leaves_back", "[::-1]") if path.reverse else ("leaves", "")
-        head = f"for L in {leaves}({self._root(source.table.id)}):"
-        with lines.block(head), lines.block(self._loop_head(source, cut)):
-            inside(lines)
-
-    def whole_rows(self, lines: Lines, step: Step, columns: Sequence[tuple[int, int]]) -> bool:
-        """Emits the adding of columns of all rows of a step to ``out``, a leaf at a time, if its path allows that."""
-        source, path = step.source, step.path
-        if not isinstance(source, TableSource) or not isinstance(path, FullScan | KeyRange) or step.filters:
-            return False
-        if any(number != source.number for number, _ in columns):  # of the query around
-            return False
-        reverse = path.reverse
-        containers = self._containers(source, columns)
-        if isinstance(path, FullScan):
-            self._reads(lines, f"whole({source.table.id})")
-            cut = "[::-1]" if reverse else ""
-            with lines.block(f"for L in {'leaves_back' if reverse else 'leaves'}({self._root(source.table.id)}):"):
-                lines.add(f"out += zip({', '.join(container + cut for container in containers)})")
-            return True
-        cut = "[s:e][::-1]" if reverse else "[s:e]"
-        with self._spans(lines, source, path):
-            lines.add(f"out += zip({', '.join(container + cut for container in containers)})")
-        return True
-
-    @staticmethod
-    def _containers(source: TableSource, columns: Sequence[tuple[int, int]]) -> list[str]:
-        slots = [ROW_KEY if column == ROW_KEY else source.table.slots[column] for _, column in columns]
-        return ["L.keys" if slot == ROW_KEY else f"L.cols[{slot}]" for slot in slots]
-
-    def distinct_rows(self, lines: Lines, step: Step, columns: Sequence[tuple[int, int]]) -> bool:
-        """Emits the taking of different rows of columns of a whole table as ``out``, if that is what a step gives."""
-        source, path = step.source, step.path
-        if not isinstance(source, TableSource) or not isinstance(path, FullScan) or step.filters:
-            return False
-        if any(number != source.number for number, _ in columns):  # of the query around
-            return False
-        self._reads(lines, f"whole({source.table.id})")
-        leaves = f"{'leaves_back' if path.reverse else 'leaves'}({self._root(source.table.id)})"
-        cut = "[::-1]" if path.reverse else ""
-        rows = f"zip({', '.join(container + cut for container in self._containers(source, columns))})"
-        lines.add(f"out = list(dict.fromkeys(chain_of({rows} for L in {leaves})))")
-        return True
-
-    @contextmanager
-    def _spans(self, lines: Lines, source: TableSource, path: KeyRange) -> Iterator[None]:
-        """Emits the loop over the parts of leaves that lie within bounds."""
-        low = "..." if path.low is None else self._expressions.value(path.low)
-        high = "..." if path.high is None else self._expressions.value(path.high)
-        bounds = self._function.module.fresh("b")
-        lines.add(f"{bounds} = key_bounds({low}, {path.low_inclusive}, {high}, {path.high_inclusive})")
-        spans = "spans_back" if path.reverse else "spans"
-        head = f"for L, s, e in {spans}({self._root(source.table.id)}, {bounds}[0], {bounds}[1]):"
-        with lines.block(f"if {bounds} is not None:"):
-            self._reads(lines, f"range({source.table.id}, {bounds}[0], {bounds}[1])")
-            with lines.block(head):
-                yield
-
-    def _range(self, lines: Lines, source: TableSource, path: KeyRange, inside: Inside) -> None:
-        cut = "[s:e][::-1]" if path.reverse else "[s:e]"
-        with self._spans(lines, source, path), lines.block(self._loop_head(source, cut)):
-            inside(lines)
-
-    def _lookup(self, lines: Lines, source: TableSource, path: KeyLookup, inside: Inside) -> None:
-        key = self._function.module.fresh("x")
-        if len(path.values) == 1:
-            value = path.values[0]
-            code = self._expressions.numeric(value)
-            if code.isidentifier():
-                key = code
-            else:
-                lines.add(f"{key} = {code}")
-            if value.nullable:
-                lines.add(f"if {key} is not None:")
-                lines.depth += 1
-            whole = isinstance(value, Col) and value.type is SqlType.INTEGER
-            self._descend(lines, source, key, inside, sure=False, guess=whole and self._times >= _FLAT_READS_MIN)
-            lines.depth -= value.nullable
-            return
-        values = ", ".join(self._expressions.value(v) for v in path.values)
-        with lines.block(f"for {key} in key_values(({values},)):"):
-            self._descend(lines, source, key, inside, sure=False)
-
-    def _keys_found(self, lines: Lines, source: TableSource, path: KeysFound, inside: Inside) -> None:
-        keys = self._function.module.fresh("x")
-        lines.add(f"{keys} = key_values({self._found_by(path.query)})")
-        self._reads(lines, f"keys({source.table.id}, {keys})")
-        with lines.block(f"for n, i in rows_at({self._root(source.table.id)}, {keys}):"):
-            lines.add("ks = n.keys")
-            self._assign(lines, source)
-            inside(lines)
-
     def _union(self, lines: Lines, source: TableSource, path: UnionOfPaths, inside: Inside) -> None:
         key, keys = variable(source.number, ROW_KEY), self._function.module.fresh("x")
         needed = {source.number: [ROW_KEY]}
@@ -257,189 +94,6 @@ class PathEmitter:
             alone.emit(lines, Step(source, part), lambda inner: inner.add(f"{keys}.add({key})"))
         with lines.block(f"for {key} in sorted({keys}):"):
             self._descend(lines, source, key, inside, sure=True)
-
-    def _descend(
-        self, lines: Lines, source: TableSource, key: str, inside: Inside, *, sure: bool, guess: bool = False
-    ) -> None:
-        """Emits the way from the root to the row at ``key``; of ``sure`` ones, there is one.
-
-        Keys often have no gaps: with ``guess``, a row is looked for first where it is then.
-        """
-        self._reads(lines, f"key({source.table.id}, {key})")
-        self._leaf(lines, source.table.id, key, self._found if sure else self._times)
-        lines.add("ks = n.keys")
-        if sure:
-            lines.add(f"i = {key} - ks[0]")
-            with lines.block(f"if i >= len(ks) or ks[i] != {key}:"):
-                lines.add(f"i = bisect_left(ks, {key})")
-            self._assign(lines, source)
-            inside(lines)
-            return
-        if guess:
-            lines.add(f"i = {key} - ks[0] if ks else 0")
-            with lines.block(f"if not 0 <= i < len(ks) or ks[i] != {key}:"):
-                lines.add(f"i = bisect_left(ks, {key})")
-        else:
-            lines.add(f"i = bisect_left(ks, {key})")
-        with lines.block(f"if i < len(ks) and ks[i] == {key}:"):
-            self._assign(lines, source)
-            inside(lines)
-
-    def _leaf(self, lines: Lines, tree_id: int, key: str, reads: float) -> None:
-        """Emits the way to the leaf ``n`` where ``key`` would be; trees of 65,536 leaves and less without a loop.
-
-        Args:
-            lines: Gets the code.
-            tree_id: The tree.
-            key: The key.
-            reads: How many ways a run of the function is estimated to go.
-        """
-        root = self._root(tree_id)
-        if reads * self._runs >= _FLAT_READS_MIN:
-            times = int(reads * (self._runs if self._function.again else 1.0)) + 1
-            flat = self._function.hoist(f"flat_of(view.trees[{tree_id}], {min(times, _FLAT_READS_MAX)})", "f")
-            keys, leaves = (self._function.hoist(f"{flat}[{i}]", "f") for i in range(2))
-            with lines.block(f"if {keys} is not None:"):
-                lines.add(f"n = {leaves}[bisect_right({keys}, {key})]")
-            with lines.block("else:"):
-                lines.add(f"n = leaf_of({root}, {key})")
-            return
-        level = self._function.hoist(f"{root}.level", "l")
-        with lines.block(f"if {level} == 2:"):
-            lines.add(f"n = {root}.children[bisect_right({root}.keys, {key})]")
-            lines.add(f"n = n.children[bisect_right(n.keys, {key})]")
-        with lines.block(f"elif {level} == 1:"):
-            lines.add(f"n = {root}.children[bisect_right({root}.keys, {key})]")
-        with lines.block("else:"):
-            lines.add(f"n = leaf_of({root}, {key}) if {level} else {root}")
-
-    def read_rest(self, lines: Lines, step: Step) -> None:
-        """Emits the reading of the columns that no test needed."""
-        source, rest = step.source, self._rest.pop(step.source.number, [])
-        if rest and isinstance(source, TableSource):
-            self._read(lines, source, rest)
-
-    def _assign(self, lines: Lines, source: TableSource) -> None:
-        columns = self._needed.get(source.number, [])
-        early = self._early
-        if early is not None:
-            self._rest[source.number] = [c for c in columns if c not in early]
-            columns = [c for c in columns if c in early]
-        self._read(lines, source, columns)
-
-    @staticmethod
-    def _read(lines: Lines, source: TableSource, columns: list[int]) -> None:
-        stored = [c for c in columns if c != ROW_KEY]
-        if ROW_KEY in columns:
-            lines.add(f"{variable(source.number, ROW_KEY)} = ks[i]")
-        if len(stored) > 1:
-            lines.add("cs = n.cols")
-        for column in stored:
-            container = "cs" if len(stored) > 1 else "n.cols"
-            lines.add(f"{variable(source.number, column)} = {container}[{source.table.slots[column]}][i]")
-
-    def _index(self, lines: Lines, source: TableSource, path: IndexScan, inside: Inside) -> None:
-        helper = self._function.module.share(
-            "B",
-            IndexBounds(
-                source.table,
-                path.index,
-                len(path.equal),
-                path.low is not None,
-                path.low_inclusive,
-                path.high is not None,
-                path.high_inclusive,
-                path.nulls,
-            ),
-        )
-        if any(isinstance(part, OneOf) for part in path.equal):
-            self._several(lines, source, path, helper, inside)
-            return
-        equal = ", ".join(self._expressions.value(v) for v in path.equal if not isinstance(v, OneOf))
-        low = "None" if path.low is None else self._expressions.value(path.low)
-        high = "None" if path.high is None else self._expressions.value(path.high)
-        bounds = self._function.module.fresh("b")
-        ranged = path.low is not None or path.high is not None
-        columns = path.index.columns[: len(path.equal)]
-        integers = all(c >= 0 and source.table.columns[c].type is SqlType.INTEGER for c in columns)
-        if columns and not ranged and not path.nulls and integers:
-            names, tests = [], []
-            for value in path.equal:
-                assert not isinstance(value, OneOf)
-                names.append(self._function.module.fresh("v"))
-                lines.add(f"{names[-1]} = {self._expressions.value(value)}")
-                tests.append(f"{names[-1]}.__class__ is int")
-                if not isinstance(value, Col):
-                    tests.append(f"-{_OFFSET} <= {names[-1]} < {_OFFSET}")
-            given, test = ", ".join(names), " and ".join(tests)
-            made = "integer_bounds" if len(names) == 1 else "integers_bounds"
-            lines.add(f"{bounds} = {made}({given}) if {test} else {helper}.bounds(({given},), None, None)")
-        else:
-            lines.add(f"{bounds} = {helper}.bounds(({equal}{',' if equal else ''}), {low}, {high})")
-        with lines.block(f"if {bounds} is not None:"):
-            self._entries(lines, source, path, bounds, inside)
-
-    def _several(self, lines: Lines, source: TableSource, path: IndexScan, helper: str, inside: Inside) -> None:
-        """Emits a scan of an index for each of several values."""
-        lists = []
-        for part in path.equal:
-            if not isinstance(part, OneOf):
-                lists.append(f"({self._expressions.value(part)},)")
-            elif part.query is not None:
-                lists.append(self._found_by(part.query))
-            else:
-                lists.append(f"({', '.join(self._expressions.value(v) for v in part.items)},)")
-        low = "None" if path.low is None else self._expressions.value(path.low)
-        high = "None" if path.high is None else self._expressions.value(path.high)
-        bounds = self._function.module.fresh("b")
-        found = f"{helper}.several(({', '.join(lists)},), {low}, {high})"
-        with lines.block(f"for {bounds} in {f'reversed({found})' if path.reverse else found}:"):
-            self._entries(lines, source, path, bounds, inside)
-
-    def _entries(self, lines: Lines, source: TableSource, path: IndexScan, bounds: str, inside: Inside) -> None:
-        """Emits the loop over the entries between two bounds."""
-        key = variable(source.number, ROW_KEY)
-        needs_row = any(c != ROW_KEY for c in self._needed.get(source.number, []))
-        self._reads(lines, f"range({path.index.id}, {bounds}[0], {bounds}[1])")
-        root = self._root(path.index.id)
-        decoded = "from_bytes(x[-8:])"
-        with ExitStack() as loops:
-            if path.equal and path.low is None and path.high is None and not path.reverse:
-                self._leaf(lines, path.index.id, f"{bounds}[0]", self._times)
-                lines.add("ks = n.keys")
-                lines.add(f"i = bisect_left(ks, {bounds}[0])")
-                lines.add(f"j = bisect_left(ks, {bounds}[1], i)")
-                found = f"ks[i:j] if j < len(ks) else entries({root}, *{bounds})"
-            else:
-                spans, cut = ("spans_back", "[s:e][::-1]") if path.reverse else ("spans", "[s:e]")
-                loops.enter_context(lines.block(f"for L, s, e in {spans}({root}, {bounds}[0], {bounds}[1]):"))
-                found = f"L.keys{cut}"
-            if self._fixed(source, path):
-                row_keys = self._function.module.share("K", row_keys_behind(len(path.index.columns)))
-                loops.enter_context(lines.block(f"for ({key},) in {row_keys}(b''.join({found})):"))
-                decoded = key
-            else:
-                loops.enter_context(lines.block(f"for x in {found}:"))
-            if self._needed.get(source.number):
-                lines.add(f"{key} = {decoded} - {_OFFSET}")
-            if needs_row:
-                self._descend(lines, source, key, inside, sure=True)
-            else:
-                inside(lines)
-
-    @staticmethod
-    def _fixed(source: TableSource, path: IndexScan) -> bool:
-        """Whether all entries of a value that is no NULL are of the same size."""
-        columns = source.table.columns
-        ranged = path.low is not None or path.high is not None
-        known = len(path.equal) + ranged  # of these columns no NULL is found
-        fixed = all(
-            position >= 0
-            and columns[position].type in _EIGHT_BYTES
-            and (place < known or not columns[position].nullable)
-            for place, position in enumerate(path.index.columns)
-        )
-        return fixed and not path.nulls
 
     # --- rows that are there already -------------------------------------------------------
 

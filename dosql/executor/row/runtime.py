@@ -36,7 +36,15 @@ from dosql.types.compare import (
     sort_key,
     text_operand,
 )
-from dosql.types.keys import ABOVE_ENTRIES, NULL_KEY, after_prefix, integer_bounds, integers_bounds, key_encoder
+from dosql.types.keys import (
+    ABOVE_ENTRIES,
+    NULL_KEY,
+    after_prefix,
+    integer_bounds,
+    integers_bounds,
+    key_encoder,
+    text_in,
+)
 from dosql.types.numbers import INT_MAX, INT_MIN, integer_prefix, number_in, number_prefix, real_to_integer
 from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
 from dosql.types.temporal import MICROS_PER_DAY, date_stored, temporal_text, timestamp_stored
@@ -87,6 +95,11 @@ def leaf_of(root: Any, key: Any) -> Leaf:
 def entries(root: Any, low: bytes, high: bytes) -> Iterable[bytes]:
     """Returns the entries of an index with ``low <= entry < high``."""
     return chain.from_iterable(leaf.keys[s:e] for leaf, s, e in spans(root, low, high))
+
+
+def count_of(root: Any, low: bytes, high: bytes) -> int:
+    """Returns the number of entries of an index with ``low <= entry < high``."""
+    return sum(e - s for _, s, e in spans(root, low, high))
 
 
 def kept(known: dict[str, Any], name: str, query: Callable[..., Any], view: Any, params: Any) -> Any:
@@ -441,7 +454,9 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "date_as_timestamp": date_as_timestamp,
     "divide": f.divide,
     "entries": entries,
+    "count_of": count_of,
     "from_bytes": int.from_bytes,
+    "text_in": text_in,
     "integer_bounds": integer_bounds,
     "integers_bounds": integers_bounds,
     "chain_of": chain.from_iterable,

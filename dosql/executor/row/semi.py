@@ -8,7 +8,8 @@ from functools import partial
 
 from dosql.executor.row.combining import CombiningEmitter
 from dosql.executor.row.emitter import Lines
-from dosql.executor.row.paths import PathEmitter, variable
+from dosql.executor.row.paths import PathEmitter
+from dosql.executor.row.table_paths import variable
 from dosql.plan.expr import Col, Expr, Op, Subquery, walk
 from dosql.plan.logical import Block, QuerySource, TableSource
 from dosql.plan.physical import BlockPlan, IndexScan, KeyLookup, OneOf, path_expressions

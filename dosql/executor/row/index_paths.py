@@ -1,0 +1,137 @@
+"""Access paths by the indexes of tables."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from dosql.executor.row.emitter import Lines
+from dosql.executor.row.runtime import IndexBounds
+from dosql.executor.row.table_paths import Inside, TablePaths, variable
+from dosql.plan.covering import Part, all_sized, readable
+from dosql.plan.expr import ROW_KEY, Col
+from dosql.plan.logical import TableSource
+from dosql.plan.physical import IndexScan, OneOf
+from dosql.types.keys import parts_of_entries
+from dosql.types.sqltypes import SqlType
+
+_OFFSET = 1 << 63
+
+
+class IndexPaths(TablePaths):
+    """Emits the access paths by indexes."""
+
+    def _index(self, lines: Lines, source: TableSource, path: IndexScan, inside: Inside) -> None:
+        helper = self._function.module.share(
+            "B",
+            IndexBounds(
+                source.table,
+                path.index,
+                len(path.equal),
+                path.low is not None,
+                path.low_inclusive,
+                path.high is not None,
+                path.high_inclusive,
+                path.nulls,
+            ),
+        )
+        if any(isinstance(part, OneOf) for part in path.equal):
+            self._several(lines, source, path, helper, inside)
+            return
+        equal = ", ".join(self._expressions.value(v) for v in path.equal if not isinstance(v, OneOf))
+        low = "None" if path.low is None else self._expressions.value(path.low)
+        high = "None" if path.high is None else self._expressions.value(path.high)
+        bounds = self._function.module.fresh("b")
+        ranged = path.low is not None or path.high is not None
+        columns = path.index.columns[: len(path.equal)]
+        integers = all(c >= 0 and source.table.columns[c].type is SqlType.INTEGER for c in columns)
+        if columns and not ranged and not path.nulls and integers:
+            names, tests = [], []
+            for value in path.equal:
+                assert not isinstance(value, OneOf)
+                names.append(self._function.module.fresh("v"))
+                lines.add(f"{names[-1]} = {self._expressions.value(value)}")
+                tests.append(f"{names[-1]}.__class__ is int")
+                if not isinstance(value, Col):
+                    tests.append(f"-{_OFFSET} <= {names[-1]} < {_OFFSET}")
+            given, test = ", ".join(names), " and ".join(tests)
+            made = "integer_bounds" if len(names) == 1 else "integers_bounds"
+            lines.add(f"{bounds} = {made}({given}) if {test} else {helper}.bounds(({given},), None, None)")
+        else:
+            lines.add(f"{bounds} = {helper}.bounds(({equal}{',' if equal else ''}), {low}, {high})")
+        with lines.block(f"if {bounds} is not None:"):
+            self._entries(lines, source, path, bounds, inside)
+
+    def _several(self, lines: Lines, source: TableSource, path: IndexScan, helper: str, inside: Inside) -> None:
+        """Emits a scan of an index for each of several values."""
+        lists = []
+        for part in path.equal:
+            if not isinstance(part, OneOf):
+                lists.append(f"({self._expressions.value(part)},)")
+            elif part.query is not None:
+                lists.append(self._found_by(part.query))
+            else:
+                lists.append(f"({', '.join(self._expressions.value(v) for v in part.items)},)")
+        low = "None" if path.low is None else self._expressions.value(path.low)
+        high = "None" if path.high is None else self._expressions.value(path.high)
+        bounds = self._function.module.fresh("b")
+        found = f"{helper}.several(({', '.join(lists)},), {low}, {high})"
+        with lines.block(f"for {bounds} in {f'reversed({found})' if path.reverse else found}:"):
+            self._entries(lines, source, path, bounds, inside)
+
+    def _entries(self, lines: Lines, source: TableSource, path: IndexScan, bounds: str, inside: Inside) -> None:
+        """Emits the loop over the entries between two bounds."""
+        key = variable(source.number, ROW_KEY)
+        columns = [c for c in self._needed.get(source.number, []) if c != ROW_KEY]
+        known = 0 if path.nulls else len(path.equal) + (path.low is not None or path.high is not None)
+        parts = readable(source.table, path.index, known)
+        needs_row = any(c not in parts for c in columns)
+        self._reads(lines, f"range({path.index.id}, {bounds}[0], {bounds}[1])")
+        root = self._root(path.index.id)
+        sized = all_sized(source.table, path.index, known) and not self.few
+        with ExitStack() as loops:
+            if path.equal and path.low is None and path.high is None and not path.reverse:
+                self._leaf(lines, path.index.id, f"{bounds}[0]", self._times)
+                lines.add("ks = n.keys")
+                lines.add(f"i = bisect_left(ks, {bounds}[0])")
+                lines.add(f"j = bisect_left(ks, {bounds}[1], i)")
+                if self.counts:
+                    lines.add(f"{self.counts} += j - i if j < len(ks) else count_of({root}, *{bounds})")
+                    return
+                found = f"ks[i:j] if j < len(ks) else entries({root}, *{bounds})"
+            else:
+                spans, cut = ("spans_back", "[s:e][::-1]") if path.reverse else ("spans", "[s:e]")
+                loops.enter_context(lines.block(f"for L, s, e in {spans}({root}, {bounds}[0], {bounds}[1]):"))
+                if self.counts:
+                    lines.add(f"{self.counts} += e - s")
+                    return
+                found = f"L.keys{cut}"
+            read = [] if needs_row else columns
+            wanted = ROW_KEY in self._needed.get(source.number, [])
+            if sized:
+                places = [place for place, position in enumerate(path.index.columns) if position in read]
+                names = [variable(source.number, path.index.columns[place]) for place in places]
+                unpack = self._function.module.share("K", parts_of_entries(len(path.index.columns), tuple(places)))
+                loops.enter_context(lines.block(f"for {', '.join([*names, key])}, in {unpack}(b''.join({found})):"))
+                for name in names:
+                    lines.add(f"{name} -= {_OFFSET}")
+                decoded = key
+            else:
+                loops.enter_context(lines.block(f"for x in {found}:"))
+                for column in read:
+                    lines.add(f"{variable(source.number, column)} = {_decoded(parts[column])}")
+                decoded = "from_bytes(x[-8:])"
+            if needs_row or wanted:
+                lines.add(f"{key} = {decoded} - {_OFFSET}")
+            if needs_row:
+                self._descend(lines, source, key, inside, sure=True)
+            else:
+                inside(lines)
+
+
+def _decoded(part: Part) -> str:
+    """Returns the code of a column's value from an entry ``x``."""
+    if part.type is SqlType.TEXT:
+        value = f"text_in(x, {part.start + 1}, -{(part.behind or 0) + 2})"
+    else:
+        value = f"from_bytes(x[{part.start + 1}:{part.start + 9}]) - {_OFFSET}"
+    return f"None if x[{part.start}] == 1 else {value}" if part.nullable else value
