@@ -106,6 +106,7 @@ class AccessPaths:
     ) -> None:
         self._own = own
         self._needed: dict[int, tuple[Expr, frozenset[int]]] = {}
+        self._options: dict[tuple[int, ...], tuple[list[Expr], list[Access]]] = {}
         self._schema = schema
         self._estimates = estimates
         self._terms_of = terms_of
@@ -139,7 +140,7 @@ class AccessPaths:
         return min(options, key=lambda a: a.setup + outer_rows * a.cost)
 
     def options(self, join: JoinStep, placed: frozenset[int], usable: list[Expr], *, first: bool) -> list[Access]:
-        """Returns all paths.
+        """Returns all paths; the same ones when it is asked again, for they hang on ``usable`` alone.
 
         Args:
             join: The source.
@@ -147,6 +148,13 @@ class AccessPaths:
             usable: Conditions that can be tested when it is joined.
             first: It is the first source of its block.
         """
+        key = (join.source.number, first, *map(id, usable))
+        known = self._options.get(key)
+        if known is None:
+            known = self._options[key] = (usable, self._found(join, placed, usable, first=first))
+        return known[1]
+
+    def _found(self, join: JoinStep, placed: frozenset[int], usable: list[Expr], *, first: bool) -> list[Access]:
         source = join.source
         number = source.number
         if self.args_need(join):

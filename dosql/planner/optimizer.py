@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from dosql.plan.expr import Col, Const, Expr, Func, Subquery, sources_of, walk
 from dosql.plan.logical import Block, CompoundRows, JoinStep, Query, TableSource, ValuesRows, WindowRows
@@ -27,6 +27,9 @@ from dosql.types.sqltypes import SqlType
 DP_SOURCES_MAX = 8
 _ROWS_UNKNOWN = 1000.0
 _LIMIT_UNKNOWN = 100.0
+
+Touching: TypeAlias = dict[int, list[tuple[Expr, frozenset[int]]]]
+"""For each source the conditions that read it, each with the other sources that it reads."""
 
 
 class Planner:
@@ -236,7 +239,7 @@ class _BlockPlanner:
         source = join.source
         assert isinstance(source, TableSource)
         usable = [c for c in where if self._needs(c) <= {source.number}]
-        options = self._access.options(join, frozenset(), usable, first=True)
+        options = list(self._access.options(join, frozenset(), usable, first=True))
         if self._block.limit is not None:
             options += self._access.whole_indexes(source, usable)
         out: list[Access] = []
@@ -262,9 +265,15 @@ class _BlockPlanner:
         if len(steps) < 2:
             return steps
         start: frozenset[int] = frozenset() if first is None else frozenset((first.source.number,))
-        rows = 1.0 if first is None else self._extended(first, frozenset(), where, 0.0, 1.0)[1]
+        touching = {
+            step.source.number: [
+                (c, self._needs(c) - {step.source.number}) for c in where if step.source.number in self._needs(c)
+            ]
+            for step in (steps if first is None else [first, *steps])
+        }
+        rows = 1.0 if first is None else self._extended(first, frozenset(), touching, 0.0, 1.0)[1]
         if len(steps) > DP_SOURCES_MAX:
-            return self._greedy_order(steps, where, start, rows)
+            return self._greedy_order(steps, touching, start, rows)
         best: dict[frozenset[int], tuple[float, float, list[JoinStep]]] = {start: (0.0, rows, [])}
         for size in range(len(start), len(start) + len(steps)):
             for done, (spent, rows, order) in [(k, v) for k, v in best.items() if len(k) == size]:
@@ -272,21 +281,21 @@ class _BlockPlanner:
                     number = step.source.number
                     if number in done or not self._args_need(step) <= done:
                         continue
-                    total, out = self._extended(step, done, where, spent, rows)
+                    total, out = self._extended(step, done, touching, spent, rows)
                     key = done | {number}
                     if key not in best or total < best[key][0]:
                         best[key] = (total, out, [*order, step])
         return best[start | {s.source.number for s in steps}][2]
 
     def _greedy_order(
-        self, steps: list[JoinStep], where: list[Expr], done: frozenset[int], rows: float
+        self, steps: list[JoinStep], touching: Touching, done: frozenset[int], rows: float
     ) -> list[JoinStep]:
         left = list(steps)
         order: list[JoinStep] = []
         spent = 0.0
         while left:
             ready = [(i, step) for i, step in enumerate(left) if self._args_need(step) <= done]
-            scored = [(self._extended(step, done, where, spent, rows), i) for i, step in ready]
+            scored = [(self._extended(step, done, touching, spent, rows), i) for i, step in ready]
             ((spent, rows), i) = min(scored)
             step = left.pop(i)
             order.append(step)
@@ -294,8 +303,8 @@ class _BlockPlanner:
         return order
 
     def _extended(
-        self, step: JoinStep, done: frozenset[int], where: list[Expr], spent: float, rows: float
+        self, step: JoinStep, done: frozenset[int], touching: Touching, spent: float, rows: float
     ) -> tuple[float, float]:
-        usable = [c for c in where if self._needs(c) <= done | {step.source.number} and not self._needs(c) <= done]
+        usable = [c for c, others in touching[step.source.number] if others <= done]
         access = self._best(step, done, usable, rows)
         return spent + access.setup + rows * access.cost, max(rows * access.rows, 0.01)

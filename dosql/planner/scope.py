@@ -36,6 +36,15 @@ class Relation:
     db: str = ""
     params: dict[str, Param] | None = None
     unlisted: set[str] = field(default_factory=set)
+    _named: tuple[list[Col], dict[str, Col]] | None = None
+
+    def named(self, name: str) -> Col | None:
+        """Returns the first column of a name in lower case."""
+        known = self._named
+        if known is None or known[0] is not self.columns:
+            by_name = {column.name.lower(): column for column in reversed(self.columns)}
+            known = self._named = (self.columns, by_name)
+        return known[1].get(name)
 
     def shown(self, column: Col) -> Expr:
         """Returns what ``*`` shows of a column."""
@@ -83,9 +92,10 @@ class Scope:
     def find(self, table: str | None, column: str, db: str = "") -> list[Expr]:
         """Returns the columns of this scope that a name can mean."""
         name = column.lower()
+        wanted = None if table is None else table.lower()
         found: list[Expr] = []
         for relation in self.relations:
-            if table is not None and relation.alias.lower() != table.lower():
+            if wanted is not None and relation.alias.lower() != wanted:
                 continue
             if db and (relation.db or "main") != db:
                 continue
@@ -93,7 +103,8 @@ class Scope:
                 if table is not None and name in relation.params:
                     found.append(relation.params[name])
                 continue
-            hits: list[Expr] = list([c for c in relation.columns if c.name.lower() == name][:1])
+            hit = relation.named(name)
+            hits: list[Expr] = [] if hit is None else [hit]
             if table is None and name in relation.hidden:
                 hits = []
             elif table is None and name in relation.merged:

@@ -65,27 +65,27 @@ def test_entries_give_what_rows_give(seed: int) -> None:
         session.execute(f"CREATE INDEX i{number} ON t ({', '.join(columns)})")
     for _ in range(60):
         number = rng.randrange(len(INDEXES))
-        columns = [column.split()[0] for column in INDEXES[number]]
-        wanted = rng.sample([*columns, "id"], rng.randint(1, len(columns) + 1))
-        if rng.random() < 0.2:
-            wanted = [rng.choice([f"max({column})", f"count({column})", "count(*)"]) for column in wanted]
+        terms = [column.split()[0] for column in INDEXES[number]]
+        wanted: list[str] = rng.sample([*terms, "id"], rng.randint(1, len(terms) + 1))
+        calls = ["max({})", "count({})", "count(*)"] if rng.random() < 0.2 else ["{}"]
+        shown = ", ".join(rng.choice(calls).format(column) for column in wanted)
         given = rng.choice(rows)[1:]
         names = ["n", "a", "c", "m", "f", "d", "s", "r", "x", "e"]
-        value = given[names.index(columns[0])]
+        value = given[names.index(terms[0])]
         where, params = rng.choice(
             [
                 ("", ()),
-                (f" WHERE {columns[0]} = ?", (value,)),
-                (f" WHERE {columns[0]} IS ?", (value,)),
-                (f" WHERE {columns[0]} >= ?", (value,)),
-                (f" WHERE {columns[0]} < ?", (value,)),
+                (f" WHERE {terms[0]} = ?", (value,)),
+                (f" WHERE {terms[0]} IS ?", (value,)),
+                (f" WHERE {terms[0]} >= ?", (value,)),
+                (f" WHERE {terms[0]} < ?", (value,)),
             ]
         )
-        order = f" ORDER BY {columns[0]} {rng.choice(['', 'DESC'])}" if rng.random() < 0.4 else ""
+        order = f" ORDER BY {terms[0]} {rng.choice(['', 'DESC'])}" if rng.random() < 0.4 else ""
         limit = " LIMIT 1" if rng.random() < 0.1 else ""
-        found = {}
+        found: dict[str, Any] = {}
         for how in (f"INDEXED BY i{number}", "NOT INDEXED"):
-            sql = f"SELECT {', '.join(wanted)} FROM t {how}{where}{order}"
+            sql = f"SELECT {shown} FROM t {how}{where}{order}"
             covering += "COVERING" in str(session.execute(f"EXPLAIN QUERY PLAN {sql}", params).rows)
             answer = session.execute(sql, params).rows
             found[how] = answer if limit == "" else session.execute(sql + limit, params).rows
