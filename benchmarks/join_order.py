@@ -93,7 +93,7 @@ def timed(session: Session, sql: str, order: tuple[int, ...] | None, limit_s: fl
     """Returns the seconds of the better of two runs with the sources in an order, and the answer."""
     original = optimizer._BlockPlanner._order
 
-    def forced(self: Any, steps: list[JoinStep], where: Any, first: Any = None) -> list[JoinStep]:
+    def forced(self: Any, steps: list[JoinStep], *_: Any, **__: Any) -> list[JoinStep]:
         return [steps[i] for i in order] if order is not None and len(steps) == len(order) else steps
 
     session.database.statements.clear()

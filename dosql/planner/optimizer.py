@@ -24,7 +24,9 @@ from dosql.planner.sorted_paths import in_order
 from dosql.schema import Schema
 from dosql.types.sqltypes import SqlType
 
-DP_SOURCES_MAX = 8
+DP_SOURCES_MAX = 10
+DP_PRODUCTS_MAX = 8
+"""Up to so many sources, orders are tried too in which a source is joined without a condition."""
 _ROWS_UNKNOWN = 1000.0
 _LIMIT_UNKNOWN = 100.0
 
@@ -111,6 +113,11 @@ class _BlockPlanner:
         ordered = self._in_order(steps, movable, fixed, where)
         chosen = ordered or steps
         wide = ordered is None and not self._correlated and self._is_wide(chosen)
+        if wide and len(movable) > 2:
+            fewest, _ = self._arranged([*self._order(movable, where, fewest=True), *fixed], where)
+            # Should it come to loops after all, that must not cost much more.
+            if self._joined(fewest) < self._joined(chosen) and fewest[-1].cost < 2 * chosen[-1].cost:
+                chosen = fewest
         return BlockPlan(
             block,
             chosen,
@@ -123,8 +130,10 @@ class _BlockPlanner:
 
     def _is_wide(self, steps: list[Step]) -> bool:
         """Whether joining whole columns costs less than half."""
-        if len(steps) < 2 or steps[-1].cost < cost.JOINED_MIN:
-            return False
+        return len(steps) > 1 and steps[-1].cost >= cost.JOINED_MIN and self._joined(steps) * 2 < steps[-1].cost
+
+    def _joined(self, steps: list[Step]) -> float:
+        """Returns the cost of joining whole columns."""
         read = 0.0
         for number, step in enumerate(steps):
             whole = number > 0 or isinstance(step.path, FullScan)
@@ -132,7 +141,7 @@ class _BlockPlanner:
                 texts = [c for c in step.filters if any(p.type is SqlType.TEXT for p in walk(c) if isinstance(p, Col))]
                 rows = self._estimates.rows(step.source.table)
                 read += rows + len(texts) * (min(rows, steps[number - 1].rows) if number else rows)
-        return (read + sum(step.rows for step in steps)) * cost.JOINED_ROW * 2 < steps[-1].cost
+        return (read + sum(step.rows for step in steps)) * cost.JOINED_ROW
 
     def _rows(self, steps: list[Step]) -> float:
         """Returns how many rows the block gives, LIMIT aside."""
@@ -254,13 +263,16 @@ class _BlockPlanner:
 
     # --- join order ------------------------------------------------------------------------
 
-    def _order(self, steps: list[JoinStep], where: list[Expr], first: JoinStep | None = None) -> list[JoinStep]:
+    def _order(
+        self, steps: list[JoinStep], where: list[Expr], first: JoinStep | None = None, *, fewest: bool = False
+    ) -> list[JoinStep]:
         """Returns sources in the cheapest order found.
 
         Args:
             steps: Sources whose order is free.
             where: Conditions on them.
             first: One that is before them all.
+            fewest: The order is wanted in which the fewest rows are made, whatever finds them.
         """
         if len(steps) < 2:
             return steps
@@ -277,11 +289,13 @@ class _BlockPlanner:
         best: dict[frozenset[int], tuple[float, float, list[JoinStep]]] = {start: (0.0, rows, [])}
         for size in range(len(start), len(start) + len(steps)):
             for done, (spent, rows, order) in [(k, v) for k, v in best.items() if len(k) == size]:
-                for step in steps:
+                ready = [s for s in steps if s.source.number not in done and self._args_need(s) <= done]
+                if len(steps) > DP_PRODUCTS_MAX:
+                    ready = [s for s in ready if _linked(s, done, touching)] or ready
+                for step in ready:
                     number = step.source.number
-                    if number in done or not self._args_need(step) <= done:
-                        continue
                     total, out = self._extended(step, done, touching, spent, rows)
+                    total = spent + out if fewest else total
                     key = done | {number}
                     if key not in best or total < best[key][0]:
                         best[key] = (total, out, [*order, step])
@@ -308,3 +322,8 @@ class _BlockPlanner:
         usable = [c for c, others in touching[step.source.number] if others <= done]
         access = self._best(step, done, usable, rows)
         return spent + access.setup + rows * access.cost, max(rows * access.rows, 0.01)
+
+
+def _linked(step: JoinStep, done: frozenset[int], touching: Touching) -> bool:
+    """Whether a condition joins a source to those before it; the first one needs none."""
+    return not done or any(others and others <= done for _, others in touching[step.source.number])
