@@ -170,7 +170,8 @@ class _BlockPlanner:
         steps: list[Step] = []
         placed: frozenset[int] = frozenset()
         rows, total, setup = 1.0, 0.0, 0.0
-        pending = list(where)
+        slow = [c for c in where if _runs_queries(c)] if len(order) > 1 else []
+        pending = [c for c in where if c not in slow]
         for join in order:
             number = join.source.number
             usable = join.on if join.left else [c for c in pending if self._needs(c) <= placed | {number}]
@@ -201,7 +202,22 @@ class _BlockPlanner:
             rows = max(rows * access.rows, 0.01) if not join.left else max(rows, rows * access.rows)
             step.rows, step.cost = rows, total
             steps.append(step)
+        for condition in slow:
+            self._placed(condition, steps)
         return steps, setup
+
+    def _placed(self, condition: Expr, steps: list[Step]) -> None:
+        """Puts a condition that runs a subquery for each row to the step where it is asked of the fewest."""
+        needed = self._needs(condition)
+        places = [place for place in range(len(steps)) if needed <= {s.source.number for s in steps[: place + 1]}]
+        place = min(places, key=lambda i: steps[i].rows)
+        kept = self._estimates.kept([condition], max(steps[place].rows, 1.0))
+        spent = steps[place].rows * cost.SUBQUERY_RUN
+        before = steps[place].cost
+        steps[place].after.append(condition)
+        for step in steps[place:]:
+            step.cost = before + spent + (step.cost - before) * (kept if step is not steps[place] else 1.0)
+            step.rows = max(step.rows * kept, 0.01)
 
     def _is_late(self, condition: Expr) -> bool:
         """Whether a condition on gathered rows is tested on those that are found only.
@@ -276,6 +292,7 @@ class _BlockPlanner:
         """
         if len(steps) < 2:
             return steps
+        where = [c for c in where if not _runs_queries(c)]
         start: frozenset[int] = frozenset() if first is None else frozenset((first.source.number,))
         touching = {
             step.source.number: [
@@ -322,6 +339,11 @@ class _BlockPlanner:
         usable = [c for c, others in touching[step.source.number] if others <= done]
         access = self._best(step, done, usable, rows)
         return spent + access.setup + rows * access.cost, max(rows * access.rows, 0.01)
+
+
+def _runs_queries(condition: Expr) -> bool:
+    """Whether a condition runs a subquery for each row that it is asked of."""
+    return any(isinstance(part, Subquery) and part.passed for part in walk(condition))
 
 
 def _linked(step: JoinStep, done: frozenset[int], touching: Touching) -> bool:

@@ -61,6 +61,8 @@ def condition(rng: random.Random) -> str:
             "b.s IN ('a', 'é')", "a.d > '2024-01-10'", "a.d < b.d", "a.m + b.k > 3", "a.s = b.s", "a.s || b.s <> 'aa'",
             "b.k IN (SELECT x FROM c)", "a.r IS NULL", "NOT (b.k = 3 OR a.k = 3)", "length(a.s) < 2", "1 = 1",
             "abs(b.k) <> 5", "a.s >= 'a' AND a.s < 'b'", "a.s LIKE '%B'", "a.s NOT LIKE 'a'", "b.d IS NOT NULL",
+            "EXISTS (SELECT 1 FROM c WHERE c.y = b.k)", "NOT EXISTS (SELECT 1 FROM c WHERE c.x = a.m AND c.y > 1)",
+            "a.m < (SELECT count(*) FROM c WHERE c.y = b.k AND c.x < a.k)", "a.k IN (SELECT x FROM c WHERE y < b.k)",
             "NOT (a.s > 'a' AND a.s <= 'é')", "a.s LIKE '%' OR a.k = 1", "a.s <> 'a'", "a.s NOT IN ('a', 'A')",
         ]
     )  # fmt: skip

@@ -333,6 +333,7 @@ class _BlockEmitter(SemiEmitter):
                 emit(lines)
                 return
             step = steps[i]
+            self._tests = self._runs * max(1.0, min(step.reads, _TESTED * step.rows))
             counters = self._queries.counter(step)
             if counters:
                 lines.add(f"{counters}[{step.counter}] += 1")

@@ -118,7 +118,7 @@ class _Joins:
                 raise Untranslatable
             made = JoinedSource(source.number, None, left=False)
             for condition in step.after:
-                self._sort(condition, made.after, made.rest, safe=True)
+                self._sort(condition, made.after, made.rest, safe=True, queries=True)
             return made
         if isinstance(source, TableSource):
             made = JoinedSource(source.number, source.table.id, step.left)
@@ -143,10 +143,12 @@ class _Joins:
         made.texts = [node for node in made.filters if reads_text(node)]
         made.filters = [node for node in made.filters if not reads_text(node)]
         for condition in [*step.on, *step.after]:
-            self._sort(condition, made.after, made.rest, safe=True)
+            self._sort(condition, made.after, made.rest, safe=True, queries=True)
         return made
 
-    def _sort(self, condition: Expr, numeric: list[Any], others: list[Expr], *, safe: bool) -> None:
+    def _sort(
+        self, condition: Expr, numeric: list[Any], others: list[Expr], *, safe: bool, queries: bool = False
+    ) -> None:
         """Puts a condition where it belongs.
 
         Args:
@@ -154,13 +156,14 @@ class _Joins:
             numeric: Gets its translation, if it has one.
             others: Gets it else.
             safe: Row mode tests it for all rows too, so that it may fail.
+            queries: It may run subqueries, row by row.
         """
         known = len(self.translation.scalars)
         try:
             numeric.append(self.translation.condition(condition))
         except Untranslatable:
             del self.translation.scalars[known:]
-            if any(isinstance(part, Subquery) and part.passed for part in walk(condition)):
+            if not queries and any(isinstance(part, Subquery) and part.passed for part in walk(condition)):
                 raise
             if not safe and not all(_is_safe(part) for part in walk(condition)):
                 raise
