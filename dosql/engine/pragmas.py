@@ -338,6 +338,7 @@ HANDLERS: dict[str, Callable[[Session, str | None], Rows]] = {
     "schema_version": lambda session, value: [(session.view.schema.version,)] if value is None else [],
     "collation_list": lambda session, value: list(enumerate(["BINARY", *COLLATIONS])),
     "function_list": lambda session, value: list(_functions()),
+    "compile_options": lambda session, value: [],
     "pragma_list": lambda session, value: [(name,) for name in sorted({*HANDLERS, *_CONSTANTS})],
 }
 COLUMNS = {
@@ -349,6 +350,7 @@ COLUMNS = {
     "index_xinfo": "seqno cid name desc coll key",
     "foreign_key_list": "id seq table from to on_update on_delete match",
     "foreign_key_check": "table rowid parent fkid",
+    "compile_options": "compile_options",
     "database_list": "seq name file",
     "collation_list": "seq name",
     "function_list": "name builtin type enc narg flags",
@@ -357,7 +359,7 @@ COLUMNS = {
 }
 OF_SCHEMA = [
     *("table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"),
-    *("foreign_key_check", "database_list", "collation_list", "function_list", "pragma_list"),
+    *("foreign_key_check", "database_list", "collation_list", "function_list", "pragma_list", "compile_options"),
 ]
 """Those that only read the schema; they are table-valued functions as well."""
 _READABLE = {*HANDLERS, *_CONSTANTS}

@@ -278,6 +278,8 @@ class _Definitions(TableReader):
         if_not_exists = self.accept("IF", "NOT", "EXISTS")
         at = self.offset()
         db, name = self.qualified("the trigger")
+        if temporary and db:
+            raise self.error("temporary trigger may not have qualified name")
         timing = "BEFORE"
         for word in ("BEFORE", "AFTER"):
             if self.accept(word):

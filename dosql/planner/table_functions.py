@@ -11,7 +11,7 @@ from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import Col, Const, Expr, Op, sources_of
 from dosql.planner.binder_expr import ExpressionBinder
-from dosql.planner.scope import Relation, Scope, nearest
+from dosql.planner.scope import Relation, Scope, key_column, nearest
 from dosql.types.sqltypes import SqlType
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def bind_function(binder: Binder, item: s.TableFunction | s.TableRef, scope: Sco
     names = [*function.columns, *function.hidden]
     types = function.types + (SqlType.ANY,) * (len(names) - len(function.types))
     columns = [Col(number, i, kind, True, column) for i, (column, kind) in enumerate(zip(names, types, strict=True))]
-    relation = Relation(number, alias, columns, None)
+    relation = Relation(number, alias, columns, key_column(number))
     relation.unlisted = {column.lower() for column in function.hidden}
     scope.add(relation, binder.sql, item.at)
     return l.FunctionSource(number, alias, name, args, len(names))

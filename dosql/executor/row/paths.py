@@ -104,12 +104,23 @@ class PathEmitter(IndexPaths):
         args = "".join(f"{self._expressions.value(a)}, " for a in source.args)
         short = ", True" if has_short(source.function, self._needed.get(source.number, [])) else ""
         rows = f"watched(rows_of({source.function!r}, view, ({args}){short}))"
+        if ROW_KEY in self._needed.get(source.number, []):
+            first = 0 if source.function in ("json_each", "json_tree") else 1  # as SQLite counts
+            names = self._names(source.number, source.width)
+            head = f"for {variable(source.number, ROW_KEY)}, ({names}) in enumerate({rows}, {first}):"
+            with lines.block(head):
+                inside(lines)
+            return
         self._each(lines, source.number, source.width, rows, inside)
 
-    def _each(self, lines: Lines, number: int, width: int, rows: str, inside: Inside) -> None:
+    def _names(self, number: int, width: int) -> str:
+        """Returns the variables of a row's columns, as they stand in a ``for``."""
         needed = set(self._needed.get(number, []))
         names = [variable(number, i) if i in needed else "_" for i in range(width)]
-        with lines.block(f"for {', '.join(names)}{',' if width == 1 else ''} in {rows}:"):
+        return f"{', '.join(names)}{',' if width == 1 else ''}"
+
+    def _each(self, lines: Lines, number: int, width: int, rows: str, inside: Inside) -> None:
+        with lines.block(f"for {self._names(number, width)} in {rows}:"):
             inside(lines)
 
     def _given(self, lines: Lines, source: GivenSource, inside: Inside) -> None:
