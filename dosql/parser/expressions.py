@@ -125,6 +125,13 @@ class ExpressionTranslator:
             return s.Literal(-(1 << 63))
         return s.Operator("NEG", [self.expr(inner)], offset_of(node))
 
+    def _blob(self, node: Any) -> s.Expr:
+        try:
+            return s.Literal(bytes.fromhex(node.this), offset_of(node))
+        except ValueError:
+            at = Position.at(self._sql, offset_of(node))
+            raise SqlSyntaxError(f"unrecognized token: x'{node.this}'", position=at) from None
+
     def _column(self, node: exp.Column) -> s.Expr:
         table = node.args.get("table")
         name = self.ident(table) if table is not None else None
@@ -280,7 +287,7 @@ _HANDLERS: dict[type[exp.Expression], Callable[[ExpressionTranslator, Any], s.Ex
     exp.Literal: ExpressionTranslator._literal,
     exp.Null: _constant(None),
     exp.Boolean: lambda self, node: s.Literal(bool(node.this), offset_of(node)),
-    exp.HexString: lambda self, node: s.Literal(bytes.fromhex(node.this), offset_of(node)),
+    exp.HexString: ExpressionTranslator._blob,
     exp.Neg: ExpressionTranslator._neg,
     exp.Not: _unary("NOT"),
     exp.BitwiseNot: _unary("~"),

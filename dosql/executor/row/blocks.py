@@ -10,6 +10,7 @@ from dosql.executor.row.aggregates import AggregateEmitter
 from dosql.executor.row.columnar import ColumnarJoin, columnar_join, plain_columns
 from dosql.executor.row.emitter import Function, Lines, Module
 from dosql.executor.row.expressions import ExpressionCompiler
+from dosql.executor.row.leading import lead_of
 from dosql.executor.row.nesting import parts_of
 from dosql.executor.row.paths import PathEmitter
 from dosql.executor.row.semi import SemiEmitter
@@ -357,6 +358,11 @@ class _BlockEmitter(SemiEmitter):
                 paths.read_rest(last, step)
                 following(last)
 
+            lead = lead_of(step, tests, needed)
+            if lead is not None:
+                paths.lead, first = lead
+                self._led(lines, step, paths, (first, [test for test in tests if test not in first]), following)
+                return
             once = self._once_each and i == len(steps) - 1 and len(parts) == 1
             ready = partial(paths.read_rest, step=step)
             inside = partial(self._tested, conditions=tests, then=fitting, ready=ready)
@@ -369,6 +375,22 @@ class _BlockEmitter(SemiEmitter):
         else:
             part_at(inner, 0)
         body.lines += inner.lines
+
+    def _led(
+        self,
+        lines: Lines,
+        step: Step,
+        paths: PathEmitter,
+        tests: tuple[list[Expr], list[Expr]],
+        then: Callable[[Lines], None],
+    ) -> None:
+        """Emits a scan that tests one column before it reads the others."""
+
+        def behind(last: Lines) -> None:
+            paths.read_rest(last, step)
+            self._tested(last, tests[1], then)
+
+        paths.emit(lines, step, partial(self._tested, conditions=tests[0], then=behind), runs=self._runs)
 
     def _all_rows(self, body: Lines, step: Step, paths: PathEmitter) -> bool:
         """Emits the taking of all rows of the only step, if nothing has to be looked at for each."""

@@ -34,6 +34,7 @@ class TablePaths:
 
     Attributes:
         few: The loop ends with its first row, or soon.
+        lead: The one column that is read of all rows of a scan; the others are by :meth:`read_rest`.
         counts: The variable that the number of rows is added to, where nothing else is wanted of ranges.
     """
 
@@ -53,8 +54,10 @@ class TablePaths:
         self._early: set[int] | None = None
         self._rest: dict[int, list[int]] = {}
         self._times = self._found = self._runs = 1.0
+        self._places: dict[int, tuple[str, str, int]] = {}
         self.few = False
         self.counts = ""
+        self.lead: int | None = None
 
     def _reads(self, lines: Lines, record: str) -> None:
         """Emits the recording of what a serializable transaction reads."""
@@ -87,6 +90,17 @@ class TablePaths:
     def _scan(self, lines: Lines, source: TableSource, path: FullScan, inside: Inside) -> None:
         self._reads(lines, f"whole({source.table.id})")
         leaves, cut = ("leaves_back", "[::-1]") if path.reverse else ("leaves", "")
+        lead, self.lead = self.lead, None
+        if lead is not None:
+            number, leaf, at = source.number, self._function.module.fresh("L"), self._function.module.fresh("i")
+            self._places[number] = (leaf, at, lead)
+            column = f"{leaf}.keys" if lead == ROW_KEY else f"{leaf}.cols[{source.table.slots[lead]}]"
+            with (
+                lines.block(f"for {leaf} in leaves({self._root(source.table.id)}):"),
+                lines.block(f"for {at}, {variable(number, lead)} in enumerate({column}):"),
+            ):
+                inside(lines)
+            return
         head = f"for L in {leaves}({self._root(source.table.id)}):"
         with lines.block(head), lines.block(self._loop_head(source, cut)):
             inside(lines)
@@ -239,6 +253,13 @@ class TablePaths:
 
     def read_rest(self, lines: Lines, step: Step) -> None:
         """Emits the reading of the columns that no test needed."""
+        place = self._places.pop(step.source.number, None)
+        if place is not None and isinstance(step.source, TableSource):
+            leaf, at, lead = place
+            for name, container in self._columns(step.source):
+                if name != variable(step.source.number, lead):
+                    lines.add(f"{name} = {leaf}{container[1:]}[{at}]")
+            return
         source, rest = step.source, self._rest.pop(step.source.number, [])
         if rest and isinstance(source, TableSource):
             self._read(lines, source, rest)

@@ -85,6 +85,11 @@ class _Key:
         """The values by their numbers."""
         return list(self._values if self._mixed else self._numbers.codes)
 
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return len(self._values if self._mixed else self._numbers.codes)
+
 
 class _Groups:
     """The groups so far."""
@@ -99,7 +104,7 @@ class _Groups:
         codes = [key.encode(batch, where) for key in self._keys]
         whole = codes[0]
         if len(codes) == 1:
-            self.count = len(self._keys[0].values)
+            self.count = self._keys[0].count
             return whole
         for code in codes[1:]:
             if len(code) and int(code.max()) >= _STRIDE:
