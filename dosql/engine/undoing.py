@@ -14,7 +14,7 @@ NOTED_ROWS_MAX = 2000
 
 
 class Undone:
-    """A way back, in a ``with``; inside of another one it does nothing.
+    """A way back, in a ``with``; inside of another one it does nothing but to ask that for more.
 
     Args:
         workspace: Of the transaction.
@@ -29,12 +29,22 @@ class Undone:
         self._abort = abort
         self._mark: Mark | None = None
         self._step: Step | None = None
-        if not workspace.undoable:
-            workspace.undoable = True
+        outer: Undone | None = workspace.undone
+        if outer is not None:
             if whole:
-                self._mark = workspace.mark()
-            else:
-                self._step = workspace.step()
+                outer.keep_whole()
+            return
+        workspace.undone = self
+        if whole:
+            self._mark = workspace.mark()
+        else:
+            self._step = workspace.step()
+
+    def keep_whole(self) -> None:
+        """Keeps the present state as a whole, if nothing was done so far."""
+        if self._step is not None and not self._workspace.noted:
+            self._workspace.stepped()
+            self._step, self._mark = None, self._workspace.mark()
 
     def __enter__(self) -> None:
         """It has begun already."""
@@ -43,7 +53,7 @@ class Undone:
         if self._mark is None and self._step is None:
             return
         workspace = self._workspace
-        workspace.undoable = False
+        workspace.undone = None
         try:
             if error is None or keeps(error):
                 return

@@ -78,7 +78,7 @@ class Workspace:
         recursive_triggers: Whether a trigger may fire itself.
         defers_keys: All foreign keys are tested at COMMIT only.
         unchecked: CHECK constraints are not looked at.
-        undoable: Somebody will take back what a statement does if it fails.
+        undone: Who will take back what a statement does if it fails, or None.
         taker: Stands for it in ``key_floors``.
         conflict: What the statement that fired a trigger said: it holds for those in the trigger too.
     """
@@ -104,7 +104,7 @@ class Workspace:
         "taker",
         "trees",
         "unchecked",
-        "undoable",
+        "undone",
     )
 
     def __init__(self, base: Snapshot, key_floors: KeyFloors | None = None) -> None:
@@ -120,7 +120,8 @@ class Workspace:
         self.firing: list[str] = []
         self.recursive_triggers = False
         self.conflict: str | None = None
-        self.defers_keys = self.unchecked = self.undoable = False
+        self.defers_keys = self.unchecked = False
+        self.undone: Any = None
         self.head: Callable[[], Snapshot] = lambda: base
         self._owner = self.taker = Owner()
         self._editors: dict[int, TreeEditor] = {}
@@ -269,6 +270,11 @@ class Workspace:
         """
         self._owner.undo = []
         return Step(self.schema, len(self.ops))
+
+    @property
+    def noted(self) -> bool:
+        """Whether something was done in the step."""
+        return bool(self._owner.undo)
 
     def stepped(self) -> None:
         """Ends a step: there is no way back to it."""

@@ -347,6 +347,23 @@ def test_savepoints_outlive_a_newer_snapshot(database: Database, session: Sessio
     assert run(other, "SELECT id, name FROM t ORDER BY id") == [(1, "mine"), (2, "theirs")]
 
 
+@pytest.mark.parametrize("rows", [1, 10, 3000])
+def test_a_statement_with_triggers_that_fails_has_done_nothing(session: Session, rows: int) -> None:
+    run(session, "CREATE TABLE u (a INTEGER PRIMARY KEY, b INTEGER UNIQUE)")
+    run(session, "CREATE TABLE noted (a)")
+    run(session, "CREATE TRIGGER r AFTER UPDATE ON u BEGIN INSERT INTO noted VALUES (new.a); END")
+    session.execute_many("INSERT INTO u VALUES (?, ?)", [(i, i) for i in range(rows + 1)])
+    session.store.flush()
+    run(session, "BEGIN")
+    run(session, "UPDATE u SET b = -5 WHERE a = 0")
+    before = run(session, "SELECT * FROM u"), run(session, "SELECT * FROM noted")
+    with pytest.raises(ConstraintViolation):
+        run(session, f"UPDATE u SET b = CASE a WHEN {rows} THEN -5 ELSE b + 100000 END WHERE a > 0")
+    assert (run(session, "SELECT * FROM u"), run(session, "SELECT * FROM noted")) == before
+    run(session, "COMMIT")
+    assert run(session, "PRAGMA integrity_check") == [("ok",)]
+
+
 def test_an_upsert_whose_trigger_fails_has_done_nothing(session: Session) -> None:
     run(session, "CREATE TABLE u (a TEXT UNIQUE, b TEXT)")
     run(session, "INSERT INTO u VALUES ('x', 'old'), ('y', 'old')")
