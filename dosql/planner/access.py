@@ -21,7 +21,7 @@ from dosql.plan.expr import (
     sources_of,
     walk,
 )
-from dosql.plan.logical import FunctionSource, JoinStep, Query, QuerySource, TableSource
+from dosql.plan.logical import FunctionSource, GivenSource, JoinStep, Query, QuerySource, TableSource, WorkSource
 from dosql.plan.physical import (
     FullScan,
     Gathered,
@@ -164,6 +164,8 @@ class AccessPaths:
             table_rows = self._estimates.rows(source.table)
         elif isinstance(source, QuerySource):
             table_rows = self._rows_of(source.query)
+        elif isinstance(source, GivenSource | WorkSource):
+            table_rows = 1.0  # the recursive part runs for each row of its queue
         known = _Known(number, placed, usable, table_rows)
         if isinstance(source, TableSource) and len(self._own) == 1 and not join.left and not source.indexed:
             for condition, mine, theirs in self._equalities(known):
@@ -546,7 +548,9 @@ def _same_collation(condition: Expr, collation: str) -> bool:
 
 def _indexable(mine: Expr, theirs: Expr) -> bool:
     """Whether comparing by the index's key order is what SQL's comparison does for these types."""
-    free = isinstance(theirs, Const | Param)
+    free = isinstance(theirs, Const | Param) or (
+        isinstance(theirs, Col) and theirs.type is SqlType.ANY and not theirs.affinity
+    )
     if isinstance(theirs, Param) and theirs.affinity and theirs.type is not mine.type:
         return mine.type in NUMERIC_TYPES and theirs.type in NUMERIC_TYPES  # it is the column that is converted
     if not isinstance(mine, Col):  # no affinity: only like with like

@@ -226,3 +226,17 @@ def test_a_cte_that_is_named_twice_runs_once(session: Session) -> None:
     assert code.count("random") < 3
     apart = "WITH r AS (SELECT a, count(*) AS n FROM t GROUP BY a) SELECT (SELECT n FROM r WHERE a = 1), max(n) FROM r"
     assert run(session, apart) == list(oracle(session).execute(apart))
+
+
+def test_a_recursive_query_looks_up_what_the_row_of_its_queue_asks_for(session: Session) -> None:
+    session.execute("CREATE TABLE parts (id INTEGER PRIMARY KEY, whole INTEGER, name TEXT)")
+    session.execute("CREATE INDEX parts_whole ON parts (whole)")
+    session.execute_many("INSERT INTO parts VALUES (?, ?, 'p')", [(i, i // 3) for i in range(1, 3000)])
+    session.store.flush()
+    sql = """WITH RECURSIVE c (id) AS (SELECT 5 UNION ALL SELECT parts.id FROM parts JOIN c ON parts.whole = c.id)
+             SELECT count(*) FROM c"""
+    assert "USING COVERING INDEX parts_whole (= c.id)" in plan(session, sql)
+    reached = {5}
+    for i in range(6, 3000):
+        reached |= {i} if i // 3 in reached else set()
+    assert session.execute(sql).rows == [(len(reached),)]
