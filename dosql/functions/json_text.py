@@ -25,6 +25,7 @@ from dosql.functions.json_elements import (
     value_of,
     written,
 )
+from dosql.functions.json_member import ELSEWHERE, member_of, plain_name
 from dosql.functions.json_reader import JsonReader
 from dosql.functions.jsonb import decoded, encoded, is_jsonb, wrong_at
 from dosql.functions.scalar import integer, text
@@ -270,6 +271,11 @@ def json_extract(value: Any, *paths: Any) -> Any:
     if value is None or None in paths or not paths:
         return None
     if len(paths) == 1:
+        name = plain_name(paths[0], arrow=False) if value.__class__ is paths[0].__class__ is str else None
+        if name is not None:
+            plain = member_of(value, name)
+            if plain is not ELSEWHERE:
+                return plain
         found = _find(parsed(value, to_write=False), paths[0])
         if found.__class__ in (list, Members):
             found = _find(parsed(value), paths[0])
@@ -284,6 +290,8 @@ def _arrow(element: Any, path: Any) -> Any:
     if isinstance(path, int):
         return child(element, ("#", -path) if path < 0 else path)
     name = text(path)
+    if not name:
+        raise TypeMismatch("bad JSON path: ''")
     if name[:1] == "$":
         return _find(element, name)
     return _find(element, "$" + name) if name[:1] == "[" else child(element, _name(name) if "\\" in name else name)
@@ -301,6 +309,11 @@ def arrow_value(value: Any, path: Any) -> Any:
     """``json ->> path``: a SQL value."""
     if value is None or path is None:
         return None
+    name = plain_name(path, arrow=True) if value.__class__ is path.__class__ is str else None
+    if name is not None:
+        plain = member_of(value, name)
+        if plain is not ELSEWHERE:
+            return plain
     found = _arrow(parsed(value, to_write=False), path)
     if found.__class__ in (list, Members):
         found = _arrow(parsed(value), path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -218,3 +219,75 @@ def test_what_python_reads_and_writes(value: Any) -> None:
             assert json.loads(found) == part
             without = session.execute("SELECT json_remove(?, ?)", (text, f'$."{name}"')).scalar()
             assert json.loads(without) == {k: v for k, v in value.items() if k != name}
+
+
+DOCUMENTS = r"""
+{"a":1,"b":"x"}
+{"a":1,"a":2}
+{"b":{"a":3}}
+{"b":{"a":3},"a":4}
+{"a":"a"}
+{"x":"a"}
+[1,2]
+{"a":[1,{"a":2}]}
+{"a":-5}
+{"a":-0}
+{"a":1.50}
+{"a":1e3}
+{"a":true,"b":false,"c":null}
+{a:1}
+{"\u0061":1,"a":2}
+{"a":"q\n"}
+{"a":12345678901234567890}
+{"a":-9223372036854775808}
+ {"a" : "é😀" }
+{"a":""}
+{"a":1
+{"a":01}
+"a"
+{"a":+1}
+{"a":.5}
+{"a":1,}
+{"a b":7,"1":8,"":9}
+{"a":{}}
+{"a":0x10}
+{'a':1}
+{"a":1}x
+{"é":1}
+{"a":1e400}
+{"a":123456789012345678}
+{"a":1234567890123456789}
+""".splitlines()[1:]
+PATHS = [
+    "a",
+    "$.a",
+    "b",
+    "$.b",
+    "c",
+    "a b",
+    "1",
+    "",
+    "$",
+    "$.é",
+    "é",
+    '$."a"',
+    "$.a.a",
+    "$.a[1]",
+    "[0]",
+    "$.A",
+    "$.a b",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_one_member(path: str) -> None:
+    session, lite = Database.open(":memory:").session(), apsw.Connection(":memory:")
+    for document in DOCUMENTS:
+        for expression in ("? ->> ?", "json_extract(?, ?)", "typeof(? ->> ?)", "typeof(json_extract(?, ?))", "? -> ?"):
+            expected: Any = "refused"
+            with contextlib.suppress(apsw.Error):
+                expected = list(lite.execute(f"SELECT {expression}", (document, path)))
+            found: Any = "refused"
+            with contextlib.suppress(DosqlError):
+                found = session.execute(f"SELECT {expression}", (document, path)).rows
+            assert repr(found) == repr(expected), (document, expression)
