@@ -89,6 +89,7 @@ class AccessPaths:
         rows_of: Estimates how many rows a subquery gives.
         runs: How often the block is estimated to run: it may read rows around it. What it gathers is gathered once.
         columnar: A scan of its one source may compute its columns as wholes.
+        counted: Nothing is wanted but the number of rows.
         read: All expressions of the block.
     """
 
@@ -102,6 +103,7 @@ class AccessPaths:
         *,
         runs: float,
         columnar: bool,
+        counted: bool,
         read: list[Expr],
     ) -> None:
         self._own = own
@@ -113,6 +115,7 @@ class AccessPaths:
         self._rows_of = rows_of
         self._runs = runs
         self._columnar = columnar
+        self._counted = counted
         self._read = read
 
     def needs(self, condition: Expr) -> frozenset[int]:
@@ -441,9 +444,10 @@ class AccessPaths:
                 break
             if isinstance(found, OneOf):
                 probes *= len(found.items) if found.query is None else max(self._rows_of(found.query.query), 1.0)
-            elif sure is None:
+            elif sure is None or (isinstance(sure, Op) and sure.op == "IS"):
                 nulls.append(place)
-                loose.append(Op("IS", (term, found), SqlType.INTEGER, False))
+                if sure is None:
+                    loose.append(Op("IS", (term, found), SqlType.INTEGER, False))
             if sure is not None:
                 used.append(sure)
             equal.append(found)
@@ -477,6 +481,8 @@ class AccessPaths:
             covering=covering,
         )
         row_cost = cost.INDEX_ENTRY if covering else cost.INDEX_ROW
+        if self._counted and all(condition in used for condition in known.usable):
+            row_cost = cost.INDEX_COUNTED
         return Access(path, used, rows, cost.INDEX_PROBE * probes + rows * row_cost)
 
     def _reads_row(self, number: int, used: list[Expr], known: Collection[int] = ()) -> bool:
@@ -519,7 +525,7 @@ class AccessPaths:
                     and _indexable(mine, theirs)
                     and _same_collation(condition, index.collation(place))
                 ):
-                    return None, theirs
+                    return condition if null else None, theirs
             column = self._in_list(condition, known)
             if column is not None and is_term(column):
                 assert isinstance(condition, InItems)

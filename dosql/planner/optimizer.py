@@ -98,6 +98,7 @@ class _BlockPlanner:
             planner.rows_of,
             runs=planner.runs if self._correlated else 1.0,
             columnar=block.grouped and len(own) == 1 and not any(map(has_subquery, conditions)),
+            counted=len(own) == 1 and _is_counted(block),
             read=expressions(block),
         )
         self._needs = self._access.needs
@@ -339,6 +340,12 @@ class _BlockPlanner:
         usable = [c for c, others in touching[step.source.number] if others <= done]
         access = self._best(step, done, usable, rows)
         return spent + access.setup + rows * access.cost, max(rows * access.rows, 0.01)
+
+
+def _is_counted(block: Block) -> bool:
+    """Whether nothing is wanted of a block but the number of its rows."""
+    plain = all(a.name == "count" and not a.args and a.filter is None for a in block.aggregates)
+    return block.grouped and plain and not block.group_by and block.having is None
 
 
 def _runs_queries(condition: Expr) -> bool:

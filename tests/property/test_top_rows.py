@@ -40,3 +40,24 @@ def test_the_first_rows_are_those_of_a_whole_sort(seed: int, monkeypatch: pytest
         assert session.execute(sql).rows == list(lite.execute(sql)), sql
         sql = f"SELECT i FROM t{where} ORDER BY {terms[0].replace(columns[0], 'i')} {limit}"
         assert session.execute(sql).rows == list(lite.execute(sql)), sql
+
+
+def test_windows_of_a_table_by_key() -> None:
+    lite, session = apsw.Connection(":memory:"), Database.open(":memory:").session()
+    for sql in (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b TEXT)",
+        "CREATE INDEX ta ON t (a)",
+        """WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1500)
+           INSERT INTO t SELECT x * 2, CASE WHEN x % 3 = 0 THEN NULL ELSE x % 7 END, 'b' || x FROM n""",
+    ):
+        lite.execute(sql)
+        session.execute(sql)
+    rng = random.Random(1)
+    for _ in range(300):
+        limit = rng.choice([-1, 0, 1, 5, 300, 600])
+        window = f"LIMIT {limit} OFFSET {rng.choice([-3, 0, 3, 255, 256, 700, 1498, 5000])}"
+        where = rng.choice(["", "WHERE id > 100", "WHERE id BETWEEN 300 AND 2000", "WHERE id < 50", "WHERE a IS NULL"])
+        columns = rng.choice(["id", "id, b", "*", "b, a + 1", "count(*)"])
+        rows = f"SELECT {columns} FROM t {where} ORDER BY id {rng.choice(['', 'DESC'])} {window}"
+        sql = rng.choice([rows, rows, f"SELECT * FROM ({rows}) UNION ALL SELECT * FROM ({rows})"])
+        assert session.execute(sql).rows == list(lite.execute(sql)), sql

@@ -152,7 +152,7 @@ class _BlockEmitter(SemiEmitter):
         self._joined: ColumnarJoin | None = None
         self._whole: list[tuple[int, int]] | None = None
         self._different: list[tuple[int, int]] | None = None
-        self._once_each = self._lone = False
+        self._once_each = self._lone = self._early = False
         self._from: dict[int, str] = {}
         self._runs = 1.0
 
@@ -203,10 +203,11 @@ class _BlockEmitter(SemiEmitter):
                 top.begin(body)
 
             every = plain_columns([o.expr for o in shown])
-            if every and top is None and not (lone or early):
+            self._early = early
+            if every and top is None and not lone:
                 if not block.distinct:
                     self._whole = every
-                elif seen == "row":
+                elif seen == "row" and not early:
                     self._different = every
 
             def emit(lines: Lines) -> None:
@@ -398,7 +399,7 @@ class _BlockEmitter(SemiEmitter):
             return False
         if self._different:
             return paths.distinct_rows(body, step, self._different)
-        return self._whole is not None and paths.whole_rows(body, step, self._whole)
+        return self._whole is not None and paths.whole_rows(body, step, self._whole, early=self._early)
 
     def _left(self, lines: Lines, step: Step, paths: PathEmitter, needed: dict[int, list[int]], times: float) -> None:
         """Emits the matches of a LEFT JOIN as a list, NULLs if there are none, and the loop over it.

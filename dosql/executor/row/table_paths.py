@@ -105,8 +105,15 @@ class TablePaths:
         with lines.block(head), lines.block(self._loop_head(source, cut)):
             inside(lines)
 
-    def whole_rows(self, lines: Lines, step: Step, columns: Sequence[tuple[int, int]]) -> bool:
-        """Emits the adding of columns of all rows of a step to ``out``, a leaf at a time, if its path allows that."""
+    def whole_rows(self, lines: Lines, step: Step, columns: Sequence[tuple[int, int]], *, early: bool) -> bool:
+        """Emits the adding of columns of all rows of a step to ``out``, a leaf at a time, if its path allows that.
+
+        Args:
+            lines: Gets the code.
+            step: The only one.
+            columns: What is wanted.
+            early: There is a LIMIT: leaves before ``skip`` are passed over, and it ends at ``most``.
+        """
         source, path = step.source, step.path
         if not isinstance(source, TableSource) or not isinstance(path, FullScan | KeyRange) or step.filters:
             return False
@@ -118,12 +125,24 @@ class TablePaths:
             self._reads(lines, f"whole({source.table.id})")
             cut = "[::-1]" if reverse else ""
             with lines.block(f"for L in {'leaves_back' if reverse else 'leaves'}({self._root(source.table.id)}):"):
-                lines.add(f"out += zip({', '.join(container + cut for container in containers)})")
+                self._part(lines, [container + cut for container in containers], "len(L.keys)", early=early)
             return True
         cut = "[s:e][::-1]" if reverse else "[s:e]"
         with self._spans(lines, source, path):
-            lines.add(f"out += zip({', '.join(container + cut for container in containers)})")
+            self._part(lines, [container + cut for container in containers], "e - s", early=early)
         return True
+
+    @staticmethod
+    def _part(lines: Lines, parts: list[str], size: str, *, early: bool) -> None:
+        if early:
+            with lines.block(f"if skip >= {size} and not out:"):
+                lines.add(f"skip -= {size}")
+                lines.add(f"most -= {size}")
+                lines.add("continue")
+        lines.add(f"out += zip({', '.join(parts)})")
+        if early:
+            with lines.block("if len(out) >= most:"):
+                lines.add("return out[skip:most]")
 
     @staticmethod
     def _containers(source: TableSource, columns: Sequence[tuple[int, int]]) -> list[str]:
