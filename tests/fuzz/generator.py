@@ -346,7 +346,7 @@ class Generator:
         if name == "count(*)":
             return "count(*)" + where
         if name == "group_concat":
-            return f"group_concat({value}, ',' ORDER BY {value}, typeof({value})){where}"
+            return f"group_concat({value}, ',' ORDER BY {value} COLLATE BINARY, typeof({value})){where}"
         return f"{name}({distinct}{value}){where}"
 
     def _windowed(self, text: str, where: str, sources: list[Table]) -> str:
