@@ -291,6 +291,7 @@ _HANDLERS: dict[type[exp.Expression], Callable[[ExpressionTranslator, Any], s.Ex
     exp.Neg: ExpressionTranslator._neg,
     exp.Not: _unary("NOT"),
     exp.BitwiseNot: _unary("~"),
+    exp.Cbrt: _unary("POS"),  # functions are marked, so this is what tokens.mend makes of +x
     exp.Paren: lambda self, node: self.expr(node.this),
     exp.Column: ExpressionTranslator._column,
     exp.Dot: ExpressionTranslator._dot,

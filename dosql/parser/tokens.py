@@ -5,6 +5,7 @@
   turning it into another dialect's idea of it. :func:`unmarked` takes the mark off names.
 * ``1_000`` is one number.
 * ``0x1F`` is a number and ``x'1F'`` a blob; sqlglot has one token for both.
+* ``+x`` becomes another sign that sqlglot keeps, as its node for cube roots.
 """
 
 from __future__ import annotations
@@ -42,6 +43,15 @@ _COMPARING = (
     *(TokenType.LT, TokenType.LTE, TokenType.GT, TokenType.GTE),
 )
 _ARROWS = {TokenType.ARROW: TokenType.HASH_ARROW, TokenType.DARROW: TokenType.DHASH_ARROW}
+
+_ENDS_NO_OPERAND = {
+    *(TokenType.L_PAREN, TokenType.COMMA, TokenType.SELECT, TokenType.DISTINCT, TokenType.WHERE, TokenType.HAVING),
+    *(TokenType.AND, TokenType.OR, TokenType.NOT, TokenType.ON, TokenType.ORDER_BY, TokenType.GROUP_BY),
+    *(TokenType.PARTITION_BY, TokenType.CASE, TokenType.WHEN, TokenType.THEN, TokenType.ELSE, TokenType.RETURNING),
+    *(TokenType.PLUS, TokenType.DASH, TokenType.STAR, TokenType.SLASH, TokenType.MOD, TokenType.DPIPE, TokenType.TILDE),
+    *(TokenType.BETWEEN, *_COMPARING),
+}
+"""Behind these a plus sign has nothing to its left."""
 
 _KEYWORDS_AS_FUNCTIONS = {
     TokenType.LEFT,
@@ -125,6 +135,8 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
             out.append(token)
         elif kind is TokenType.STRING and (_is_dot(following) or (out and _is_dot(out[-1]))):  # 'a'.'b' are names
             out.append(_like(token, TokenType.IDENTIFIER, token.text))
+        elif kind is TokenType.PLUS and _is_sign(out, following):  # sqlglot would drop it
+            out.append(_like(token, TokenType.DPIPE_SLASH, "+"))
         elif kind in _ARROWS:  # sqlglot would take the path apart in its own way
             out.append(_like(token, _ARROWS[kind], token.text))
         elif kind is TokenType.HEX_STRING and sql[token.start : token.start + 2].lower() == "0x":
@@ -146,6 +158,13 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
             out.append(token)
         i += 1
     return out
+
+
+def _is_sign(before: list[Token], following: Token | None) -> bool:
+    """Whether a plus sign stands before an operand that it takes the affinity of."""
+    if following is None or following.token_type is TokenType.NUMBER:
+        return False
+    return bool(before) and before[-1].token_type in _ENDS_NO_OPERAND
 
 
 def _is_dot(token: Token | None) -> bool:

@@ -18,7 +18,6 @@ from dosql.plan.expr import (
     Param,
     conjuncts,
     has_affinity,
-    own_collation,
     walk,
 )
 from dosql.planner.altering import bind_alter
@@ -43,6 +42,7 @@ from dosql.planner.triggers import (
     row_scope,
     view_table,
 )
+from dosql.planner.unions import column_collation, unify_reals
 from dosql.planner.views import bind_create_view, bind_create_virtual, bind_maintain, bind_view
 from dosql.planner.windows import Windows, split
 from dosql.schema import Index, Schema, Table, Trigger, View
@@ -135,7 +135,8 @@ class Binder:
         self._places: dict[int | str, int] = {}
         self._next_source = 0
         self.ctes: list[dict[str, tuple[list[str], s.Query] | Working]] = []
-        self._cte_queries: dict[int, l.Query] = {}
+        self.cte_queries: dict[int, l.Query] = {}
+        self.recursions = 0
         self.row: Scope | None = None
 
     # --- statements ------------------------------------------------------------------------
@@ -550,7 +551,7 @@ class Binder:
 
     def _cte(self, item: s.TableRef, cte: tuple[list[str], s.Query], depth: int, number: int, scope: Scope) -> l.Source:
         columns, node = cte
-        known = self._cte_queries.get(id(node))
+        known = self.cte_queries.get(id(node))
         if known is not None:
             return self.derived(known, item.alias or item.name, columns, number, scope, item.at, cte=True)
         hidden = self.ctes[depth:]  # a CTE sees those before it, not itself
@@ -573,13 +574,14 @@ class Binder:
             self.ctes += hidden
         shared = not scope.outer_uses and not is_simple(query)  # a simple one becomes part of what names it
         if shared:
-            self._cte_queries[id(node)] = query
+            self.cte_queries[id(node)] = query
         return self.derived(query, item.alias or item.name, columns, number, scope, item.at, cte=shared)
 
     def derived(
         self, query: l.Query, alias: str, columns: list[str], number: int, scope: Scope, at: int, *, cte: bool = False
     ) -> l.Source:
         """Adds a subquery of FROM to a scope."""
+        unify_reals([query], [output.expr for output in query.outputs])
         names = l.output_names(query)
         if columns:
             if len(columns) != len(names):
@@ -587,7 +589,7 @@ class Binder:
             names = columns
         cols = [
             Col(
-                *(number, i, output.expr.type, output.expr.nullable, name, own_collation(output.expr)),
+                *(number, i, output.expr.type, output.expr.nullable, name, column_collation(query, i)),
                 affinity=has_affinity(output.expr),
             )
             for i, (name, output) in enumerate(zip(names, query.outputs, strict=False))

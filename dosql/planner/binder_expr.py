@@ -25,6 +25,7 @@ from dosql.plan.expr import (
     Op,
     Subquery,
     collation_of,
+    has_affinity,
 )
 from dosql.planner.comparing import collate_of, comparison, row_comparison, uncollated
 from dosql.planner.json_args import as_json
@@ -230,6 +231,8 @@ class ExpressionBinder:
         args = tuple(uncollated(a) for a in args) if op in ("NEG",) else args
         if op == "NEG" and isinstance(args[0], Const) and isinstance(args[0].value, int | float):
             return constant(-args[0].value)
+        if op == "POS":
+            return Op(op, args, args[0].type, nullable) if has_affinity(args[0]) else args[0]
         if op == "||":
             return Op(op, tuple(as_text(a) for a in args), SqlType.TEXT, nullable)
         if op in _INTEGER_OPS and op != "%":

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from dosql.errors import SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import Col, Expr, Op, own_collation
+from dosql.plan.expr import Col, Expr, Op, has_affinity, own_collation
 from dosql.planner.ordering import order_outputs
 from dosql.planner.scope import Relation, Scope
+from dosql.planner.terms import any_of
+from dosql.planner.unions import column_collation, unify_reals
 from dosql.types.sqltypes import SqlType
 
 if TYPE_CHECKING:
@@ -24,15 +26,24 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Working:
-    """What a CTE's name stands for inside of itself: the row that was taken from the queue."""
+    """What a CTE's name stands for inside of itself: the row that was taken from the queue.
+
+    Attributes:
+        names: Of its columns.
+        kinds: For each column, an expression of its type and affinity.
+        collations: Of its columns.
+        uses: How often a part names it.
+    """
 
     names: list[str]
+    kinds: list[Expr]
+    collations: list[str | None]
     uses: int = 0
 
     def source(self, alias: str, number: int, scope: Scope, sql: str, at: int) -> l.WorkSource:
         """Adds it to a scope."""
         self.uses += 1
-        columns = [Col(number, i, SqlType.ANY, True, name, affinity=False) for i, name in enumerate(self.names)]
+        columns = _columns(number, self)
         scope.add(Relation(number, alias, columns, None), sql, at)
         return l.WorkSource(number, alias, len(self.names))
 
@@ -84,6 +95,46 @@ def _windowed(source: l.Source) -> bool:
     return isinstance(source, l.QuerySource) and isinstance(source.query, l.WindowRows)
 
 
+_UNKNOWN = Op("ONE OF", (), SqlType.ANY, True)
+_TWICE_DEEP = 3
+"""Recursive CTEs inside of recursive CTEs are bound twice to this depth; below it their columns have no type."""
+
+
+def _columns(number: int, working: Working) -> list[Col]:
+    kinds = zip(working.names, working.kinds, working.collations, strict=True)
+    return [
+        Col(number, i, kind.type, True, name, collation, has_affinity(kind))
+        for i, (name, kind, collation) in enumerate(kinds)
+    ]
+
+
+def _check(name: str, width: int, query: l.Query, uses: int) -> None:
+    """Raises unless a query can be a part of a recursive CTE."""
+    if uses != 1:
+        raise SqlSyntaxError(f"multiple recursive references: {name}")
+    if query.visible != width:
+        raise SqlSyntaxError(f"{name} has {width} columns, and a part of it {query.visible}")
+    if isinstance(query, l.Block) and any(_windowed(join.source) for join in query.steps):
+        raise SqlSyntaxError("cannot use window functions in recursive queries")
+    if isinstance(query, l.Block) and query.grouped:
+        raise SqlSyntaxError("recursive aggregate queries are not supported")
+
+
+def _common(place: int, parts: list[l.Query]) -> Expr:
+    """Returns an expression of the type and affinity that a column has in all parts.
+
+    A part that hands its own column on says nothing.
+    """
+    exprs = []
+    for part in parts:
+        expr = part.outputs[place].expr
+        steps = part.steps if isinstance(part, l.Block) else []
+        works = [step.source.number for step in steps if isinstance(step.source, l.WorkSource)]
+        if not (isinstance(expr, Col) and expr.source in works and expr.index == place):
+            exprs.append(expr)
+    return any_of(exprs)
+
+
 def bind_recursive(
     binder: Binder,
     name: str,
@@ -93,7 +144,7 @@ def bind_recursive(
     inner: dict[str, tuple[list[str], s.Query] | Working],
     around: Callable[[], Scope],
 ) -> l.RecursiveRows:
-    """Binds a recursive CTE.
+    """Binds a recursive CTE: once to learn the types of its columns, and again with them.
 
     Args:
         binder: Of the statement.
@@ -109,25 +160,34 @@ def bind_recursive(
     names = columns or l.output_names(first)
     if len(names) != first.visible:
         raise SqlSyntaxError(f"{name} has {first.visible} columns but {len(names)} names")
-    bound: list[l.Query] = []
-    for step in steps:
-        working = inner[name] = Working(names)
-        query = binder.query(s.Query(step, ctes=node.ctes), around())
-        if working.uses != 1:
-            raise SqlSyntaxError(f"multiple recursive references: {name}")
-        if query.visible != len(names):
-            raise SqlSyntaxError(f"{name} has {len(names)} columns, and a part of it {query.visible}")
-        if isinstance(query, l.Block) and any(_windowed(join.source) for join in query.steps):
-            raise SqlSyntaxError("cannot use window functions in recursive queries")
-        if isinstance(query, l.Block) and query.grouped:
-            raise SqlSyntaxError("recursive aggregate queries are not supported")
-        bound.append(query)
-    cols = [Col(-1, i, SqlType.ANY, True, column, affinity=False) for i, column in enumerate(names)]
+
+    def parts_with(kinds: list[Expr]) -> list[l.Query]:
+        bound = []
+        for step in steps:
+            working = inner[name] = Working(names, kinds, collations)
+            query = binder.query(s.Query(step, ctes=node.ctes), around())
+            _check(name, len(names), query, working.uses)
+            bound.append(query)
+        return bound
+
+    kinds: list[Expr] = [_UNKNOWN] * len(names)
+    collations = [column_collation(first, i) for i in range(len(names))]
+    known = dict(binder.cte_queries)
+    binder.recursions += 1
+    bound = parts_with(kinds)
+    if binder.recursions <= _TWICE_DEEP:
+        kinds = [_common(i, [first, *bound]) for i in range(len(names))]
+    if any(kind.type is not SqlType.ANY for kind in kinds):
+        binder.cte_queries = known
+        bound = parts_with(kinds)
+    binder.recursions -= 1
+    kinds = unify_reals([first, *bound], kinds)
+    cols = _columns(-1, Working(names, kinds, collations))
     outputs: list[l.Output] = []
     for i, col in enumerate(cols):
         found = (own_collation(query.outputs[i].expr) for query in [first, *bound])
         collation = next((c for c in found if c is not None), "")
-        shown: Expr = Op("COLLATE", (col,), SqlType.ANY, True, collation) if collation else col
+        shown: Expr = Op("COLLATE", (col,), col.type, True, collation) if collation else col
         outputs.append(l.Output(shown, col.name))
     out = l.RecursiveRows(first, bound, distinct, outputs)
     order_outputs(binder, node, out)

@@ -198,6 +198,7 @@ class Generator:
             lambda: f"CAST({part()} AS {r.choice(['INTEGER', 'REAL', 'TEXT'])})",
             lambda: f"substr({part()}, {r.randint(-2, 3)}, {r.randint(0, 3)})",
             lambda: f"(- {part()})",
+            lambda: f"(+ {name()})",
             lambda: f"iif({self.condition(sources, depth - 1, prefix)}, {part()}, {part()})",
             lambda: f"round({part()}, 1)",
             lambda: f"instr({part()}, {self.literal('TEXT')})",
@@ -271,7 +272,7 @@ class Generator:
         text = ""
         count = r.choice([1, 1, 2, 2, 3])
         for place in range(count):
-            base = r.choice([*self.tables, *self.views])
+            base = self._derived() if self.maybe(0.15) else r.choice([*self.tables, *self.views])
             alias = Table(self._name("a"), base.columns)
             sources.append(alias)
             if place == 0:
@@ -284,6 +285,15 @@ class Generator:
             on = "" if kind == "CROSS JOIN" else f" ON {self._on(sources)}"
             text += f" {kind} {base.name} AS {alias.name}{on}"
         return text, sources
+
+    def _derived(self) -> Table:
+        """Returns a subquery of FROM; its name is its text."""
+        inner = self.r.choice(self.tables)
+        alias = Table(self._name("d"), inner.columns)
+        columns = [Column(self._name("c"), "ANY") for _ in range(self.r.randint(1, 3))]
+        items = ", ".join(f"{self.expression([alias], 1)} AS {column.name}" for column in columns)
+        where = f" WHERE {self.condition([alias], 0)}" if self.maybe(0.3) else ""
+        return Table(f"(SELECT {items} FROM {inner.name} AS {alias.name}{where})", columns)
 
     def _on(self, sources: list[Table]) -> str:
         left, right = self.r.choice(sources[:-1]), sources[-1]

@@ -201,7 +201,7 @@ class ExpressionCompiler:
             given = zip(names, expr.args, strict=False)
             branches = [(f"({name} := {self.value(arg)}) is not None", name) for name, arg in given]
             return self._chosen(reversed(branches), self.value(expr.args[-1]))
-        if op == "COLLATE":
+        if op in ("COLLATE", "POS"):
             return self.value(expr.args[0])
         if op == "FOLD":
             return self.fold(self.value(expr.args[0]), expr.collation)
