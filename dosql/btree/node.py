@@ -151,7 +151,7 @@ class Leaf:
 class Inner:
     """Up to 256 children. ``level`` is 1 for a parent of leaves."""
 
-    __slots__ = ("address", "children", "keys", "level", "owner", "source")
+    __slots__ = ("__weakref__", "address", "children", "keys", "level", "owner", "source")
 
     keys: list[Any]
     children: list[Any]

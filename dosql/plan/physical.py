@@ -127,6 +127,7 @@ class Step:
         rows: Estimated rows after this step.
         cost: Estimated microseconds up to and with this step.
         reads: Estimated rows that its filters are tested on.
+        picked: Whole columns choose the rows of its scan.
         counter: Under EXPLAIN ANALYZE, the place of its count of loops; that of its rows comes behind it.
     """
 
@@ -139,6 +140,7 @@ class Step:
     rows: float = 1.0
     cost: float = 0.0
     reads: float = 1.0
+    picked: bool = False
     counter: int = -1
 
 

@@ -38,6 +38,7 @@ from dosql.planner import cost
 from dosql.planner.comparing import folded
 from dosql.planner.estimates import Estimates
 from dosql.planner.index_terms import IndexTerms, alike, implied
+from dosql.planner.picking import picking_cost
 from dosql.planner.rules.common_factors import branches_of
 from dosql.schema import Index, Schema, Table
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
@@ -182,12 +183,14 @@ class AccessPaths:
         alone = [c for c in usable if self.needs(c) <= {number} and not self.outside(c)]
         gathered = table_rows * self._estimates.kept(alone, table_rows)
         scan_cost = table_rows * (cost.SCAN_ROW + cost.FILTER_ROW * bool(alone))
+        if isinstance(source, TableSource):
+            scan_cost = min(scan_cost, picking_cost(alone, table_rows, gathered))
         runs = self._runs
         options: list[Access] = []
         if first and not join.left:
             whole = scan_cost
             if self._columnar and table_rows >= cost.COLUMNAR_ROWS_MIN:
-                whole = table_rows * cost.COLUMNAR_ROW * (1 + len(usable))
+                whole = min(whole, table_rows * cost.COLUMNAR_ROW * (1 + len(usable)))
             options.append(Access(FullScan(), [], kept, whole))
         else:
             setup = (scan_cost + gathered * 0.1) / runs

@@ -14,6 +14,11 @@ HASH_BUILD_ROW = 0.8
 HASH_BUILD_KEY = 0.12
 COLUMNAR_ROW = 0.012
 COLUMNAR_ROWS_MIN = 20_000
+PICK_ROW = 0.004
+"""For each column that conditions on whole columns read."""
+PICK_TEXT_ROW = 0.008
+PICKED_ROW = 0.4
+"""Of a row that whole columns have chosen."""
 HASH_PROBE = 0.15
 JOINED_ROW = 0.025
 """Of a table, in a join of whole columns."""

@@ -178,6 +178,8 @@ def _step(step: Step, names: dict[int, str]) -> str:
     if step.left:
         how = "LEFT " + how
     conditions = [*step.filters, *step.on, *step.after]
+    if step.picked:
+        how += " COLUMNAR"
     if conditions:
         how += f" FILTER {' AND '.join(_show(c, names) for c in conditions)}"
     return how

@@ -13,6 +13,7 @@ from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.leading import lead_of
 from dosql.executor.row.nesting import parts_of
 from dosql.executor.row.paths import PathEmitter
+from dosql.executor.row.picking import picked
 from dosql.executor.row.semi import SemiEmitter
 from dosql.executor.row.sorting import TopRows
 from dosql.executor.row.table_paths import variable
@@ -282,7 +283,10 @@ class _BlockEmitter(SemiEmitter):
                     lines.add(f"{found}.append(({row}))")
 
                 before.add(f"{found} = []")
-                paths.emit(before, step, lambda lines: self._tested(lines, step.filters, append), step.filters)
+                if self._picks(paths, step, step.filters):
+                    self._led(before, step, paths, ([], step.filters), append)
+                else:
+                    paths.emit(before, step, lambda lines: self._tested(lines, step.filters, append), step.filters)
                 return found
 
             joined.attempt(self._query_rows, gather, self._queries.counter)
@@ -359,6 +363,9 @@ class _BlockEmitter(SemiEmitter):
                 paths.read_rest(last, step)
                 following(last)
 
+            if self._picks(paths, step, tests):
+                self._led(lines, step, paths, ([], tests), following)
+                return
             lead = lead_of(step, tests, needed)
             if lead is not None:
                 paths.lead, first = lead
@@ -376,6 +383,13 @@ class _BlockEmitter(SemiEmitter):
         else:
             part_at(inner, 0)
         body.lines += inner.lines
+
+    def _picks(self, paths: PathEmitter, step: Step, tests: Sequence[Expr]) -> bool:
+        """Whether a scan looks only at rows that whole columns have chosen; the paths know then."""
+        if not isinstance(step.path, FullScan) or step.path.reverse or self._lone or self._early:
+            return False
+        paths.pick = picked(self._function.module, self._expressions.value, step, tests)
+        return bool(paths.pick)
 
     def _led(
         self,
@@ -464,7 +478,7 @@ class _BlockEmitter(SemiEmitter):
             plan.columnar = True
             tree = f"view.trees[{vector.table_id}]"
             scalars = "".join(f"{code}, " for code in vector.scalars)
-            run = f"{self._function.module.share('V', vector)}.run({tree}.root, ({scalars}))"
+            run = f"{self._function.module.share('V', vector)}.run({tree}, ({scalars}))"
             body.add(f"found = {run} if worth({tree}.count, {ROWS_MIN}) else None")
             with body.block("if found is None:"):
                 aggregates.start(body)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from dosql.executor.row.emitter import Lines
 from dosql.executor.row.index_paths import IndexPaths
+from dosql.executor.row.picking import picked
 from dosql.executor.row.table_paths import Inside, variable
 from dosql.functions.tables import has_short
 from dosql.plan.expr import ROW_KEY, Col, Expr, sources_of, walk
@@ -145,9 +146,12 @@ class PathEmitter(IndexPaths):
             self._probe_by_key(lines, step, path, table, names, inside)
             return
         filters = [self._expressions.condition(f) for f in step.filters]
-        bare = Step(step.source, FullScan())
+        bare = Step(step.source, FullScan(), rows=0.0, reads=step.reads)  # how many rows pass is not known
+        self.pick = picked(self._function.module, self._expressions.value, bare, step.filters)
+        step.picked = bare.picked
 
         def gather(inner: Lines) -> None:
+            self.read_rest(inner, bare)
             if filters:
                 inner.add(f"if {' and '.join(filters)}:")
                 inner.depth += 1
@@ -193,6 +197,7 @@ class PathEmitter(IndexPaths):
         lone = path.build[0]
 
         def gather(inner: Lines) -> None:
+            self.read_rest(inner, Step(source, FullScan()))
             tests = [*filters, *([nulls] if nulls else [])]
             with inner.block(f"if {' and '.join(tests) or 'True'}:"):
                 inner.add(f"{table}.add({key})")
@@ -206,7 +211,10 @@ class PathEmitter(IndexPaths):
                     before.add(f"{table}.update({container})")
                 before.add(f"{table}.discard(None)")
             else:
-                self.emit(before, Step(source, FullScan()), gather)
+                bare = Step(source, FullScan(), rows=0.0, reads=step.reads)
+                self.pick = picked(self._function.module, self._expressions.value, bare, step.filters)
+                step.picked = bare.picked
+                self.emit(before, bare, gather)
         probe, _ = self._key([(self._expressions.value(p), False) for p in path.probe])
         with lines.block(f"if {probe} in {table}:"):
             inside(lines)

@@ -35,6 +35,8 @@ class TablePaths:
     Attributes:
         few: The loop ends with its first row, or soon.
         lead: The one column that is read of all rows of a scan; the others are by :meth:`read_rest`.
+        pick: Code that gives leaves with places of a scan's rows, the only ones to look at, or nothing;
+            :meth:`read_rest` reads their columns.
         counts: The variable that the number of rows is added to, where nothing else is wanted of ranges.
     """
 
@@ -54,10 +56,11 @@ class TablePaths:
         self._early: set[int] | None = None
         self._rest: dict[int, list[int]] = {}
         self._times = self._found = self._runs = 1.0
-        self._places: dict[int, tuple[str, str, int]] = {}
+        self._places: dict[int, tuple[str, str, int | None]] = {}
         self.few = False
         self.counts = ""
         self.lead: int | None = None
+        self.pick = ""
 
     def _reads(self, lines: Lines, record: str) -> None:
         """Emits the recording of what a serializable transaction reads."""
@@ -91,8 +94,14 @@ class TablePaths:
         self._reads(lines, f"whole({source.table.id})")
         leaves, cut = ("leaves_back", "[::-1]") if path.reverse else ("leaves", "")
         lead, self.lead = self.lead, None
+        pick, self.pick = self.pick, ""
+        number, leaf, at = source.number, self._function.module.fresh("L"), self._function.module.fresh("i")
+        if pick:
+            self._places[number] = (leaf, at, None)
+            with lines.block(f"for {leaf}, {at}s in {pick}:"), lines.block(f"for {at} in {at}s:"):
+                inside(lines)
+            return
         if lead is not None:
-            number, leaf, at = source.number, self._function.module.fresh("L"), self._function.module.fresh("i")
             self._places[number] = (leaf, at, lead)
             column = f"{leaf}.keys" if lead == ROW_KEY else f"{leaf}.cols[{source.table.slots[lead]}]"
             with (
@@ -276,7 +285,7 @@ class TablePaths:
         if place is not None and isinstance(step.source, TableSource):
             leaf, at, lead = place
             for name, container in self._columns(step.source):
-                if name != variable(step.source.number, lead):
+                if lead is None or name != variable(step.source.number, lead):
                     lines.add(f"{name} = {leaf}{container[1:]}[{at}]")
             return
         source, rest = step.source, self._rest.pop(step.source.number, [])

@@ -1,21 +1,32 @@
 """Columnar mode: scans that gather the columns of many leaves and compute over whole columns at once.
 
-So far: groups and aggregates, and joins by equal integers. What it gives is, to the last bit, what row mode gives;
-where it cannot promise that for the data at hand it raises :class:`Unfit`, and row mode does the work.
+So far: groups and aggregates, joins by equal integers, and filters of scans. What it gives is, to the last bit, what
+row mode gives; where it cannot promise that for the data at hand it raises :class:`Unfit`, and row mode does the work.
 """
 
 from dosql.executor.vector.join_plan import JoinedSource, VectorJoin, columns_in, vector_join
-from dosql.executor.vector.plan import ROWS_MIN, Unfit, VectorAggregate, joined_aggregate, vector_aggregate, worth
+from dosql.executor.vector.plan import (
+    ROWS_MIN,
+    Unfit,
+    VectorAggregate,
+    VectorFilter,
+    joined_aggregate,
+    vector_aggregate,
+    vector_filter,
+    worth,
+)
 
 __all__ = [
     "ROWS_MIN",
     "JoinedSource",
     "Unfit",
     "VectorAggregate",
+    "VectorFilter",
     "VectorJoin",
     "columns_in",
     "joined_aggregate",
     "vector_aggregate",
+    "vector_filter",
     "vector_join",
     "worth",
 ]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from dosql.btree.node import Leaf
+from dosql.btree.node import Inner, Leaf, Tree
 from dosql.executor.row.guard import tick
+from dosql.executor.vector.images import IMAGES, Coded, joined
 from dosql.executor.vector.plan import Column
 from dosql.plan.expr import ROW_KEY
+from dosql.types.sqltypes import SqlType
 
 ROWS = 65_536
-"""Rows of a batch, about."""
+"""Rows of a batch at most; those below one node, of which a table has many."""
 
 Array: TypeAlias = npt.NDArray[Any]
 Values: TypeAlias = "tuple[Array, Array | None]"
@@ -31,12 +32,17 @@ class Batch:
     Args:
         parts: The leaves.
         rows: How many rows they have.
+        nodes: The published nodes above them; empty where they are not published.
         held: Columns by slot that were taken from all leaves already: these may be let go then.
     """
 
-    def __init__(self, parts: list[Leaf], rows: int, held: dict[int, list[Any]] | None = None) -> None:
-        self._parts = parts
+    def __init__(
+        self, parts: list[Leaf], rows: int, nodes: list[Inner], held: dict[int, list[Any]] | None = None
+    ) -> None:
+        self.parts = parts
+        self._nodes = nodes
         self._numbers: dict[int, Values] = {}
+        self._coded: dict[int, Coded | None] = {}
         self._held = held or {}
         self.rows = rows
 
@@ -53,6 +59,24 @@ class Batch:
             found = self._numbers[slot] = numbers_of(self._containers(slot), kind)
         return found
 
+    def codes(self, column: Column, *, build: bool = False) -> Coded | None:
+        """Returns a column of text as codes, None where there are none.
+
+        Args:
+            column: The column.
+            build: They are needed anyway.
+        """
+        slot = column.slot
+        if slot in self._coded and (self._coded[slot] is not None or not build):
+            return self._coded[slot]
+        made: Coded | None = None
+        if self._nodes and column.type is SqlType.TEXT:
+            images = [IMAGES.of(node, slot, build=build) for node in self._nodes]
+            found = [image for image in images if image is not None]
+            made = joined(found) if len(found) == len(images) else None
+        self._coded[slot] = made
+        return made
+
     def values(self, column: Column) -> list[Any]:
         """Returns a column as Python values."""
         out: list[Any] = []
@@ -64,7 +88,7 @@ class Batch:
         held = self._held.get(slot)
         if held is not None:
             return held
-        return [leaf.keys if slot == ROW_KEY else leaf.cols[slot] for leaf in self._parts]
+        return [leaf.keys if slot == ROW_KEY else leaf.cols[slot] for leaf in self.parts]
 
 
 def numbers_of(parts: list[Any], kind: str) -> Values:
@@ -80,50 +104,46 @@ def numbers_of(parts: list[Any], kind: str) -> Values:
     return filled, None if valid.all() else valid
 
 
-def batches(root: Any) -> Iterator[Batch]:
-    """Yields a table's rows in key order."""
-    parts: list[Leaf] = []
-    rows = 0
-    for leaf in _leaves(root):
-        parts.append(leaf)
-        rows += len(leaf.keys)
-        if rows >= ROWS:
-            yield Batch(parts, rows)
-            tick()
-            parts, rows = [], 0
-    if rows:
-        yield Batch(parts, rows)
+def batches(tree: Any) -> Iterator[Batch]:
+    """Yields a table's rows in key order.
+
+    Args:
+        tree: Published, or the editor of one.
+    """
+    for node, parts in _runs(tree.root):
+        yield Batch(parts, sum(len(leaf.keys) for leaf in parts), _published(tree, [node]))
+        tick()
 
 
-def whole(root: Any, slots: Sequence[int]) -> Batch:
+def whole(tree: Any, slots: Sequence[int]) -> Batch:
     """Returns some columns of all rows of a table; each leaf is looked at once."""
     held: dict[int, list[Any]] = {slot: [] for slot in slots}
-    parts: list[Leaf] = []
+    all_parts: list[Leaf] = []
+    nodes: list[Inner] = []
     rows = 0
-    for leaf in _leaves(root):
-        keys, cols = leaf.keys, leaf.cols
-        rows += len(keys)
-        for slot, containers in held.items():
-            containers.append(keys if slot == ROW_KEY else cols[slot])
-        parts.append(leaf)
-        if not len(parts) % _LEAVES_WATCHED:
-            tick()
-    return Batch(parts, rows, held)
+    for node, parts in _runs(tree.root):
+        for leaf in parts:
+            keys, cols = leaf.keys, leaf.cols
+            rows += len(keys)
+            for slot, containers in held.items():
+                containers.append(keys if slot == ROW_KEY else cols[slot])
+        all_parts += parts
+        nodes.append(node)
+        tick()
+    return Batch(all_parts, rows, _published(tree, nodes), held)
 
 
-_LEAVES_WATCHED = 256
+def _published(tree: Any, nodes: list[Any]) -> list[Inner]:
+    """Returns the nodes if they never change again: not those of an open transaction."""
+    return nodes if tree.__class__ is Tree and tree.root.level else []
 
 
-def _leaves(root: Any) -> Iterable[Leaf]:
-    """Yields all leaves, in runs of those with the same parent."""
-    if not root.level:
-        return [root]
-    return chain.from_iterable(_runs(root))
-
-
-def _runs(inner: Any) -> Iterator[list[Leaf]]:
-    if inner.level == 1:
-        yield inner.children
-        return
-    for child in inner.children:
-        yield from _runs(child)
+def _runs(node: Any) -> Iterator[tuple[Any, list[Leaf]]]:
+    """Yields the nodes above leaves, with these."""
+    if not node.level:
+        yield node, [node]
+    elif node.level == 1:
+        yield node, node.children
+    else:
+        for child in node.children:
+            yield from _runs(child)

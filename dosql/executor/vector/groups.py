@@ -9,20 +9,13 @@ from typing import Any
 import numpy as np
 
 from dosql.executor.vector.columns import Array, Batch
+from dosql.executor.vector.images import Coded, Codes
 from dosql.executor.vector.kernels import EXACT, Kernels
 from dosql.executor.vector.plan import Column, Measure, Unfit, VectorAggregate
 from dosql.types.sqltypes import SqlType
 
 _SPAN_MAX = 1 << 20
 _STRIDE = 1 << 16
-
-
-class _Codes(dict[Any, int]):
-    """Gives each new value the next number."""
-
-    def __missing__(self, value: Any) -> int:
-        code = self[value] = len(self)
-        return code
 
 
 class _Numbered:
@@ -64,7 +57,7 @@ class _Key:
     def __init__(self, column: Column) -> None:
         self._column = column
         self._numbers = _Numbered()
-        self._values = _Codes()
+        self._values = Codes()
         self._mixed = column.type is SqlType.TEXT
 
     def encode(self, batch: Batch, where: Array | None) -> Array:
@@ -75,10 +68,25 @@ class _Key:
                 return self._numbers.encode(values if where is None else values[where])
             self._mixed = True  # with NULL, values are numbered as Python's
             self._values.update(self._numbers.codes)
+        coded = batch.codes(self._column, build=True) if self._column.type is SqlType.TEXT else None
+        if coded is not None:
+            return self._recoded(coded, where)
         given = batch.values(self._column)
         if where is not None:
             given = [given[i] for i in np.flatnonzero(where).tolist()]
         return np.fromiter(map(self._values.__getitem__, given), dtype=np.int64, count=len(given))
+
+    def _recoded(self, coded: Coded, where: Array | None) -> Array:
+        """Returns the number of each row's value, from its code."""
+        codes = coded.codes if where is None else coded.codes[where]
+        first = np.full(len(coded.values), -1, dtype=np.int64)
+        first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # the last assignment stays: the first row
+        found = np.flatnonzero(first >= 0)
+        found = found[np.argsort(first[found], kind="stable")]
+        table = np.zeros(len(coded.values), dtype=np.int64)
+        table[found] = [self._values[coded.values[code]] for code in found.tolist()]
+        out: Array = table[codes]
+        return out
 
     @property
     def values(self) -> list[Any]:

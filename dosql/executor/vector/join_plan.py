@@ -6,13 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dosql.executor.vector.plan import Code, Column, Translation, Unfit, Untranslatable, reads_text, worth
+from dosql.executor.vector.plan import (
+    ROWS_MIN,
+    Code,
+    Column,
+    Translation,
+    Unfit,
+    Untranslatable,
+    reads_text,
+    vector_filter,
+    worth,
+)
 from dosql.plan.expr import ROW_KEY, Col, Const, Expr, InItems, Op, Param, Subquery, walk
 from dosql.plan.logical import QuerySource, Source, TableSource
 from dosql.plan.physical import BlockPlan, FullScan, HashProbe, IndexScan, KeyLookup, OneOf, Step
 from dosql.types.sqltypes import SqlType
 
 _WORTH_ROWS = 20_000
+_PICKED_PART = 0.1
 _KEYS = {SqlType.INTEGER, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP}
 _SAFE = {"=", "<>", "<", "<=", ">", ">=", "AND", "OR", "NOT", "IS", "IS NOT", "LIKE", "+", "-", "*", "||"}
 
@@ -88,7 +99,7 @@ def vector_join(plan: BlockPlan, code: Code, needed: Mapping[int, Sequence[int]]
         return None
     first = plan.steps[0]
     gathered: dict[int, Sequence[int]] = {}
-    if isinstance(first.source, TableSource) and not isinstance(first.path, FullScan):
+    if isinstance(first.source, TableSource) and (not isinstance(first.path, FullScan) or _is_picked(first, code)):
         gathered[first.source.number] = needed[first.source.number]
     made = _Joins(plan, code, gathered)
     try:
@@ -102,6 +113,13 @@ def vector_join(plan: BlockPlan, code: Code, needed: Mapping[int, Sequence[int]]
             own = [*(column for _, column in source.keys), *source.then]
             source.slots = sorted(read | {column.slot for column in own})
     return VectorJoin(sources, made.translation.scalars, gathered)
+
+
+def _is_picked(step: Step, code: Code) -> bool:
+    """Whether a scan gives so few rows, chosen by whole columns, that its other columns are better read row by row."""
+    assert isinstance(step.source, TableSource)
+    few = step.reads >= ROWS_MIN and step.rows <= _PICKED_PART * step.reads and not (step.left or step.on)
+    return few and vector_filter(step.source, step.filters, code) is not None
 
 
 class _Joins:

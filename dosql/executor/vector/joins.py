@@ -10,6 +10,7 @@ import numpy as np
 from dosql.executor.row.guard import tick
 from dosql.executor.vector.columns import ROWS, Array, Values, numbers_of, whole
 from dosql.executor.vector.groups import aggregated
+from dosql.executor.vector.images import Coded
 from dosql.executor.vector.join_plan import JoinedSource, VectorJoin
 from dosql.executor.vector.kernels import Kernels
 from dosql.executor.vector.plan import Column, Unfit, VectorAggregate
@@ -44,6 +45,9 @@ class _Rows:
     def values(self, column: Column) -> list[Any]:
         """As :meth:`Batch.values`."""
         return list(self._columns[column.slot]) if self.rows else []
+
+    def codes(self, column: Column, *, build: bool = False) -> None:
+        """There are none."""
 
 
 class _Relation:
@@ -145,7 +149,7 @@ class Joining:
                 tree = view.trees[source.table_id]
                 if tree.count > ROWS_MAX:
                     raise Unfit
-                batch = whole(tree.root, source.slots)
+                batch = whole(tree, source.slots)
             relation = _Relation(source, batch)
             self._relations.append(relation)
             self._by_number[source.number] = relation
@@ -163,7 +167,7 @@ class Joining:
             found = kernels.all_true(source.filters)
             if found is not None:
                 relation.where = np.flatnonzero(found)
-            if source.texts and (not place or self.narrow(place)):
+            if source.texts and (not place or self.narrow(place) or kernels.quick(source.texts)):
                 found = kernels.all_true([*source.filters, *source.texts])
                 assert found is not None
                 relation.where = np.flatnonzero(found)
@@ -342,6 +346,19 @@ class _Part:
         if relation.missing:
             valid = at >= 0 if valid is None else valid & (at >= 0)
         return values[at], None if valid is None or valid.all() else valid
+
+    def codes(self, column: Column, *, build: bool = False) -> Coded | None:
+        """As :meth:`Batch.codes`."""
+        relation = self._joining._by_number[column.source]
+        found: Coded | None = relation.batch.codes(column, build=build)
+        if found is None:
+            return None
+        assert relation.at is not None
+        at = relation.at[self._part]
+        if not relation.missing:
+            return Coded(found.codes[at], found.values)
+        none = len(found.values)
+        return Coded(np.where(at >= 0, found.codes[at], none), [*found.values, None])
 
     def values(self, column: Column) -> list[Any]:
         """As :meth:`Batch.values`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -106,13 +106,17 @@ class Kernels:
             where = true if where is None else where & true
         return where
 
+    def quick(self, conditions: Sequence[Node]) -> bool:
+        """Whether the columns of conditions on texts are there as codes."""
+        return all(self._batch.codes(c) is not None for node in conditions for c in _columns_of(node))
+
     def _text_truth(self, node: Node) -> Truth:
         """Returns where a condition on texts is true and where it is false."""
         true = self._text_true(node)
         false = ~true
         for column in node.args:
             if isinstance(column, Column):
-                false = false & texts.there(self._batch.values(column))
+                false = false & self.there(column)
         if None in [self._scalars[a.place] for a in node.args if isinstance(a, Scalar)]:
             false = np.zeros(len(true), dtype=np.bool_)
         return true, false
@@ -124,15 +128,29 @@ class Kernels:
             node: The condition.
             places: Of the rows that are looked at; None for all.
         """
-        columns = [self._batch.values(a) for a in node.args if isinstance(a, Column)]
+        scalars = [self._scalars[a.place] for a in node.args if isinstance(a, Scalar)]
+        if None in scalars and node.op != "IN":
+            return np.zeros(self._batch.rows if places is None else len(places), dtype=np.bool_)
+        if not all(scalar.__class__ is str for scalar in scalars):
+            raise Unfit
+        named = [a for a in node.args if isinstance(a, Column)]
+        coded = [image for column in named if (image := self._batch.codes(column)) is not None]
+        if len(coded) == len(named):
+            if places is not None:
+                coded = [image._replace(codes=image.codes[places]) for image in coded]
+            if len(coded) == 2:
+                return texts.between_codes(node.args[0], coded[0], coded[1])
+            chosen: Array = self._tested(node, [coded[0].values], scalars)[coded[0].codes]
+            return chosen
+        columns = [self._batch.values(column) for column in named]
         if places is not None:
             wanted = places.tolist()
             columns = [list(map(values.__getitem__, wanted)) for values in columns]
-        scalars = [self._scalars[a.place] for a in node.args if isinstance(a, Scalar)]
-        if None in scalars and node.op != "IN":
-            return np.zeros(len(columns[0]), dtype=np.bool_)
-        if not all(scalar.__class__ is str for scalar in scalars):
-            raise Unfit
+        return self._tested(node, columns, scalars)
+
+    @staticmethod
+    def _tested(node: Node, columns: list[list[Any]], scalars: list[Any]) -> Array:
+        """Returns for which values of its columns a condition on texts is true."""
         if node.op == "LIKE":
             return texts.like(columns[0], scalars[0])
         if node.op == "IN":
@@ -148,6 +166,10 @@ class Kernels:
         if column.type is SqlType.REAL or column.type in _WHOLE:
             valid = self.number(column)[1]
             return np.ones(self._batch.rows, dtype=np.bool_) if valid is None else valid
+        coded = self._batch.codes(column)
+        if coded is not None:
+            there: Array = texts.there(coded.values)[coded.codes]
+            return there
         values = self._batch.values(column)
         return np.fromiter([v is not None for v in values], dtype=np.bool_, count=len(values))
 
@@ -192,6 +214,14 @@ class Kernels:
                 scalar = math.floor(scalar) if op == "<=" else math.ceil(scalar)
         found: Array = _UFUNCS[op](values, np.int64(int(scalar)))
         return found
+
+
+def _columns_of(node: Any) -> Iterator[Column]:
+    if isinstance(node, Column):
+        yield node
+    elif isinstance(node, Node):
+        for arg in node.args:
+            yield from _columns_of(arg)
 
 
 _WHOLE = {SqlType.INTEGER, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dosql.btree import Leaf, leaves
 from dosql.plan.expr import ROW_KEY, Aggregate, CastTo, Col, Const, Expr, Func, InItems, Op, Param, walk
 from dosql.plan.logical import Block, Source, TableSource
 from dosql.plan.physical import BlockPlan, FullScan
@@ -44,8 +45,8 @@ ON_TEXT = {"TEXT", "TEXTS", "WITHIN", "IN", "LIKE"}
 """Operators of conditions on texts, which take longer than those on numbers."""
 _AGGREGATES = {"count", "sum", "total", "avg", "min", "max"}
 _KEYS_MAX = 4
-_TEXT_TESTS_MAX = 2
-"""Each goes over its column; more are better tested together, row by row."""
+_TEXT_TESTS_MAX = 4
+"""Each goes over its column, or what that has for values; more are better tested together, row by row."""
 
 Code = Callable[[Expr], str]
 
@@ -107,20 +108,46 @@ class VectorAggregate:
     measures: list[Measure] = field(default_factory=list)
     scalars: list[str] = field(default_factory=list)
 
-    def run(self, root: Any, scalars: tuple[Any, ...]) -> Any:
+    def run(self, tree: Any, scalars: tuple[Any, ...]) -> Any:
         """Returns the states of row mode: a dict of lists by key, or one list without keys. None where row mode must.
 
         Args:
-            root: Of the table's tree.
+            tree: Of the table, or its editor.
             scalars: Values for ``scalars``.
         """
         from dosql.executor.vector.columns import batches
         from dosql.executor.vector.groups import aggregated
 
         try:
-            return aggregated(self, batches(root), scalars)
+            return aggregated(self, batches(tree), scalars)
         except Unfit:
             return None
+
+
+@dataclass(slots=True)
+class VectorFilter:
+    """Conditions on the rows of one table.
+
+    Attributes:
+        filters: The conditions.
+        scalars: Code of the values that the caller computes.
+    """
+
+    filters: list[Any]
+    scalars: list[str]
+
+    def picked(self, tree: Any, scalars: tuple[Any, ...]) -> Iterator[tuple[Leaf, Sequence[int]]]:
+        """Yields leaves, each with the places of its rows for which the conditions may be true.
+
+        Args:
+            tree: Of the table, or its editor.
+            scalars: Values for ``scalars``.
+        """
+        if not worth(tree.count, ROWS_MIN):
+            return ((leaf, range(len(leaf.keys))) for leaf in leaves(tree.root))
+        from dosql.executor.vector.picking import places
+
+        return places(self.filters, tree, scalars)
 
 
 _DATES = {"date", "time", "datetime", "julianday", "unixepoch", "strftime"}
@@ -174,6 +201,25 @@ def vector_aggregate(plan: BlockPlan, code: Code) -> VectorAggregate | None:
         return _aggregate(block, made, step.source.table.id, filters)
     except Untranslatable:
         return None
+
+
+def vector_filter(source: TableSource, tests: Sequence[Expr], code: Code) -> VectorFilter | None:
+    """Returns those of some tests that columnar mode can do, None where it can do none.
+
+    Args:
+        source: Whose rows are tested.
+        tests: The tests.
+        code: Compiles an expression without columns.
+    """
+    made = Translation({source.number: source}, code)
+    filters: list[Any] = []
+    for test in tests:
+        known = len(made.scalars)
+        try:
+            filters.append(made.condition(test))
+        except Untranslatable:
+            del made.scalars[known:]
+    return VectorFilter(filters, made.scalars) if filters else None
 
 
 def joined_aggregate(

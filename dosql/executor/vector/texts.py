@@ -9,6 +9,7 @@ import numpy as np
 
 from dosql.executor.row.likes import like_matcher, longest_part, simple_pattern
 from dosql.executor.vector.columns import Array
+from dosql.executor.vector.images import Coded
 
 Values: TypeAlias = Sequence[Any]
 
@@ -116,6 +117,31 @@ def between(op: str, values: Values, others: Values) -> Array:
         known = there(values) & there(others)
         a, b = (["" if value is None else value for value in part] for part in (values, others))
         return known & _array(_BETWEEN[op](a, b))
+
+
+def between_codes(op: str, mine: Coded, others: Coded) -> Array:
+    """Compares texts that are given as codes; None is not true."""
+    known = sorted({*mine.values, *others.values} - {None})
+    ranks = {value: rank for rank, value in enumerate(known)}
+    a, b = (
+        np.array([ranks.get(value, -1) for value in part.values], dtype=np.int32)[part.codes] for part in (mine, others)
+    )
+    found: Array = _RANKED[op](a, b)
+    if None in mine.values:
+        found &= a >= 0
+    if None in others.values:
+        found &= b >= 0
+    return found
+
+
+_RANKED: dict[str, Any] = {
+    "=": np.equal,
+    "<>": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
 
 
 def among(values: Values, texts: frozenset[str]) -> Array:
