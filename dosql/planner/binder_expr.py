@@ -399,8 +399,10 @@ def as_text(expr: Expr) -> Expr:
 
 
 def common_type(values: list[Expr]) -> SqlType:
-    """Returns the type that all values have, NULL aside; ANY if they differ."""
+    """Returns the type that all values have, NULL aside; ANY if they differ, and are not all numbers."""
     types = {v.type for v in values if not (isinstance(v, Const) and v.value is None)}
+    if types and types <= {SqlType.INTEGER, SqlType.REAL, SqlType.NUMERIC}:
+        return types.pop() if len(types) == 1 else SqlType.NUMERIC
     return types.pop() if len(types) == 1 else SqlType.ANY
 
 

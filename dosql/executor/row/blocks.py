@@ -154,6 +154,7 @@ class _BlockEmitter(SemiEmitter):
         self._whole: list[tuple[int, int]] | None = None
         self._different: list[tuple[int, int]] | None = None
         self._once_each = self._lone = self._early = False
+        self._first: tuple[Expr, bool] | None = None
         self._from: dict[int, str] = {}
         self._runs = 1.0
 
@@ -202,6 +203,8 @@ class _BlockEmitter(SemiEmitter):
             top = self._top_rows(block) if limited and order_by else None
             if top is not None:
                 top.begin(body)
+                if len(plan.steps) == 1 and not plan.constants:
+                    self._first = (block.outputs[order_by[0].output].expr, order_by[0].descending)
 
             every = plain_columns([o.expr for o in shown])
             self._early = early
@@ -388,7 +391,7 @@ class _BlockEmitter(SemiEmitter):
         """Whether a scan looks only at rows that whole columns have chosen; the paths know then."""
         if not isinstance(step.path, FullScan) or step.path.reverse or self._lone or self._early:
             return False
-        paths.pick = picked(self._function.module, self._expressions.value, step, tests)
+        paths.pick = picked(self._function.module, self._expressions.value, step, tests, self._first)
         return bool(paths.pick)
 
     def _led(

@@ -144,6 +144,7 @@ class _State:
         self._measure = measure
         self._counts = np.zeros(0, dtype=np.int64)
         self._totals: Array | None = None
+        self._real: Array | None = None  # groups that a real number was added to, where that is not so of all
 
     def add(self, kernels: Kernels, batch: Batch, where: Array | None, groups: Array | None, count: int) -> None:
         """Adds the rows of a batch.
@@ -172,11 +173,16 @@ class _State:
             if valid is not None:
                 valid = valid if where is None else valid[where]
                 keep = valid if keep is None else keep & valid
+        reals: Array | None = None
+        if measure.mixed:
+            reals = kernels.reals(measure.arg)
+            reals = reals if where is None else reals[where]
         rows = batch.rows if where is None else int(where.sum())
         if keep is not None:
             rows = int(keep.sum())
             groups = None if groups is None else groups[keep]
             values = None if values is None else values[keep]
+            reals = None if reals is None else reals[keep]
         if groups is None:
             self._counts[0] += rows
         else:
@@ -186,6 +192,11 @@ class _State:
                 self._extreme(values, groups, count)
             else:
                 self._sum(values, groups, count)
+        if reals is not None:
+            found = np.bincount(np.zeros(len(reals), np.int64) if groups is None else groups, reals, count) > 0
+            if self._real is not None:
+                found[: len(self._real)] |= self._real
+            self._real = found
 
     def _resized(self, dtype: Any, count: int, fill: Any) -> Array:
         known = self._totals
@@ -235,6 +246,19 @@ class _State:
             choose.at(best, groups, values)
         self._totals = best
 
+    def meets(self, op: str, scalar: Any) -> Array:
+        """Returns which groups' results compare with a value; all where that cannot be said."""
+        counts, totals = self._counts, self._counts if self._measure.name == "count" else self._totals
+        if totals is None or len(totals) < len(counts) or self._measure.mixed:
+            return np.ones(len(counts), dtype=np.bool_)
+        try:
+            found = Kernels.against(op, totals, scalar)
+        except Unfit:
+            return np.ones(len(counts), dtype=np.bool_)
+        if found is None:
+            return np.zeros(len(counts), dtype=np.bool_)
+        return found if self._measure.name == "count" else found & (counts > 0)
+
     def states(self) -> list[list[Any]]:
         """Returns, for each variable that row mode has for this aggregate, the values of all groups."""
         counts = self._counts.tolist()
@@ -242,6 +266,9 @@ class _State:
             return [counts]
         totals = [0] * len(counts) if self._totals is None else self._totals.tolist()
         totals += [0] * (len(counts) - len(totals))
+        if self._real is not None:
+            real = self._real.tolist()
+            totals = [value if is_real else int(value) for value, is_real in zip(totals, real, strict=True)]
         if 0 not in counts:
             return [totals] if self._measure.name in ("min", "max") else [totals, counts]
         if self._measure.name in ("min", "max"):
@@ -289,4 +316,10 @@ def aggregated(plan: VectorAggregate, rows: Iterable[Any], scalars: tuple[Any, .
         return [values[0] for state in states for values in state.states()]
     keys = groups.keys()
     columns = [values for state in states for values in state.states()]
+    if plan.having:
+        wanted = [states[place].meets(op, scalars[scalar.place]) for place, op, scalar in plan.having]
+        chosen = np.flatnonzero(np.logical_and.reduce(wanted)).tolist()
+        if len(chosen) < len(keys):
+            keys = [keys[i] for i in chosen]
+            columns = [[values[i] for i in chosen] for values in columns]
     return Found(list(zip(keys, zip(*columns, strict=True) if columns else repeat(()), strict=bool(columns))))

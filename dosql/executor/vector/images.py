@@ -39,6 +39,10 @@ class Coded(NamedTuple):
         """Bytes, without the texts: these are the leaves' own."""
         return self.codes.nbytes + _REFERENCE_BYTES * len(self.values)
 
+    def listed(self) -> list[Any]:
+        """Returns the value of each row."""
+        return list(map(self.values.__getitem__, self.codes.tolist()))
+
 
 class Codes(dict[Any, int]):
     """Gives each new value the next number."""

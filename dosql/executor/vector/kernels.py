@@ -59,6 +59,8 @@ class Kernels:
                 raise Unfit
             return np.full(self._batch.rows, value, dtype=np.int64), None
         assert isinstance(node, Node)
+        if node.op == "CASE":
+            return self._case(node)[:2]
         (a, a_valid), (b, b_valid) = self.number(node.args[0]), self.number(node.args[1])
         valid = _both(a_valid, b_valid)
         if a.dtype.kind == b.dtype.kind == "i":
@@ -71,6 +73,32 @@ class Kernels:
         if np.isnan(out if valid is None else out[valid]).any():  # NULL in SQL
             raise Unfit
         return out, valid
+
+    def reals(self, node: Node) -> Array:
+        """Returns where the value of a CASE is a real number, if that is not so everywhere."""
+        return self._case(node)[2]
+
+    def _case(self, node: Node) -> tuple[Array, Array | None, Array]:
+        """Returns the values of a CASE, where there are any, and where they come from a real number."""
+        rows = self._batch.rows
+        whole = node.type is SqlType.INTEGER
+        values = np.zeros(rows, dtype=np.int64 if whole else np.float64)
+        there, real = np.zeros(rows, dtype=np.bool_), np.zeros(rows, dtype=np.bool_)
+        *whens, otherwise = node.args
+        branches = [(np.ones(rows, dtype=np.bool_), otherwise)]
+        branches += [(self.truth(whens[i])[0], whens[i + 1]) for i in range(len(whens) - 2, -1, -2)]
+        for where, value in branches:  # the first branch comes last, and wins
+            if value is None:
+                there = there & ~where
+                continue
+            found, valid = self.number(value)
+            is_real = found.dtype.kind == "f"
+            if not (is_real or whole) and _largest(found) * rows >= EXACT:
+                raise Unfit
+            values = np.where(where, found, values)
+            there = np.where(where, True if valid is None else valid, there)
+            real = np.where(where, is_real, real)
+        return values, None if there.all() else there, real
 
     # --- conditions ------------------------------------------------------------------------
 
@@ -93,9 +121,12 @@ class Kernels:
         return self._compared(node.op, *node.args)
 
     def all_true(self, conditions: Sequence[Node]) -> Array | None:
-        """Returns where all of some conditions are true, None where there are none. Texts are looked at last."""
+        """Returns where all of some conditions are true, None where there are none.
+
+        Texts are looked at last, and those that are compared with each other behind all others.
+        """
         where: Array | None = None
-        for condition in sorted(_paired(conditions), key=lambda node: node.op in ON_TEXT):
+        for condition in sorted(_paired(conditions), key=lambda node: (node.op in ON_TEXT) + (node.op == "TEXTS")):
             if condition.op in ON_TEXT and where is not None:
                 places = np.flatnonzero(where)
                 if len(places) * 2 < len(where):
@@ -178,7 +209,7 @@ class Kernels:
             a, b, op = b, a, FLIPPED[op]
         values, valid = self.number(a)
         if isinstance(b, Scalar):
-            true = self._against(op, values, self._scalars[b.place])
+            true = self.against(op, values, self._scalars[b.place])
             if true is None:
                 nowhere = np.zeros(self._batch.rows, dtype=np.bool_)
                 return nowhere, nowhere
@@ -193,7 +224,7 @@ class Kernels:
         return true & valid, ~true & valid
 
     @staticmethod
-    def _against(op: str, values: Array, scalar: Any) -> Array | None:
+    def against(op: str, values: Array, scalar: Any) -> Array | None:
         """Compares with one value, exactly; None where that is NULL."""
         if scalar is None:
             return None

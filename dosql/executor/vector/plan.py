@@ -8,7 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dosql.btree import Leaf, leaves
-from dosql.plan.expr import ROW_KEY, Aggregate, CastTo, Col, Const, Expr, Func, InItems, Op, Param, walk
+from dosql.plan.expr import (
+    ROW_KEY,
+    Aggregate,
+    CaseWhen,
+    CastTo,
+    Col,
+    Const,
+    Expr,
+    Func,
+    InItems,
+    Op,
+    Param,
+    conjuncts,
+    walk,
+)
 from dosql.plan.logical import Block, Source, TableSource
 from dosql.plan.physical import BlockPlan, FullScan
 from dosql.types.sqltypes import TEMPORAL_TYPES, SqlType
@@ -44,6 +58,7 @@ FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 ON_TEXT = {"TEXT", "TEXTS", "WITHIN", "IN", "LIKE"}
 """Operators of conditions on texts, which take longer than those on numbers."""
 _AGGREGATES = {"count", "sum", "total", "avg", "min", "max"}
+_COMPARABLE = {"count", "sum", "min", "max"}
 _KEYS_MAX = 4
 _TEXT_TESTS_MAX = 4
 """Each goes over its column, or what that has for values; more are better tested together, row by row."""
@@ -83,11 +98,16 @@ class Node:
 
 @dataclass(slots=True)
 class Measure:
-    """An aggregate: its argument (None for ``count(*)``) and its condition."""
+    """An aggregate: its argument (None for ``count(*)``) and its condition.
+
+    Attributes:
+        mixed: Some values of its argument are whole numbers, others real.
+    """
 
     name: str
     arg: Any
     filter: Any
+    mixed: bool = False
 
 
 @dataclass(slots=True)
@@ -99,6 +119,7 @@ class VectorAggregate:
         filters: Conditions that all must be true.
         keys: What is grouped by; empty for one group of all rows.
         measures: The aggregates.
+        having: Measures by place, with an operator and what they are compared with: other groups are not wanted.
         scalars: Code of the values that the caller computes.
     """
 
@@ -106,6 +127,7 @@ class VectorAggregate:
     filters: list[Any] = field(default_factory=list)
     keys: list[Column] = field(default_factory=list)
     measures: list[Measure] = field(default_factory=list)
+    having: list[tuple[int, str, Scalar]] = field(default_factory=list)
     scalars: list[str] = field(default_factory=list)
 
     def run(self, tree: Any, scalars: tuple[Any, ...]) -> Any:
@@ -131,23 +153,26 @@ class VectorFilter:
     Attributes:
         filters: The conditions.
         scalars: Code of the values that the caller computes.
+        order: Only the first rows in the order of a number are wanted; True is descending.
     """
 
     filters: list[Any]
     scalars: list[str]
+    order: tuple[Column, bool] | None = None
 
-    def picked(self, tree: Any, scalars: tuple[Any, ...]) -> Iterator[tuple[Leaf, Sequence[int]]]:
+    def picked(self, tree: Any, scalars: tuple[Any, ...], most: int) -> Iterator[tuple[Leaf, Sequence[int]]]:
         """Yields leaves, each with the places of its rows for which the conditions may be true.
 
         Args:
             tree: Of the table, or its editor.
             scalars: Values for ``scalars``.
+            most: How many rows are wanted, with ``order``; with more of them where these are equal to the last one.
         """
         if not worth(tree.count, ROWS_MIN):
             return ((leaf, range(len(leaf.keys))) for leaf in leaves(tree.root))
         from dosql.executor.vector.picking import places
 
-        return places(self.filters, tree, scalars)
+        return places(self, tree, scalars, most)
 
 
 _DATES = {"date", "time", "datetime", "julianday", "unixepoch", "strftime"}
@@ -165,6 +190,10 @@ def _is_fixed(part: Expr) -> bool:
 def reads_text(node: Any) -> bool:
     """Whether a condition is on texts, too."""
     return isinstance(node, Node) and (node.op in ON_TEXT or any(reads_text(arg) for arg in node.args))
+
+
+def _is_null(expr: Expr) -> bool:
+    return isinstance(expr, Const) and expr.value is None
 
 
 def _is_text(expr: Expr) -> bool:
@@ -203,23 +232,36 @@ def vector_aggregate(plan: BlockPlan, code: Code) -> VectorAggregate | None:
         return None
 
 
-def vector_filter(source: TableSource, tests: Sequence[Expr], code: Code) -> VectorFilter | None:
+def vector_filter(
+    source: TableSource, tests: Sequence[Expr], code: Code, first: tuple[Expr, bool] | None = None
+) -> VectorFilter | None:
     """Returns those of some tests that columnar mode can do, None where it can do none.
 
     Args:
         source: Whose rows are tested.
         tests: The tests.
         code: Compiles an expression without columns.
+        first: Only the first rows are wanted in the order of this expression, descending or not. It counts where
+            columnar mode can do all tests.
     """
     made = Translation({source.number: source}, code)
     filters: list[Any] = []
+    order: tuple[Column, bool] | None = None
+    if first is not None:
+        try:
+            found = made.column(first[0])
+        except Untranslatable:
+            pass
+        else:
+            order = (found, first[1]) if found.kind else None
     for test in tests:
         known = len(made.scalars)
         try:
             filters.append(made.condition(test))
         except Untranslatable:
             del made.scalars[known:]
-    return VectorFilter(filters, made.scalars) if filters else None
+            order = None
+    return VectorFilter(filters, made.scalars, order) if filters or order else None
 
 
 def joined_aggregate(
@@ -243,7 +285,27 @@ def joined_aggregate(
 
 def _aggregate(block: Block, made: Translation, table_id: int, filters: list[Any]) -> VectorAggregate:
     keys = [made.key(k) for k in block.group_by]
-    return VectorAggregate(table_id, filters, keys, [made.measure(a) for a in block.aggregates], made.scalars)
+    measures = [made.measure(a) for a in block.aggregates]
+    return VectorAggregate(table_id, filters, keys, measures, _having(block, made), made.scalars)
+
+
+def _having(block: Block, made: Translation) -> list[tuple[int, str, Scalar]]:
+    """Returns the parts of HAVING that compare an aggregate with a value. Row mode tests them again."""
+    out = []
+    for part in conjuncts(block.having) if block.group_by else []:
+        if not isinstance(part, Op) or part.op not in _COMPARED:
+            continue
+        (a, b), op = part.args, part.op
+        if not isinstance(a, Col):
+            a, b, op = b, a, FLIPPED[op]
+        place = a.index - len(block.group_by) if isinstance(a, Col) and a.source == block.group_source else -1
+        if place < 0 or block.aggregates[place].name not in _COMPARABLE or b.type not in NUMBERS:
+            continue
+        try:
+            out.append((place, op, made.scalar(b)))
+        except Untranslatable:
+            continue
+    return out
 
 
 class Translation:
@@ -307,11 +369,30 @@ class Translation:
             return found
         if not any(isinstance(part, Col) for part in walk(expr)):
             return self.scalar(expr)
+        if isinstance(expr, CaseWhen):
+            return self._case(expr)
         if isinstance(expr, Op) and expr.op in _COMPUTED and expr.type in (SqlType.INTEGER, SqlType.REAL):
             if any(a.type in TEMPORAL_TYPES for a in expr.args):
                 raise Untranslatable
             return Node(expr.op, tuple(self.number(a) for a in expr.args), expr.type)
         raise Untranslatable
+
+    def _case(self, expr: CaseWhen, *, mixed: bool = False) -> Node:
+        """Returns CASE over numbers.
+
+        Args:
+            expr: It.
+            mixed: Its values may be whole numbers and real ones.
+        """
+        values = [value for _, value in expr.whens] + [expr.otherwise]
+        types = {value.type for value in values if not _is_null(value)}
+        if not types or not types <= {SqlType.INTEGER, SqlType.REAL} or (len(types) > 1 and not mixed):
+            raise Untranslatable
+        args: list[Any] = []
+        for condition, value in expr.whens:
+            args += [self.condition(condition), None if _is_null(value) else self.number(value)]
+        args.append(None if _is_null(expr.otherwise) else self.number(expr.otherwise))
+        return Node("CASE", tuple(args), SqlType.NUMERIC if len(types) > 1 else types.pop())
 
     def condition(self, expr: Expr) -> Any:
         """Returns a condition on each row."""
@@ -382,7 +463,8 @@ class Translation:
         arg = aggregate.args[0]
         if aggregate.name == "count" and isinstance(arg, Col):
             return Measure("count", self.column(arg), condition)
-        found = self.number(arg)
-        if isinstance(found, Scalar) or (aggregate.name in ("sum", "avg", "total") and arg.type in TEMPORAL_TYPES):
+        adds = aggregate.name in ("sum", "avg", "total")
+        found = self._case(arg, mixed=adds) if isinstance(arg, CaseWhen) else self.number(arg)
+        if isinstance(found, Scalar) or (adds and arg.type in TEMPORAL_TYPES):
             raise Untranslatable
-        return Measure(aggregate.name, found, condition)
+        return Measure(aggregate.name, found, condition, found.type is SqlType.NUMERIC)

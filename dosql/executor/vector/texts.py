@@ -121,6 +121,8 @@ def between(op: str, values: Values, others: Values) -> Array:
 
 def between_codes(op: str, mine: Coded, others: Coded) -> Array:
     """Compares texts that are given as codes; None is not true."""
+    if len(mine.codes) < len(mine.values) + len(others.values):
+        return between(op, mine.listed(), others.listed())
     known = sorted({*mine.values, *others.values} - {None})
     ranks = {value: rank for rank, value in enumerate(known)}
     a, b = (
