@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dosql.btree.node import Inner, Leaf, Tree
 from dosql.executor.row.guard import tick
-from dosql.executor.vector.images import IMAGES, Coded, joined
+from dosql.executor.vector.images import IMAGES, Coded, Packed, encoded, joined, packed
 from dosql.executor.vector.plan import Column
 from dosql.plan.expr import ROW_KEY
 from dosql.types.sqltypes import SqlType
@@ -43,6 +43,7 @@ class Batch:
         self._nodes = nodes
         self._numbers: dict[int, Values] = {}
         self._coded: dict[int, Coded | None] = {}
+        self._packed: dict[int, list[Packed] | None] = {}
         self._held = held or {}
         self.rows = rows
 
@@ -71,11 +72,20 @@ class Batch:
             return self._coded[slot]
         made: Coded | None = None
         if self._nodes and column.type is SqlType.TEXT:
-            images = [IMAGES.of(node, slot, build=build) for node in self._nodes]
+            images = [IMAGES.of(node, slot, encoded, build=build) for node in self._nodes]
             found = [image for image in images if image is not None]
             made = joined(found) if len(found) == len(images) else None
         self._coded[slot] = made
         return made
+
+    def packed(self, column: Column) -> list[Packed] | None:
+        """Returns a column of text as texts to be searched, in the order of the rows; None where there are none."""
+        slot = column.slot
+        if slot not in self._packed:
+            images = [IMAGES.of(node, slot, packed) for node in self._nodes]
+            found = [image for image in images if image is not None]
+            self._packed[slot] = found if found and len(found) == len(images) else None
+        return self._packed[slot]
 
     def values(self, column: Column) -> list[Any]:
         """Returns a column as Python values."""

@@ -49,6 +49,9 @@ class _Rows:
     def codes(self, column: Column, *, build: bool = False) -> None:
         """There are none."""
 
+    def packed(self, column: Column) -> None:
+        """Nor are these."""
+
 
 class _Relation:
     """One source: its columns, and which of its rows are left.
@@ -359,6 +362,9 @@ class _Part:
             return Coded(found.codes[at], found.values)
         none = len(found.values)
         return Coded(np.where(at >= 0, found.codes[at], none), [*found.values, None])
+
+    def packed(self, column: Column) -> None:
+        """There are none."""
 
     def values(self, column: Column) -> list[Any]:
         """As :meth:`Batch.values`."""

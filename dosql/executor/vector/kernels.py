@@ -173,6 +173,10 @@ class Kernels:
                 return texts.between_codes(node.args[0], coded[0], coded[1])
             chosen: Array = self._tested(node, [coded[0].values], scalars)[coded[0].codes]
             return chosen
+        if node.op == "LIKE":
+            found = texts.like_packed(self._batch.packed(named[0]) or [], scalars[0])
+            if found is not None:
+                return found if places is None else found[places]
         columns = [self._batch.values(column) for column in named]
         if places is not None:
             wanted = places.tolist()

@@ -9,11 +9,10 @@ import numpy as np
 
 from dosql.executor.row.likes import like_matcher, longest_part, simple_pattern
 from dosql.executor.vector.columns import Array
-from dosql.executor.vector.images import Coded
+from dosql.executor.vector.images import BREAK, NULL, Coded, Packed
 
 Values: TypeAlias = Sequence[Any]
 
-_BREAK = "\0"
 _WIDTH = 16
 _PACKED_MIN = 1024
 _AGAINST: dict[str, Callable[[Values, str], list[bool]]] = {
@@ -173,6 +172,16 @@ def like(values: Values, pattern: str) -> Array:
     return _array([value is not None and bool(matches(value)) for value in values])
 
 
+def like_packed(parts: Sequence[Packed], pattern: str) -> Array | None:
+    """Says which values are LIKE a pattern, as :func:`like`; None for patterns that need more than a search."""
+    simple = simple_pattern(pattern)
+    if not parts or simple is None or BREAK in pattern or NULL in pattern:
+        return None
+    how, needle = simple
+    begins, ends = how in ("startswith", "=="), how in ("endswith", "==")
+    return np.concatenate([part.containing(needle, begins=begins, ends=ends) for part in parts])
+
+
 def _simply(values: Values, how: str, needle: str) -> Array | None:
     """Says which values contain a text in lower case, or begin or end with it, or are it; None where that is unsure."""
     if how == "in":
@@ -193,16 +202,16 @@ def _simply(values: Values, how: str, needle: str) -> Array | None:
 
 def _containing(values: Values, needle: str) -> Array | None:
     """Says which values contain a text in lower case: all of them are searched as one; None where that cannot be."""
-    whole = _BREAK.join(values)
-    if not whole.isascii() or _BREAK in needle or whole.count(_BREAK) != len(values) - 1:
+    whole = BREAK.join(values)
+    if not whole.isascii() or BREAK in needle or whole.count(BREAK) != len(values) - 1:
         return None
     whole = whole.lower()
     out = np.zeros(len(values), dtype=np.bool_)
     at, row, counted = whole.find(needle), 0, 0
     while at >= 0:
-        row += whole.count(_BREAK, counted, at)
+        row += whole.count(BREAK, counted, at)
         out[row] = True
-        counted = whole.find(_BREAK, at)
+        counted = whole.find(BREAK, at)
         if counted < 0:
             break
         at = whole.find(needle, counted)
