@@ -13,7 +13,7 @@ INDEX_COUNTED = 0.003
 HASH_BUILD_ROW = 0.8
 HASH_BUILD_KEY = 0.12
 COLUMNAR_ROW = 0.012
-COLUMNAR_ROWS_MIN = 20_000
+COLUMNAR_ROWS_MIN = 1_500
 PICK_ROW = 0.004
 """For each column that conditions on whole columns read."""
 PICK_TEXT_ROW = 0.008
@@ -22,7 +22,7 @@ PICKED_ROW = 0.4
 HASH_PROBE = 0.15
 JOINED_ROW = 0.025
 """Of a table, in a join of whole columns."""
-JOINED_MIN = 1_500.0
+JOINED_MIN = 200.0
 """Joins that cost less stay what they are."""
 GATHERED_ROW = 0.08
 RUNS_OF_SUBQUERY = 100.0

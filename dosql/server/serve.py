@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable
 
 import uvicorn
@@ -16,6 +17,7 @@ from dosql.engine import Database
 from dosql.engine.group_commit import GroupCommit
 from dosql.engine.target import Target
 from dosql.errors import RequestError, StorageError
+from dosql.executor.vector import preload
 from dosql.server.http import http_app
 from dosql.server.websocket import LOOPBACK_HOSTS, connection_factory
 
@@ -141,6 +143,7 @@ async def _run(
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops at these, then raises them again: by then the work is done and nothing may die of it.
         signal.signal(number, lambda *_: None)
+    threading.Thread(target=preload, name="preload", daemon=True).start()
     await server.serve(sockets=[sock])
     await announced
     await commits.close()

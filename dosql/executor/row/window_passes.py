@@ -16,7 +16,7 @@ from dosql.executor.vector import worth
 from dosql.plan.logical import WindowCall
 from dosql.types.numbers import INT_MAX, INT_MIN
 
-NUMPY_ROWS_MIN = 20_000
+NUMPY_ROWS_MIN = 1_500
 """Fewer rows are sorted without numpy."""
 _NARROW = 64
 _NUMBERS = {int, float, type(None)}

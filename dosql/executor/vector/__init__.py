@@ -4,6 +4,8 @@ So far: groups and aggregates, joins by equal integers, and filters of scans. Wh
 row mode gives; where it cannot promise that for the data at hand it raises :class:`Unfit`, and row mode does the work.
 """
 
+import importlib
+
 from dosql.executor.vector.join_plan import JoinedSource, VectorJoin, columns_in, vector_join
 from dosql.executor.vector.plan import (
     ROWS_MIN,
@@ -16,6 +18,13 @@ from dosql.executor.vector.plan import (
     worth,
 )
 
+
+def preload() -> None:
+    """Imports what columnar mode needs, so that no query waits for it."""
+    importlib.import_module("dosql.executor.vector.joins")
+    importlib.import_module("dosql.executor.vector.picking")
+
+
 __all__ = [
     "ROWS_MIN",
     "JoinedSource",
@@ -25,6 +34,7 @@ __all__ = [
     "VectorJoin",
     "columns_in",
     "joined_aggregate",
+    "preload",
     "vector_aggregate",
     "vector_filter",
     "vector_join",

@@ -22,7 +22,7 @@ from dosql.plan.logical import QuerySource, Source, TableSource
 from dosql.plan.physical import BlockPlan, FullScan, HashProbe, IndexScan, KeyLookup, OneOf, Step
 from dosql.types.sqltypes import SqlType
 
-_WORTH_ROWS = 20_000
+_WORTH_ROWS = 1_500
 _PICKED_PART = 0.1
 _KEYS = {SqlType.INTEGER, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP}
 _SAFE = {"=", "<>", "<", "<=", ">", ">=", "AND", "OR", "NOT", "IS", "IS NOT", "LIKE", "+", "-", "*", "||"}

@@ -27,15 +27,13 @@ from dosql.plan.logical import Block, Source, TableSource
 from dosql.plan.physical import BlockPlan, FullScan
 from dosql.types.sqltypes import TEMPORAL_TYPES, SqlType
 
-ROWS_MIN = 20_000
-"""Tables with fewer rows are not worth the columns. A server runs what reads more beside its loop, so numpy is not
-imported on it."""
-
-_COLD = 10
+ROWS_MIN = 1_500
+"""Tables with fewer rows are not worth the columns."""
+_COLD_ROWS = 300_000
 
 
 class _Cold:
-    """Rows that would have been worth it, had numpy been imported."""
+    """Rows that would have been worth it, had numpy been imported. A server imports it when it starts."""
 
     rows = 0
 
@@ -43,12 +41,12 @@ class _Cold:
 def worth(rows: int, least: int) -> bool:
     """Whether rows are worth the columns.
 
-    Importing numpy takes 0.1 s: until that was done, ten times as many have to come, at once or one after the other.
+    Importing numpy takes 0.1 s: until that was done, many more have to come, at once or one after the other.
     """
     if rows < least or "numpy" in sys.modules:
         return rows >= least
     _Cold.rows += rows
-    return _Cold.rows >= _COLD * least
+    return _Cold.rows >= _COLD_ROWS
 
 
 NUMBERS = {SqlType.INTEGER, SqlType.REAL, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP}
