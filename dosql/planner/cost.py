@@ -22,6 +22,8 @@ PICKED_ROW = 0.4
 HASH_PROBE = 0.15
 JOINED_ROW = 0.025
 """Of a table, in a join of whole columns."""
+JOINED_STEP = 30.0
+"""Of each source of such a join, however few rows it has."""
 JOINED_MIN = 200.0
 """Joins that cost less stay what they are."""
 GATHERED_ROW = 0.08

@@ -29,6 +29,7 @@ DP_PRODUCTS_MAX = 8
 """Up to so many sources, orders are tried too in which a source is joined without a condition."""
 _ROWS_UNKNOWN = 1000.0
 _LIMIT_UNKNOWN = 100.0
+_LOOPS_MOST = 4.0
 
 Touching: TypeAlias = dict[int, list[tuple[Expr, frozenset[int]]]]
 """For each source the conditions that read it, each with the other sources that it reads."""
@@ -113,12 +114,14 @@ class _BlockPlanner:
         steps, _ = self._arranged([*self._order(movable, where), *fixed], where)
         ordered = self._in_order(steps, movable, fixed, where)
         chosen = ordered or steps
-        wide = ordered is None and not self._correlated and self._is_wide(chosen)
-        if wide and len(movable) > 2:
+        free = ordered is None and not self._correlated
+        wide = free and self._is_wide(chosen)
+        if free and len(movable) > 2 and chosen[-1].cost >= cost.JOINED_MIN:
             fewest, _ = self._arranged([*self._order(movable, where, fewest=True), *fixed], where)
             # Should it come to loops after all, that must not cost much more.
-            if self._joined(fewest) < self._joined(chosen) and fewest[-1].cost < 2 * chosen[-1].cost:
-                chosen = fewest
+            before = self._joined(chosen) if wide else chosen[-1].cost / 2
+            if self._joined(fewest) < before and fewest[-1].cost < _LOOPS_MOST * chosen[-1].cost:
+                chosen, wide = fewest, True
         return BlockPlan(
             block,
             chosen,
@@ -134,7 +137,9 @@ class _BlockPlanner:
         return len(steps) > 1 and steps[-1].cost >= cost.JOINED_MIN and self._joined(steps) * 2 < steps[-1].cost
 
     def _joined(self, steps: list[Step]) -> float:
-        """Returns the cost of joining whole columns."""
+        """Returns the cost of joining whole columns, infinite where a source is not found by what is equal."""
+        if any(isinstance(step.path, Gathered) for step in steps[1:]):
+            return math.inf
         read = 0.0
         for number, step in enumerate(steps):
             whole = number > 0 or isinstance(step.path, FullScan)
@@ -142,7 +147,7 @@ class _BlockPlanner:
                 texts = [c for c in step.filters if any(p.type is SqlType.TEXT for p in walk(c) if isinstance(p, Col))]
                 rows = self._estimates.rows(step.source.table)
                 read += rows + len(texts) * (min(rows, steps[number - 1].rows) if number else rows)
-        return (read + sum(step.rows for step in steps)) * cost.JOINED_ROW
+        return (read + sum(step.rows for step in steps)) * cost.JOINED_ROW + len(steps) * cost.JOINED_STEP
 
     def _rows(self, steps: list[Step]) -> float:
         """Returns how many rows the block gives, LIMIT aside."""
