@@ -13,41 +13,45 @@ from typing import Any
 
 import msgspec
 
-from dosql.functions.json_elements import Number, value_of
+from dosql.types.numbers import INT_MAX, INT_MIN
 
 ELSEWHERE = object()
 """The answer must be looked for in the parsed text."""
 _NAME = re.compile(r'(?:\$\.)?([A-Za-z_][A-Za-z0-9_]*)|([^$\["\\\x00-\x1f][^"\\\x00-\x1f]*)')
-_CONSTANTS = {b"true": 1, b"false": 0, b"null": None}
+Reader = Callable[[str], Any]
 
 
 @lru_cache(maxsize=512)
-def plain_name(path: str, *, arrow: bool) -> str | None:
-    """Returns the name that ``$.name`` or, behind an arrow, ``name`` means; None for another path."""
+def reader_of_path(path: str) -> Reader | None:
+    """Returns what reads the member that ``$.name`` means; None for another path."""
+    found = _NAME.fullmatch(path) if path.startswith("$.") else None
+    return None if found is None else _reader(found[1] or found[2])
+
+
+@lru_cache(maxsize=512)
+def reader_of_arrow(path: str) -> Reader | None:
+    """Returns what reads the member that ``$.name`` or ``name`` means behind an arrow; None for another path."""
     found = _NAME.fullmatch(path)
-    if found is None or (not arrow and not path.startswith("$.")):
-        return None
-    return found[1] or found[2]
+    return None if found is None else _reader(found[1] or found[2])
 
 
-@lru_cache(maxsize=512)
-def _reader(name: str) -> Callable[[str], Any]:
-    member = msgspec.defstruct("Member", [("value", msgspec.Raw, msgspec.Raw())], rename={"value": name})
-    return msgspec.json.Decoder(member).decode
+def _reader(name: str) -> Reader:
+    """Returns what gives the member of an object as a SQL value, ``ELSEWHERE`` where it is none that is plain."""
+    member = msgspec.defstruct("Member", [("value", Any, msgspec.UNSET)], rename={"value": name})
+    decode, quoted = msgspec.json.Decoder(member).decode, f'"{name}"'
 
+    def read(given: str) -> Any:
+        if given.count(quoted) != 1 or "\\" in given:
+            return ELSEWHERE
+        try:
+            value = decode(given).value  # type: ignore[attr-defined]
+        except (msgspec.DecodeError, UnicodeError):  # JSON5, an array, or no JSON
+            return ELSEWHERE
+        kind = value.__class__
+        if kind is str or kind is float or value is None:
+            return value
+        if kind is int:
+            return value if INT_MIN <= value <= INT_MAX and (value or "-0" not in given) else ELSEWHERE
+        return int(value) if kind is bool else ELSEWHERE
 
-def member_of(given: str, name: str) -> Any:
-    """Returns the member of an object as a SQL value, ``ELSEWHERE`` where it is none that is plain."""
-    if given.count(f'"{name}"') != 1 or "\\" in given:
-        return ELSEWHERE
-    try:
-        raw = bytes(_reader(name)(given).value)
-    except (msgspec.DecodeError, UnicodeError):  # JSON5, an array, or no JSON
-        return ELSEWHERE
-    if raw[:1] == b'"':
-        return raw[1:-1].decode()
-    if raw.isdigit() and len(raw) < 19:
-        return int(raw)
-    if not raw or raw[:1] in b"[{":
-        return ELSEWHERE
-    return _CONSTANTS[raw] if raw in _CONSTANTS else value_of(Number(raw.decode()))
+    return read

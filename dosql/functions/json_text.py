@@ -25,7 +25,7 @@ from dosql.functions.json_elements import (
     value_of,
     written,
 )
-from dosql.functions.json_member import ELSEWHERE, member_of, plain_name
+from dosql.functions.json_member import ELSEWHERE, reader_of_arrow, reader_of_path
 from dosql.functions.json_reader import JsonReader
 from dosql.functions.jsonb import decoded, encoded, is_jsonb, wrong_at
 from dosql.functions.scalar import integer, text
@@ -271,9 +271,9 @@ def json_extract(value: Any, *paths: Any) -> Any:
     if value is None or None in paths or not paths:
         return None
     if len(paths) == 1:
-        name = plain_name(paths[0], arrow=False) if value.__class__ is paths[0].__class__ is str else None
-        if name is not None:
-            plain = member_of(value, name)
+        read = reader_of_path(paths[0]) if value.__class__ is paths[0].__class__ is str else None
+        if read is not None:
+            plain = read(value)
             if plain is not ELSEWHERE:
                 return plain
         found = _find(parsed(value, to_write=False), paths[0])
@@ -309,9 +309,9 @@ def arrow_value(value: Any, path: Any) -> Any:
     """``json ->> path``: a SQL value."""
     if value is None or path is None:
         return None
-    name = plain_name(path, arrow=True) if value.__class__ is path.__class__ is str else None
-    if name is not None:
-        plain = member_of(value, name)
+    read = reader_of_arrow(path) if value.__class__ is path.__class__ is str else None
+    if read is not None:
+        plain = read(value)
         if plain is not ELSEWHERE:
             return plain
     found = _arrow(parsed(value, to_write=False), path)

@@ -291,3 +291,34 @@ def test_one_member(path: str) -> None:
             with contextlib.suppress(DosqlError):
                 found = session.execute(f"SELECT {expression}", (document, path)).rows
             assert repr(found) == repr(expected), (document, expression)
+
+
+ARRAYS = [
+    *DOCUMENTS,
+    '[1,"a",null,true,false,1.5,-0,0,-0.0,1e3]',
+    '{"a":[1,2,"x"],"b":[[1],{}]}',
+    '{"a":[-9223372036854775809,9223372036854775807,18446744073709551616]}',
+    '{"a":[],"a":[1]}',
+    '{"b":{"a":[7]}}',
+    '["\\u0061", "é"]',
+    "[1,2,]",
+    "[1] ",
+    "[",
+    "7",
+    "null",
+]
+
+
+@pytest.mark.parametrize("columns", ["key, value, type, atom", "value", "count(*), total(value)", "*"])
+def test_elements_of_arrays(columns: str) -> None:
+    session, lite = Database.open(":memory:").session(), apsw.Connection(":memory:")
+    for document in ARRAYS:
+        for path in ("$", "$.a", "$.b", "$.b.a", "$.a[0]", '$."a"', "a", None):
+            sql = f"SELECT {columns} FROM json_each(?, ?)"
+            expected: Any = "refused"
+            with contextlib.suppress(apsw.Error):
+                expected = list(lite.execute(sql, (document, path)))
+            found: Any = "refused"
+            with contextlib.suppress(DosqlError):
+                found = session.execute(sql, (document, path)).rows
+            assert repr(found) == repr(expected), (document, path)

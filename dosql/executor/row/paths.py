@@ -9,7 +9,7 @@ from dosql.executor.row.emitter import Lines
 from dosql.executor.row.index_paths import IndexPaths
 from dosql.executor.row.picking import picked
 from dosql.executor.row.table_paths import Inside, variable
-from dosql.functions.tables import has_short
+from dosql.functions.tables import way_of
 from dosql.plan.expr import ROW_KEY, Col, Expr, sources_of, walk
 from dosql.plan.logical import FunctionSource, GivenSource, QuerySource, TableSource, WorkSource
 from dosql.plan.physical import (
@@ -103,8 +103,8 @@ class PathEmitter(IndexPaths):
 
     def _call(self, lines: Lines, source: FunctionSource, inside: Inside) -> None:
         args = "".join(f"{self._expressions.value(a)}, " for a in source.args)
-        short = ", True" if has_short(source.function, self._needed.get(source.number, [])) else ""
-        rows = f"watched(rows_of({source.function!r}, view, ({args}){short}))"
+        way = way_of(source.function, self._needed.get(source.number, []))
+        rows = f"watched(rows_of({source.function!r}, view, ({args}), {way}))"
         if ROW_KEY in self._needed.get(source.number, []):
             first = 0 if source.function in ("json_each", "json_tree") else 1  # as SQLite counts
             names = self._names(source.number, source.width)
