@@ -61,6 +61,17 @@ def define(session: Session, workspace: Workspace, body: l.Bound) -> Change:
     return Change()
 
 
+def tables_of(body: l.Bound) -> list[int]:
+    """Returns the ids of the tables that a definition reads as a whole."""
+    if isinstance(body, l.CreateIndexStatement):
+        return [] if body.index is None else [body.index.table_id]
+    if isinstance(body, l.AlterTableStatement):
+        return [body.before.id]
+    if isinstance(body, l.MaintainStatement):
+        return [*(index.table_id for index in body.indexes), *(table.id for table in body.tables)]
+    return []
+
+
 def _empty(session: Session, workspace: Workspace, table: Table) -> None:
     """Removes the rows of a table that goes, with what foreign keys ask then."""
     start = len(workspace.ops)

@@ -45,6 +45,10 @@ from dosql.types.numbers import INT_MAX, INT_MIN
 if TYPE_CHECKING:
     from dosql.engine.database import Database
 
+CHANGES_OF_MANY = (
+    *(l.UpdateStatement, l.DeleteStatement, l.CreateTableAsStatement),
+    *(l.CreateIndexStatement, l.AlterTableStatement, l.MaintainStatement),
+)
 HEAVY_ROWS = 20_000  # about 2 ms
 
 T = TypeVar("T")
@@ -159,8 +163,8 @@ class Session(Preparing):
     def heavy(self, sql: str) -> str:
         """Says what keeps an event loop too long, for it reads many rows: ``read``, ``change``, or nothing.
 
-        A change is one that may run in a transaction of its own: an UPDATE, DELETE, INSERT ... SELECT or CREATE TABLE
-        ... AS outside of any other.
+        A change is one that may run in a transaction of its own: an UPDATE, DELETE, INSERT ... SELECT, CREATE TABLE
+        ... AS, CREATE INDEX and its like outside of any other.
         """
         statement = self.prepare(sql)
         trees = self.view.trees
@@ -170,7 +174,7 @@ class Session(Preparing):
         if statement.run is not None:
             return "read"
         body = statement.body
-        changes = isinstance(body, l.UpdateStatement | l.DeleteStatement | l.CreateTableAsStatement) or (
+        changes = isinstance(body, CHANGES_OF_MANY) or (
             isinstance(body, l.InsertStatement) and not isinstance(body.query, l.ValuesRows)
         )
         return "change" if changes and self._workspace is None else ""

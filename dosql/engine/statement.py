@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dosql.engine.computed import bound_terms
+from dosql.engine.defining import tables_of
 from dosql.engine.pragmas import columns_of
 from dosql.engine.related import Related
 from dosql.errors import DosqlError, SqlSyntaxError
@@ -55,7 +56,7 @@ class Statement:
         run: The compiled query of a plain SELECT, else None: the session's short way.
         asks_last: It asks what the session did last.
         referential: It changes a table that has a foreign key, or that one refers to.
-        scans: Ids of tables that the query reads as a whole, one for each time.
+        scans: Ids of tables that the query, or a definition, reads as a whole, one for each time.
         triggers: Of the table or view that it changes.
         outside: It reads a virtual table, whose columns nobody watches: it is not kept.
         alone: What it does in a transaction of its own, where it changes one row at most and nothing hangs on it.
@@ -157,6 +158,7 @@ class Statement:
             if counts is not None:
                 self._analyzes(counts)
             return
+        self.scans += tables_of(body)
         if isinstance(body, l.PragmaStatement):
             self.columns, self.types = columns_of(body.name, body.value)
             return

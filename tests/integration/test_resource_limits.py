@@ -111,3 +111,36 @@ async def test_time_and_cancelling(url: str, sql: str) -> None:
         with pytest.raises(asyncio.CancelledError):
             await running
         assert [tuple(row) for row in await db.query("SELECT count(*) FROM t")] == [(1500,)]
+
+
+DEFINITIONS = [
+    "CREATE INDEX i ON t (k, s)",
+    "REINDEX t",
+    "ALTER TABLE t ADD COLUMN z INTEGER DEFAULT (abs(-3))",
+    "ANALYZE",
+]
+
+
+async def test_definitions_leave_the_server_to_others(tmp_path: Path) -> None:
+    with serving(tmp_path / "db", 0) as address:
+        async with sql_do.connect(address) as db, sql_do.connect(address) as other:
+            await db.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, k INTEGER, s TEXT)")
+            await db.execute(
+                "INSERT INTO t SELECT value, value * 7919 % 100003, 's' || (value % 977) FROM generate_series(1, 200000)"
+            )
+            for sql in DEFINITIONS:
+                defining = asyncio.create_task(db.execute(sql))
+                await asyncio.sleep(0.02)
+                answers = 0
+                while not defining.done():
+                    assert [tuple(row) for row in await other.query("SELECT k FROM t WHERE n = 1")] == [(7919,)]
+                    answers += 1
+                await defining
+                assert answers > 1, f"nobody else was answered during {sql}"
+            writing = asyncio.create_task(db.execute("CREATE INDEX j ON t (s)"))
+            await asyncio.sleep(0.02)
+            await other.execute("INSERT INTO t (n, k, s) VALUES (1000000, 5, 'new')")
+            await writing
+            rows = await db.query("SELECT n FROM t INDEXED BY j WHERE s = 'new'")
+            assert [tuple(row) for row in rows] == [(1000000,)]
+            assert [tuple(row) for row in await db.query("PRAGMA integrity_check")] == [("ok",)]
