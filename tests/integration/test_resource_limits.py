@@ -126,7 +126,8 @@ async def test_definitions_leave_the_server_to_others(tmp_path: Path) -> None:
         async with sql_do.connect(address) as db, sql_do.connect(address) as other:
             await db.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, k INTEGER, s TEXT)")
             await db.execute(
-                "INSERT INTO t SELECT value, value * 7919 % 100003, 's' || (value % 977) FROM generate_series(1, 200000)"
+                "INSERT INTO t SELECT value, value * 7919 % 100003, 's' || (value % 977) "
+                "FROM generate_series(1, 200000)"
             )
             for sql in DEFINITIONS:
                 defining = asyncio.create_task(db.execute(sql))

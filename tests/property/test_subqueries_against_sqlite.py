@@ -112,3 +112,17 @@ def test_what_may_change_is_not_remembered() -> None:
     assert same == [(50,)] * 50
     code = "\n".join(row[0] for row in session.execute("EXPLAIN CODE SELECT (SELECT random() + t.g) FROM t").rows)
     assert "remember" not in code
+
+
+def test_values_that_are_handed_over_may_be_any_expression() -> None:
+    session, lite = Database.open(":memory:").session(), apsw.Connection(":memory:")
+    for engine in (session, lite):
+        engine.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, n TEXT COLLATE NOCASE)")
+        engine.execute("INSERT INTO t VALUES (1, '1', 'A'), (2, NULL, 'b'), (3, '3', 'a')")
+    for column in ("id", "a", "n", "id + 0"):
+        sql = (
+            "SELECT d.x, u.id FROM (SELECT id, ifnull(a, 10.0) AS x, n AS y FROM t WHERE id > 0) AS d, t AS u "
+            f"WHERE u.{column} IN (SELECT s.a FROM t AS s WHERE d.x IS NOT d.y) "
+            "OR u.n IN (SELECT n FROM t WHERE n > d.x)"
+        )
+        assert sorted(session.execute(sql).rows, key=repr) == sorted(lite.execute(sql), key=repr), sql

@@ -130,7 +130,7 @@ class QueryBody:
         if expr.collation:
             left = self._expressions.fold(left, expr.collation)
             fold = self._expressions.fold("", expr.collation)[:-2]
-            found = f"value_set([({fold}(row[0]),) for row in {call}])"
+            found = f"value_set(firsts({fold}, {call}))"
         return f"in_query({left}, {self._found(expr, found, passed)})"
 
     def _found(self, expr: Subquery, code: str, passed: list[str]) -> str:

@@ -421,9 +421,9 @@ class ExpressionCompiler:
         """Returns the rows of IN (SELECT ...) as they are compared with the left side."""
         mine, theirs = _affinity(value), _affinity(output)
         if mine in NUMERIC_TYPES and output.type not in NUMERIC_TYPES:
-            return f"[(number_operand(row[0]),) for row in {rows}]"
+            return f"firsts(number_operand, {rows})"
         if mine is SqlType.TEXT and theirs is None and output.type is not SqlType.TEXT:
-            return f"[(text_operand(row[0]),) for row in {rows}]"
+            return f"firsts(text_operand, {rows})"
         return rows
 
     def numeric(self, expr: Expr) -> str:

@@ -292,6 +292,11 @@ def remember(known: dict[Any, Any], key: Any, value: Any) -> Any:
     return value
 
 
+def firsts(change: Callable[[Any], Any], rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any]]:
+    """Returns the first columns of rows, changed. The rows may come from code that cannot stand in a comprehension."""
+    return [(change(row[0]),) for row in rows]
+
+
 def value_set(rows: Iterable[tuple[Any, ...]]) -> tuple[set[Any], bool, bool]:
     """Values of a subquery of IN: the set, whether it has NULL, whether it has anything."""
     values = {row[0] for row in rows}
@@ -516,6 +521,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "timestamp_as_date": timestamp_as_date,
     "timestamp_as_text": timestamp_as_text,
     "truth": f.truth,
+    "firsts": firsts,
     "value_set": value_set,
 }
 """The global names of every generated module."""
