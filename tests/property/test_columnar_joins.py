@@ -112,6 +112,7 @@ def test_joins(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         for least, row in ((1e18, 1.0), (-1.0, 0.0)):
             monkeypatch.setattr(cost, "JOINED_MIN", least)
             monkeypatch.setattr(cost, "JOINED_ROW", row)
+            monkeypatch.setattr(cost, "JOINED_STEP", 0.0)
             session.database.statements.clear()
             found.append(session.execute(sql).rows)
         assert repr(found[0]) == repr(found[1]), sql
