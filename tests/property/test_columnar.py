@@ -18,6 +18,24 @@ TABLE = (
     "b BOOLEAN, d DATE, w INTEGER, c TEXT COLLATE NOCASE)"
 )
 TEXTS = ["'a'", "''", "'ß'", "7", "NULL", "x'61'"]
+OF_TEXTS = [
+    "lower(s)",
+    "substr(s, 1, 1)",
+    "length(s)",
+    "coalesce(s, 'a')",
+    "s || c",
+    "upper(c)",
+    "s + 1",
+    "instr(s, 'a')",
+]
+OF_TEXTS += [
+    "CASE WHEN s > 'a' THEN 1 ELSE s END",
+    "s IS NULL",
+    "nullif(c, 'A')",
+    "instr(s, 'a')",
+    "hex(s)",
+    "abs(length(s) - 2) * 1.5",
+]
 PATTERNS = ["a", "A%", "%A", "%a%", "_", "ß", "%", ""]
 
 
@@ -67,13 +85,17 @@ def condition(rng: random.Random, depth: int = 2) -> str:
             f"{rng.choice(['s', 'c'])} {rng.choice(['', 'NOT '])}LIKE '{rng.choice(PATTERNS)}'",
             "s >= 'a' AND s < 'b'",
             f"s IN ('a', {rng.choice(TEXTS)})",
+            f"{rng.choice(OF_TEXTS)} {rng.choice(['=', '<>', '<', '>=', 'IS', 'IS NOT'])} {rng.choice(TEXTS)}",
+            f"{rng.choice(['s', 'c'])} {rng.choice(['=', '<', 'GLOB', 'REGEXP'])} {rng.choice(TEXTS)}",
+            f"{rng.choice(OF_TEXTS)} IN ('a', 1, NULL)",
+            rng.choice(OF_TEXTS),
         ]
     )
 
 
 def query(rng: random.Random) -> str:
-    keys = rng.sample(["i", "n", "s", "b", "d", "w", "c", "id", "i + 1"], rng.choice([0, 1, 1, 2, 3]))
-    number = ["i", "n", "r", "x", "w", "r * i", "i * n", "r * (1 - x)", "i + w", "b", "d", "CASE"]
+    keys = rng.sample(["i", "n", "s", "b", "d", "w", "c", "id", "i + 1", *OF_TEXTS], rng.choice([0, 1, 1, 2, 3]))
+    number = ["i", "n", "r", "x", "w", "r * i", "i * n", "r * (1 - x)", "i + w", "b", "d", "CASE", *OF_TEXTS]
     measures = []
     for _ in range(rng.randint(1, 4)):
         arg = rng.choice(number)
@@ -169,3 +191,17 @@ def test_it_says_so_and_sees_the_transaction(monkeypatch: pytest.MonkeyPatch) ->
     session.execute("UPDATE t SET i = 5 WHERE id = 100000")  # what was gathered holds nothing back
     session.execute("ROLLBACK")
     assert session.execute("SELECT count(*), sum(i) FROM t WHERE id >= 0 AND i IS NOT NULL").rows == before
+
+
+def test_what_fails_is_row_modes(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Database.open(":memory:").session()
+    session.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, doc TEXT)")
+    session.execute("""INSERT INTO t SELECT value, '{"a":' || (value % 3) || '}' FROM generate_series(1, 500)""")
+    sql = "SELECT doc ->> 'a' AS a, count(*) FROM t WHERE json_extract(doc, '$.a') > 0 GROUP BY a"
+    wanted = outcome(session, sql, 1 << 60, monkeypatch)
+    for _ in range(3):
+        assert outcome(session, sql, 0, monkeypatch) == wanted
+    session.execute("INSERT INTO t VALUES (1000, 'no JSON')")
+    assert outcome(session, sql, 0, monkeypatch) == "TYPE_MISMATCH"
+    sql = "SELECT count(*) FROM t WHERE id < 1000 AND json_extract(doc, '$.a') > 0"
+    assert outcome(session, sql, 0, monkeypatch) == [((int, 334),)]

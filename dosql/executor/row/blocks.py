@@ -391,7 +391,7 @@ class _BlockEmitter(SemiEmitter):
         """Whether a scan looks only at rows that whole columns have chosen; the paths know then."""
         if not isinstance(step.path, FullScan) or step.path.reverse or self._lone or self._early:
             return False
-        paths.pick = picked(self._function.module, self._expressions.value, step, tests, self._first)
+        paths.pick = picked(self._function.module, self._expressions, step, tests, self._first)
         return bool(paths.pick)
 
     def _led(
@@ -469,7 +469,7 @@ class _BlockEmitter(SemiEmitter):
         body = self._function.body
         aggregates = AggregateEmitter(self._function, self._expressions, block)
         constants = ExpressionCompiler(self._function, self._outer, self._subquery)
-        vector = vector_aggregate(plan, constants.value)
+        vector = vector_aggregate(plan, constants)
         if self._joined is not None:
             self._joined.grouped(
                 body, block, aggregates, constants, lambda: self._loops(body, plan, needed, aggregates.step)

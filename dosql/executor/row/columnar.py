@@ -146,7 +146,7 @@ class ColumnarJoin:
             loops: Emits the loops over rows.
         """
         sources = {step.source.number: step.source for step in self._plan.steps}
-        vector = joined_aggregate(block, sources, constants.value, self._join.gathered)
+        vector = joined_aggregate(block, sources, constants, self._join.gathered)
         if vector is None:
             aggregates.start(lines)
             loops()
@@ -201,7 +201,7 @@ def columnar_join(
         plan: Of the block.
         needed: Columns of each source that anything reads.
     """
-    join = vector_join(plan, constants.value, needed)
+    join = vector_join(plan, constants, needed)
     return None if join is None else ColumnarJoin(function, expressions, plan, join)
 
 

@@ -90,6 +90,11 @@ class ExpressionCompiler:
         """Returns code for the value."""
         return self._measured(self._value, expr)
 
+    def each(self, expr: Expr, column: Col) -> str:
+        """Returns code for a function from a column's value to that of an expression, which reads nothing else."""
+        known = {**self._variables, (column.source, column.index): "given"}
+        return f"lambda given: {ExpressionCompiler(self._function, known, self._subquery).value(expr)}"
+
     def _measured(self, compiled: Callable[[Expr], str], expr: Expr) -> str:
         """Compiles an expression; one that is too high goes into a function of its own."""
         beside, self._height = self._height, 0

@@ -147,7 +147,7 @@ class PathEmitter(IndexPaths):
             return
         filters = [self._expressions.condition(f) for f in step.filters]
         bare = Step(step.source, FullScan(), rows=0.0, reads=step.reads)  # how many rows pass is not known
-        self.pick = picked(self._function.module, self._expressions.value, bare, step.filters)
+        self.pick = picked(self._function.module, self._expressions, bare, step.filters)
         step.picked = bare.picked
 
         def gather(inner: Lines) -> None:
@@ -212,7 +212,7 @@ class PathEmitter(IndexPaths):
                 before.add(f"{table}.discard(None)")
             else:
                 bare = Step(source, FullScan(), rows=0.0, reads=step.reads)
-                self.pick = picked(self._function.module, self._expressions.value, bare, step.filters)
+                self.pick = picked(self._function.module, self._expressions, bare, step.filters)
                 step.picked = bare.picked
                 self.emit(before, bare, gather)
         probe, _ = self._key([(self._expressions.value(p), False) for p in path.probe])

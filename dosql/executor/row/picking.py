@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from dosql.executor.row.emitter import Module
+from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.vector import ROWS_MIN, vector_filter
 from dosql.plan.expr import Expr
 from dosql.plan.logical import TableSource
@@ -19,7 +20,7 @@ _PART = 0.25
 
 def picked(
     module: Module,
-    code: Callable[[Expr], str],
+    code: ExpressionCompiler,
     step: Step,
     tests: Sequence[Expr],
     first: tuple[Expr, bool] | None = None,

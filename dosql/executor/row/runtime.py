@@ -292,6 +292,12 @@ def remember(known: dict[Any, Any], key: Any, value: Any) -> Any:
     return value
 
 
+def regexp(value: Any, pattern: Any) -> bool | None:
+    """``value REGEXP pattern``."""
+    found = regexp_like(value, pattern)
+    return None if found is None else bool(found)
+
+
 def firsts(change: Callable[[Any], Any], rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any]]:
     """Returns the first columns of rows, changed. The rows may come from code that cannot stand in a comprehension."""
     return [(change(row[0]),) for row in rows]
@@ -476,7 +482,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "in_rows": in_rows,
     "row_set": row_set,
     "uniques": uniques,
-    "regexp": regexp_like,
+    "regexp": regexp,
     "rows_of": rows_of,
     "is_": f.is_,
     "itemgetter": itemgetter,

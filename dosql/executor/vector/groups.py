@@ -11,7 +11,7 @@ import numpy as np
 from dosql.executor.vector.columns import Array, Batch
 from dosql.executor.vector.images import Coded, Codes
 from dosql.executor.vector.kernels import EXACT, Kernels
-from dosql.executor.vector.plan import Column, Measure, Unfit, VectorAggregate
+from dosql.executor.vector.plan import Column, Measure, Node, Unfit, VectorAggregate
 from dosql.types.sqltypes import SqlType
 
 _SPAN_MAX = 1 << 20
@@ -54,14 +54,16 @@ class _Numbered:
 class _Key:
     """One column of the groups' keys."""
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: Column | Node) -> None:
         self._column = column
         self._numbers = _Numbered()
         self._values = Codes()
-        self._mixed = column.type is SqlType.TEXT
+        self._mixed = isinstance(column, Node) or column.type is SqlType.TEXT
 
-    def encode(self, batch: Batch, where: Array | None) -> Array:
+    def encode(self, kernels: Kernels, batch: Batch, where: Array | None) -> Array:
         """Returns the number of each row's value."""
+        if isinstance(self._column, Node):
+            return self._recoded(kernels.each(self._column), where)
         if not self._mixed:
             values, valid = batch.numbers(self._column, "q")
             if valid is None:
@@ -102,14 +104,14 @@ class _Key:
 class _Groups:
     """The groups so far."""
 
-    def __init__(self, columns: list[Column]) -> None:
+    def __init__(self, columns: list[Column | Node]) -> None:
         self._keys = [_Key(c) for c in columns]
         self._rows = _Numbered()
         self.count = 1
 
-    def encode(self, batch: Batch, where: Array | None) -> Array:
+    def encode(self, kernels: Kernels, batch: Batch, where: Array | None) -> Array:
         """Returns the group of each row."""
-        codes = [key.encode(batch, where) for key in self._keys]
+        codes = [key.encode(kernels, batch, where) for key in self._keys]
         whole = codes[0]
         if len(codes) == 1:
             self.count = self._keys[0].count
@@ -305,7 +307,7 @@ def aggregated(plan: VectorAggregate, rows: Iterable[Any], scalars: tuple[Any, .
             continue
         if where is not None and where.all():
             where = None
-        codes = None if groups is None else groups.encode(batch, where)
+        codes = None if groups is None else groups.encode(kernels, batch, where)
         count = 1 if groups is None else groups.count
         for state in states:
             state.add(kernels, batch, where, codes, count)

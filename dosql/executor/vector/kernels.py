@@ -8,8 +8,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from dosql.errors import ResourceExhausted, StatementCancelled, StatementTimeout
+from dosql.executor.row.guard import tick
 from dosql.executor.vector import texts
 from dosql.executor.vector.columns import Array, Values
+from dosql.executor.vector.images import Coded
 from dosql.executor.vector.plan import FLIPPED, ON_TEXT, Column, Node, Scalar, Unfit
 from dosql.types.sqltypes import SqlType
 
@@ -61,6 +64,8 @@ class Kernels:
         assert isinstance(node, Node)
         if node.op == "CASE":
             return self._case(node)[:2]
+        if node.op == "EACH":
+            return self._each_number(node)
         (a, a_valid), (b, b_valid) = self.number(node.args[0]), self.number(node.args[1])
         valid = _both(a_valid, b_valid)
         if a.dtype.kind == b.dtype.kind == "i":
@@ -116,6 +121,8 @@ class Kernels:
         if node.op in ("IS", "IS NOT"):
             there = self.there(node.args[0])
             return (there, ~there) if node.op == "IS NOT" else (~there, there)
+        if node.op == "EACH":
+            return self._each_truth(node)
         if node.op in ON_TEXT:
             return self._text_truth(node)
         return self._compared(node.op, *node.args)
@@ -126,7 +133,7 @@ class Kernels:
         Texts are looked at last, and those that are compared with each other behind all others.
         """
         where: Array | None = None
-        for condition in sorted(_paired(conditions), key=lambda node: (node.op in ON_TEXT) + (node.op == "TEXTS")):
+        for condition in sorted(_paired(conditions), key=lambda node: _WHEN.get(node.op, 0)):
             if condition.op in ON_TEXT and where is not None:
                 places = np.flatnonzero(where)
                 if len(places) * 2 < len(where):
@@ -159,6 +166,8 @@ class Kernels:
             node: The condition.
             places: Of the rows that are looked at; None for all.
         """
+        if node.op == "EACH":
+            return self._each_truth(node, places)[0]
         scalars = [self._scalars[a.place] for a in node.args if isinstance(a, Scalar)]
         if None in scalars and node.op != "IN":
             return np.zeros(self._batch.rows if places is None else len(places), dtype=np.bool_)
@@ -182,6 +191,59 @@ class Kernels:
             wanted = places.tolist()
             columns = [list(map(values.__getitem__, wanted)) for values in columns]
         return self._tested(node, columns, scalars)
+
+    def each(self, node: Node, places: Array | None = None) -> Coded:
+        """Returns an expression of one column of texts, as codes of its values: equal ones may have several codes.
+
+        Args:
+            node: The expression.
+            places: Of the rows that are looked at; None for all.
+
+        Raises:
+            Unfit: It fails for a value, which row mode may not come to.
+        """
+        column, scalar = node.args
+        function = self._scalars[scalar.place]
+        coded = self._batch.codes(column)
+        if coded is None:
+            given = self._batch.values(column)
+            if places is not None:
+                given = list(map(given.__getitem__, places.tolist()))
+            coded = Coded(np.arange(len(given)), given)
+        elif places is not None:
+            coded = coded._replace(codes=coded.codes[places])
+        out: list[Any] = []
+        try:
+            for start in range(0, len(coded.values), _WATCHED):
+                tick()
+                out += map(function, coded.values[start : start + _WATCHED])
+        except (StatementCancelled, StatementTimeout, ResourceExhausted):
+            raise
+        except Exception as e:
+            raise Unfit from e
+        return Coded(coded.codes, out)
+
+    def _each_truth(self, node: Node, places: Array | None = None) -> Truth:
+        found = self.each(node, places)
+        if not {type(value) for value in found.values} <= {int, bool, float, type(None)}:
+            raise Unfit
+        true = np.array([value is not None and value != 0 for value in found.values], dtype=np.bool_)
+        false = np.array([value == 0 for value in found.values], dtype=np.bool_)
+        return true[found.codes], false[found.codes]
+
+    def _each_number(self, node: Node) -> Values:
+        found = self.each(node)
+        wanted = float if node.type is SqlType.REAL else int
+        if not {type(value) for value in found.values} <= {wanted, type(None)}:
+            raise Unfit
+        try:
+            values = np.array([value or 0 for value in found.values], np.float64 if wanted is float else np.int64)
+        except OverflowError:
+            raise Unfit from None
+        if None not in found.values:
+            return values[found.codes], None
+        valid = np.array([value is not None for value in found.values], dtype=np.bool_)
+        return values[found.codes], valid[found.codes]
 
     @staticmethod
     def _tested(node: Node, columns: list[list[Any]], scalars: list[Any]) -> Array:
@@ -249,6 +311,11 @@ class Kernels:
                 scalar = math.floor(scalar) if op == "<=" else math.ceil(scalar)
         found: Array = _UFUNCS[op](values, np.int64(int(scalar)))
         return found
+
+
+_WHEN = {**dict.fromkeys(ON_TEXT, 1), "TEXTS": 2, "EACH": 3}
+"""In which order conditions are asked, the others first."""
+_WATCHED = 4096
 
 
 def _columns_of(node: Any) -> Iterator[Column]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from dosql.btree import Leaf, leaves
 from dosql.plan.expr import (
@@ -25,6 +25,7 @@ from dosql.plan.expr import (
 )
 from dosql.plan.logical import Block, Source, TableSource
 from dosql.plan.physical import BlockPlan, FullScan
+from dosql.plan.stability import is_stable
 from dosql.types.sqltypes import TEMPORAL_TYPES, SqlType
 
 ROWS_MIN = 1_500
@@ -53,7 +54,7 @@ NUMBERS = {SqlType.INTEGER, SqlType.REAL, SqlType.BOOLEAN, SqlType.DATE, SqlType
 _COMPARED = {"=", "<>", "<", "<=", ">", ">="}
 _COMPUTED = {"+", "-", "*"}
 FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-ON_TEXT = {"TEXT", "TEXTS", "WITHIN", "IN", "LIKE"}
+ON_TEXT = {"TEXT", "TEXTS", "WITHIN", "IN", "LIKE", "EACH"}
 """Operators of conditions on texts, which take longer than those on numbers."""
 _AGGREGATES = {"count", "sum", "total", "avg", "min", "max"}
 _COMPARABLE = {"count", "sum", "min", "max"}
@@ -61,7 +62,15 @@ _KEYS_MAX = 4
 _TEXT_TESTS_MAX = 4
 """Each goes over its column, or what that has for values; more are better tested together, row by row."""
 
-Code = Callable[[Expr], str]
+
+class Code(Protocol):
+    """Compiles expressions."""
+
+    def value(self, expr: Expr) -> str:
+        """Returns code for an expression without columns."""
+
+    def each(self, expr: Expr, column: Col) -> str:
+        """Returns code for a function from a column's value to that of an expression, which reads nothing else."""
 
 
 @dataclass(slots=True)
@@ -123,7 +132,7 @@ class VectorAggregate:
 
     table_id: int
     filters: list[Any] = field(default_factory=list)
-    keys: list[Column] = field(default_factory=list)
+    keys: list[Column | Node] = field(default_factory=list)
     measures: list[Measure] = field(default_factory=list)
     having: list[tuple[int, str, Scalar]] = field(default_factory=list)
     scalars: list[str] = field(default_factory=list)
@@ -173,6 +182,7 @@ class VectorFilter:
         return places(self, tree, scalars, most)
 
 
+_OF_VALUES = (Col, Const, Param, Op, Func, CaseWhen, CastTo, InItems)
 _DATES = {"date", "time", "datetime", "julianday", "unixepoch", "strftime"}
 
 
@@ -343,8 +353,10 @@ class Translation:
             return Column(ROW_KEY, SqlType.INTEGER, expr.source)
         return Column(source.table.slots[expr.index], expr.type, expr.source)
 
-    def key(self, expr: Expr) -> Column:
+    def key(self, expr: Expr) -> Column | Node:
         """Returns a key of the groups."""
+        if not isinstance(expr, Col):
+            return self._each(expr)
         found = self.column(expr)
         if found.type is SqlType.REAL or found.type not in (*NUMBERS, SqlType.TEXT):
             raise Untranslatable
@@ -354,12 +366,35 @@ class Translation:
         """Returns a value that is the same for all rows."""
         if not all(_is_fixed(part) for part in walk(expr)):
             raise Untranslatable
-        code = self._code(expr)
+        code = self._code.value(expr)
         self.scalars.append(f"{wrap}({code})" if wrap else code)
         return Scalar(len(self.scalars) - 1)
 
+    def _each(self, expr: Expr) -> Node:
+        """Returns an expression of one column of texts: it is computed for each value that the column has."""
+        parts = list(walk(expr))
+        columns = {part for part in parts if isinstance(part, Col)}
+        if len(columns) != 1 or not all(isinstance(part, _OF_VALUES) for part in parts):
+            raise Untranslatable
+        (column,) = columns
+        if not _is_text(column) or not all(is_stable(part) for part in parts if isinstance(part, Func)):
+            raise Untranslatable
+        found = self.column(column)
+        self.scalars.append(f"({self._code.each(expr, column)})")
+        return Node("EACH", (found, Scalar(len(self.scalars) - 1)), expr.type)
+
     def number(self, expr: Expr) -> Any:
         """Returns a number of each row."""
+        known = len(self.scalars)
+        try:
+            return self._number(expr)
+        except Untranslatable:
+            del self.scalars[known:]
+            if expr.type not in (SqlType.INTEGER, SqlType.REAL):
+                raise
+            return self._each(expr)
+
+    def _number(self, expr: Expr) -> Any:
         if isinstance(expr, Col):
             found = self.column(expr)
             if found.type not in NUMBERS:
@@ -394,6 +429,14 @@ class Translation:
 
     def condition(self, expr: Expr) -> Any:
         """Returns a condition on each row."""
+        known = len(self.scalars)
+        try:
+            return self._condition(expr)
+        except Untranslatable:
+            del self.scalars[known:]
+            return self._each(expr)
+
+    def _condition(self, expr: Expr) -> Any:
         on_text = self._text_condition(expr)
         if on_text is not None:
             return on_text

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from dosql.plan.expr import Aggregate, Col, Expr, Func, Subquery, sources_of, transform, walk
 from dosql.plan.logical import Block, FunctionSource, JoinStep, Output, Source
-from dosql.planner.determinism import is_stable
+from dosql.plan.stability import is_stable
 from dosql.schema import Schema
 
 
