@@ -126,7 +126,7 @@ class _Joins:
     def __init__(self, plan: BlockPlan, code: Code, gathered: Mapping[int, Sequence[int]]) -> None:
         self._gathered = gathered
         self.sources: dict[int, Source] = {step.source.number: step.source for step in plan.steps}
-        self.translation = Translation(self.sources, code, gathered)
+        self.translation = Translation(self.sources, code, gathered, computing=False)
 
     def source(self, place: int, step: Step) -> JoinedSource:
         """Returns a step as columnar mode has it."""

@@ -200,17 +200,14 @@ class Kernels:
             places: Of the rows that are looked at; None for all.
 
         Raises:
-            Unfit: It fails for a value, which row mode may not come to.
+            Unfit: Most values differ; or it fails for a value, which row mode may not come to.
         """
         column, scalar = node.args
         function = self._scalars[scalar.place]
-        coded = self._batch.codes(column)
-        if coded is None:
-            given = self._batch.values(column)
-            if places is not None:
-                given = list(map(given.__getitem__, places.tolist()))
-            coded = Coded(np.arange(len(given)), given)
-        elif places is not None:
+        coded = self._batch.codes(column, build=True)
+        if coded is None:  # for each row, generated loops are faster
+            raise Unfit
+        if places is not None:
             coded = coded._replace(codes=coded.codes[places])
         out: list[Any] = []
         try:

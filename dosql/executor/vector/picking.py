@@ -11,7 +11,7 @@ import numpy as np
 from dosql.btree.node import Leaf
 from dosql.executor.vector.columns import Array, Batch, batches
 from dosql.executor.vector.kernels import Kernels
-from dosql.executor.vector.plan import Column, Unfit
+from dosql.executor.vector.plan import Column, Unfit, computes
 
 if TYPE_CHECKING:
     from dosql.executor.vector.plan import VectorFilter
@@ -50,13 +50,20 @@ def places(plan: VectorFilter, tree: Any, scalars: tuple[Any, ...], most: int) -
 
 def _passing(plan: VectorFilter, tree: Any, scalars: tuple[Any, ...]) -> Iterator[Chosen]:
     """Yields the rows for which all conditions are true."""
+    simple = [node for node in plan.filters if not computes(node)]
     for batch in batches(tree):
-        try:
-            where = Kernels(batch, scalars).all_true(plan.filters)
-        except Unfit:
+        where: Array | None = None
+        for filters in [plan.filters, simple] if plan.order is None else [plan.filters]:
+            try:
+                where = Kernels(batch, scalars).all_true(filters)
+                break
+            except Unfit:
+                where = None
+        else:
             yield batch, None
             continue
-        yield batch, np.arange(batch.rows) if where is None else np.flatnonzero(where)
+        everything = where is None and (plan.order is None or bool(plan.filters))
+        yield batch, None if everything else np.arange(batch.rows) if where is None else np.flatnonzero(where)
 
 
 def _first(found: list[Chosen], column: Column, descending: bool, most: int) -> list[Chosen]:

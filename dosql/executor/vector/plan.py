@@ -204,6 +204,11 @@ def _is_null(expr: Expr) -> bool:
     return isinstance(expr, Const) and expr.value is None
 
 
+def computes(node: Any) -> bool:
+    """Whether a condition calls a function for each value of a column."""
+    return isinstance(node, Node) and (node.op == "EACH" or any(computes(arg) for arg in node.args))
+
+
 def _is_text(expr: Expr) -> bool:
     """Whether an expression is a column that has texts only."""
     return isinstance(expr, Col) and expr.type is SqlType.TEXT and expr.affinity
@@ -269,7 +274,8 @@ def vector_filter(
         except Untranslatable:
             del made.scalars[known:]
             order = None
-    return VectorFilter(filters, made.scalars, order) if filters or order else None
+    alone = all(map(computes, filters))  # whether the column's values differ is not known, and then it costs more
+    return None if alone and order is None else VectorFilter(filters, made.scalars, order)
 
 
 def joined_aggregate(
@@ -323,17 +329,24 @@ class Translation:
         sources: Whose columns there are, by number.
         code: Compiles an expression without columns.
         gathered: Columns in the rows of a table that are handed over as rows, by its number.
+        computing: Functions may be called for each value of a column.
 
     Attributes:
         scalars: Code of the values that the caller computes.
     """
 
     def __init__(
-        self, sources: Mapping[int, Source], code: Code, gathered: Mapping[int, Sequence[int]] | None = None
+        self,
+        sources: Mapping[int, Source],
+        code: Code,
+        gathered: Mapping[int, Sequence[int]] | None = None,
+        *,
+        computing: bool = True,
     ) -> None:
         self._sources = sources
         self._gathered = gathered or {}
         self._code = code
+        self._computing = computing
         self.scalars: list[str] = []
 
     def column(self, expr: Expr) -> Column:
@@ -372,6 +385,8 @@ class Translation:
 
     def _each(self, expr: Expr) -> Node:
         """Returns an expression of one column of texts: it is computed for each value that the column has."""
+        if not self._computing:
+            raise Untranslatable
         parts = list(walk(expr))
         columns = {part for part in parts if isinstance(part, Col)}
         if len(columns) != 1 or not all(isinstance(part, _OF_VALUES) for part in parts):
