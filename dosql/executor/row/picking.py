@@ -23,7 +23,7 @@ def picked(
     code: ExpressionCompiler,
     step: Step,
     tests: Sequence[Expr],
-    first: tuple[Expr, bool] | None = None,
+    first: First | None = None,
 ) -> str:
     """Returns code that gives the leaves of a table with the places of rows that may pass some tests.
 
