@@ -47,6 +47,8 @@ _FLIPPED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _ROWS_UNKNOWN = 1000.0
 _EXACT_RANGES = {SqlType.INTEGER, SqlType.REAL, SqlType.TEXT}
 """Of columns of these types the entries between two bounds are just those that meet the comparisons."""
+_FEW = 0.01
+"""Of a table's rows: these are better found by keys, so that a transaction has not read the whole table."""
 _PROBES_MAX = 1000.0
 """Lookups that one index scan may be taken apart to."""
 
@@ -182,16 +184,15 @@ class AccessPaths:
             return [replace(self._wanted(source, known), rows=kept)]
         alone = [c for c in usable if self.needs(c) <= {number} and not self.outside(c)]
         gathered = table_rows * self._estimates.kept(alone, table_rows)
-        scan_cost = table_rows * (cost.SCAN_ROW + cost.FILTER_ROW * bool(alone))
+        plain = scan_cost = table_rows * (cost.SCAN_ROW + cost.FILTER_ROW * bool(alone))
         if isinstance(source, TableSource):
             scan_cost = min(scan_cost, picking_cost(alone, table_rows, gathered))
         runs = self._runs
         options: list[Access] = []
         if first and not join.left:
-            whole = scan_cost
             if self._columnar and table_rows >= cost.COLUMNAR_ROWS_MIN:
-                whole = min(whole, table_rows * cost.COLUMNAR_ROW * (1 + len(usable)))
-            options.append(Access(FullScan(), [], kept, whole))
+                plain = min(plain, table_rows * cost.COLUMNAR_ROW * (1 + len(usable)))
+            options.append(Access(FullScan(), [], kept, min(plain, scan_cost)))
         else:
             setup = (scan_cost + gathered * 0.1) / runs
             options.append(Access(Gathered(), [], kept, gathered * cost.GATHERED_ROW, setup))
@@ -212,6 +213,8 @@ class AccessPaths:
             options += self._keyed(source, known, equalities)
             if first and not join.left:
                 options += self._keys_found(known)
+                if kept < _FEW * table_rows and any(access.cost < plain for access in options[1:]):
+                    options[0].cost = plain
             for condition in usable:
                 union = self._union(source, known, condition)
                 if union is not None:

@@ -14,6 +14,7 @@ HASH_BUILD_ROW = 0.8
 HASH_BUILD_KEY = 0.12
 COLUMNAR_ROW = 0.012
 COLUMNAR_ROWS_MIN = 1_500
+PICK_START = 50.0
 PICK_ROW = 0.004
 """For each column that conditions on whole columns read."""
 PICK_TEXT_ROW = 0.008

@@ -28,7 +28,7 @@ def picking_cost(conditions: Sequence[Expr], rows: float, kept: float) -> float:
         if found:  # the bounds of a range are tested together
             columns = frozenset(part.index for part in walk(condition) if isinstance(part, Col))
             tests[columns] = max(found, tests.get(columns, 0.0))
-    return rows * sum(tests.values()) + kept * cost.PICKED_ROW if tests else math.inf
+    return cost.PICK_START + rows * sum(tests.values()) + kept * cost.PICKED_ROW if tests else math.inf
 
 
 def _cost(condition: Expr) -> float:

@@ -22,7 +22,7 @@ STEPS = 60
 _ALWAYS: list[tuple[Any, str, Any]] = [
     *((module, "ROWS_MIN", 0) for module in (blocks, picking, plan, join_plan)),
     *((cost, name, 0) for name in ("COLUMNAR_ROWS_MIN", "JOINED_MIN", "JOINED_STEP", "JOINED_ROW")),
-    *((cost, name, 0) for name in ("PICK_ROW", "PICK_TEXT_ROW", "PICKED_ROW")),
+    *((cost, name, 0) for name in ("PICK_START", "PICK_ROW", "PICK_TEXT_ROW", "PICKED_ROW")),
     (join_plan, "_WORTH_ROWS", 0),
     (join_plan, "_PICKED_PART", 2.0),
     (picking, "_PART", 2.0),

@@ -11,6 +11,7 @@ import pytest
 from dosql.engine import Database, Session
 from dosql.errors import SqlSyntaxError
 from dosql.executor.row import blocks
+from dosql.executor.vector import preload
 
 SCHEMA = ["CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b TEXT)", "CREATE INDEX t_a ON t (a)"]
 ROWS = "INSERT INTO t VALUES (1, 1, 'x'), (2, 1, 'y'), (3, 2, 'z'), (4, NULL, 'z')"
@@ -67,6 +68,7 @@ def test_analyze_counts_loops_and_rows(session: Session) -> None:
 
 
 def test_analyze_of_columnar_mode(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    preload()
     monkeypatch.setattr(blocks, "ROWS_MIN", 0)
     assert counted(session, "SELECT count(*) FROM t WHERE a + 0 > 0") == [(1, 4)]  # rows that were gathered
 
