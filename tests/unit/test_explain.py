@@ -104,3 +104,24 @@ def test_the_outermost_block_comes_first(session: Session) -> None:
     ]
     blocks_of = json.loads(session.execute(f"EXPLAIN (FORMAT JSON) {sql}").rows[0][0])["plan"]
     assert [block["steps"][0]["source"] for block in blocks_of] == ["o", "i", "k"]
+
+
+def test_scans_that_columns_choose_the_rows_of() -> None:
+    session = Database.open(":memory:").session()
+    session.execute("CREATE TABLE big (id INTEGER PRIMARY KEY, a INTEGER, k INTEGER, s TEXT)")
+    session.execute(
+        "INSERT INTO big SELECT value, value % 1000, value % 500, 's' || (value % 20) FROM generate_series(1, 30000)"
+    )
+    session.execute("CREATE INDEX by_k ON big (k)")
+
+    def scan(condition: str) -> str:
+        return str(session.execute(f"EXPLAIN SELECT * FROM big WHERE {condition}").rows[1][0])
+
+    assert "SCAN big COLUMNAR FILTER" in scan("a < 10")
+    assert "SCAN big COLUMNAR FILTER" in scan("s = 's7' AND abs(a) > 3")
+    assert "COLUMNAR" not in scan("a > 10")  # most rows
+    assert "COLUMNAR" not in scan("abs(a) < 10")
+    assert "USING INDEX by_k" in scan("k = 7")  # few rows: the others need not have been read
+    top = str(session.execute("EXPLAIN SELECT * FROM big ORDER BY a DESC LIMIT 5").rows)
+    assert "COLUMNAR" in top
+    assert "COLUMNAR" not in str(session.execute("EXPLAIN SELECT * FROM big ORDER BY s LIMIT 5").rows)
