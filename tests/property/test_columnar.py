@@ -84,6 +84,7 @@ def condition(rng: random.Random, depth: int = 2) -> str:
             f"s {rng.choice(['=', '<>', '<', '<=', '>', '>='])} {rng.choice(TEXTS)}",
             f"{rng.choice(['s', 'c'])} {rng.choice(['', 'NOT '])}LIKE '{rng.choice(PATTERNS)}'",
             "s >= 'a' AND s < 'b'",
+            f"s {rng.choice('<=')} CAST({rng.choice(['10', 'i', '0'])} AS {rng.choice(['REAL', 'INTEGER', 'TEXT'])})",
             f"s IN ('a', {rng.choice(TEXTS)})",
             f"{rng.choice(OF_TEXTS)} {rng.choice(['=', '<>', '<', '>=', 'IS', 'IS NOT'])} {rng.choice(TEXTS)}",
             f"{rng.choice(['s', 'c'])} {rng.choice(['=', '<', 'GLOB', 'REGEXP'])} {rng.choice(TEXTS)}",

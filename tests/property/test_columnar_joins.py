@@ -71,6 +71,8 @@ def condition(rng: random.Random) -> str:
 FROM = [
     "a JOIN b ON b.a = a.id", "a JOIN b ON b.k = a.k", "a JOIN b ON a.id = b.a AND a.k = b.k", "b JOIN a ON a.id = b.a",
     "a LEFT JOIN b ON b.a = a.id", "a LEFT JOIN b ON b.k = a.k AND {0}", "b LEFT JOIN a ON a.id = b.a AND a.s = 'a'",
+    "a LEFT JOIN (SELECT * FROM b WHERE 'b' GLOB '[a-b]*') AS b ON b.k = a.k",
+    "a LEFT JOIN (SELECT * FROM b WHERE 'b' GLOB '[c-d]*') AS b ON b.a = a.id",
     "a JOIN b ON b.a = a.id JOIN c ON c.x = b.k AND c.y = a.m", "a JOIN b ON b.k = a.m LEFT JOIN c ON c.x = a.k",
     "a JOIN b ON b.a = a.id LEFT JOIN c ON c.x = b.k LEFT JOIN a AS e ON e.k = c.y",
     "a JOIN (SELECT a AS a, k AS k, max(s) AS s, sum(r) AS r, max(d) AS d FROM b GROUP BY 1, 2) AS b ON b.a = a.id",

@@ -189,8 +189,10 @@ class Joining:
         return relation.source.left or relation.count <= self.count
 
     def own(self, place: int, columns: Sequence[Column]) -> Iterator[tuple[Any, ...]]:
-        """Yields columns of the rows of a source."""
+        """Yields columns of the rows of a source; an empty tuple for each where there are none."""
         relation = self._relations[place]
+        if not columns:
+            return iter([()] * relation.count)
         return zip(*[relation.own_values(c) for c in columns], strict=True)
 
     def choose(self, place: int, chosen: list[int]) -> None:

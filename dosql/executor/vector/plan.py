@@ -21,6 +21,7 @@ from dosql.plan.expr import (
     Op,
     Param,
     conjuncts,
+    has_affinity,
     walk,
 )
 from dosql.plan.logical import Block, Source, TableSource
@@ -489,6 +490,8 @@ class Translation:
         op = expr.op
         if _is_text(b):
             a, b, op = b, a, FLIPPED[op]
+        if b.type is not SqlType.TEXT and has_affinity(b):  # texts are compared as numbers then
+            return None
         return Node("TEXT", (op, self.column(a), self.scalar(b, "text_operand")))
 
     def _operands(self, a: Expr, b: Expr) -> tuple[Any, Any]:
