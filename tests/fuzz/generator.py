@@ -296,6 +296,7 @@ class Generator:
         values = [f"{alias.name}.{alias.columns[0].name}" if "NULL" in value else value for value in values]
         items = ", ".join(f"{value} AS {column.name}" for value, column in zip(values, columns, strict=True))
         where = f" WHERE {self.condition([alias], 0)}" if self.maybe(0.3) else ""
+        where = "" if "LIKE" in where else where  # as in ON
         return Table(f"(SELECT {items} FROM {inner.name} AS {alias.name}{where})", columns)
 
     def _on(self, sources: list[Table]) -> str:
