@@ -54,6 +54,7 @@ def explain_json(plans: list[BlockPlan], actual: Actual | None = None) -> str:
                 "operation": type(step.path).__name__,
                 "source": step.source.alias,
                 "left": step.left,
+                "columnar": step.picked,
                 "detail": _step(step, names),
                 "rows_estimated": round(step.rows, 2),
                 "cost_estimated_us": round(step.cost, 2),

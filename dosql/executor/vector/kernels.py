@@ -22,17 +22,7 @@ EXACT = 1 << 53
 Truth: TypeAlias = "tuple[Array, Array]"
 """Where a condition is true, and where it is false; elsewhere it is NULL."""
 
-_UFUNCS: dict[str, Any] = {
-    "=": np.equal,
-    "<>": np.not_equal,
-    "<": np.less,
-    "<=": np.less_equal,
-    ">": np.greater,
-    ">=": np.greater_equal,
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-}
+_UFUNCS: dict[str, Any] = {**texts.COMPARED, "+": np.add, "-": np.subtract, "*": np.multiply}
 
 
 class Kernels:

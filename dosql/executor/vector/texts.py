@@ -127,7 +127,7 @@ def between_codes(op: str, mine: Coded, others: Coded) -> Array:
     a, b = (
         np.array([ranks.get(value, -1) for value in part.values], dtype=np.int32)[part.codes] for part in (mine, others)
     )
-    found: Array = _RANKED[op](a, b)
+    found: Array = COMPARED[op](a, b)
     if None in mine.values:
         found &= a >= 0
     if None in others.values:
@@ -135,7 +135,7 @@ def between_codes(op: str, mine: Coded, others: Coded) -> Array:
     return found
 
 
-_RANKED: dict[str, Any] = {
+COMPARED: dict[str, Any] = {
     "=": np.equal,
     "<>": np.not_equal,
     "<": np.less,
