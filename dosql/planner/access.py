@@ -195,7 +195,7 @@ class AccessPaths:
             options.append(Access(FullScan(), [], kept, min(plain, scan_cost)))
         else:
             setup = (scan_cost + gathered * 0.1) / runs
-            options.append(Access(Gathered(), [], kept, gathered * cost.GATHERED_ROW, setup))
+            options.append(Access(Gathered(), [], kept, max(gathered, 1.0) * cost.GATHERED_ROW, setup))
         equalities = self._equalities(known)
         probes = [(c, a, b) for c, a, b in equalities if (self.needs(b) or self.outside(b)) and hashable(a, b)]
         if probes:
