@@ -219,7 +219,7 @@ class Tree:
         self.count = count
         self.key_kind = key_kind
         self.kinds = kinds
-        self.flat: tuple[list[Any], list[Any]] | None = None
+        self.flat: tuple[list[Any], list[Any], list[int | None] | None] | None = None
         self.reads = 0
 
 

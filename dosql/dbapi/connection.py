@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
+import sql_do
 from dosql.config import StoreSettings
 from dosql.dbapi.cursor import Cursor
 from dosql.dbapi.exceptions import InterfaceError, NotSupportedError, translated
@@ -17,13 +18,13 @@ from dosql.engine.transactions import LEVELS, MODES
 from dosql.engine.waiting import blocking, statement
 from dosql.errors import DosqlError
 from dosql.transaction import LockWait
-from sql_do import BlockingConnection
 
 
 class Answer(Protocol):
     """What cursors need of a result."""
 
     columns: list[str]
+    types: list[Any]
     rows: list[tuple[Any, ...]]
     lsn: int
     rows_affected: int
@@ -37,10 +38,10 @@ class Backend(Protocol):
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
 
-    def execute(self, sql: str, params: Any) -> tuple[Any, list[str]]:
-        """Runs a statement; returns the answer and the types of its columns."""
+    def execute(self, sql: str, params: Any) -> Answer:
+        """Runs a statement. The rows of the answer are the caller's own."""
 
-    def execute_many(self, sql: str, sets: Sequence[Any]) -> Any:
+    def execute_many(self, sql: str, sets: Sequence[Any]) -> Answer:
         """Runs a statement for each set of parameters."""
 
     def close(self) -> None:
@@ -95,23 +96,22 @@ class EmbeddedBackend:
         """Whether a transaction is open."""
         return self.session.in_transaction
 
-    def execute(self, sql: str, params: Any) -> tuple[Any, list[str]]:
+    def execute(self, sql: str, params: Any) -> Result:
         """Runs a statement; where another connection holds a lock that it needs, once that is free."""
-        with self._lock:
-            try:
-                result = self.session.execute(sql, params)
-            except LockWait:
-                pass
-            else:
-                if result.unflushed:
-                    self._flush()
-                return result, result.types
-        result = blocking(
-            self.session, statement(self.session, lambda: self._flushed(self.session.execute(sql, params))), self._lock
-        )
-        return result, result.types
+        self._lock.acquire()  # not by ``with``: that costs as much as two calls more
+        try:
+            result = self.session.execute(sql, params)
+            if result.unflushed:
+                self._flush()
+            return result
+        except LockWait:
+            pass
+        finally:
+            self._lock.release()
+        work = statement(self.session, lambda: self._flushed(self.session.execute(sql, params)))
+        return blocking(self.session, work, self._lock)
 
-    def execute_many(self, sql: str, sets: Sequence[Any]) -> Any:
+    def execute_many(self, sql: str, sets: Sequence[Any]) -> Result:
         """Runs a statement for each set of parameters."""
         work = statement(self.session, lambda: self._flushed(self.session.execute_many(sql, sets)))
         return blocking(self.session, work, self._lock)
@@ -138,16 +138,16 @@ class RemoteBackend:
     """A connection to a server."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        self._connection = BlockingConnection(url, timeout_s)
+        self._connection = sql_do.BlockingConnection(url, timeout_s)
         self.in_transaction = False
 
-    def execute(self, sql: str, params: Any) -> tuple[Any, list[str]]:
+    def execute(self, sql: str, params: Any) -> Answer:
         """Runs a statement."""
         answer = self._connection.query(sql, params)
         self.in_transaction = answer.in_transaction
-        return answer, answer.column_types
+        return sql_do.Result.of(answer)
 
-    def execute_many(self, sql: str, sets: Sequence[Any]) -> Any:
+    def execute_many(self, sql: str, sets: Sequence[Any]) -> Answer:
         """Runs a statement for each set of parameters."""
         return self._connection.execute_many(sql, sets)
 

@@ -5,30 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from dosql.dbapi.exceptions import InterfaceError, ProgrammingError, translated
 from dosql.errors import DosqlError
 
 if TYPE_CHECKING:
-    from dosql.dbapi.connection import Connection
+    from dosql.dbapi.connection import Answer, Connection
 
 _TRANSACTION_VERBS = ("begin", "commit", "end", "rollback", "savepoint", "release", "start")
 
 
-class Cursor:
-    """A PEP 249 cursor. The rows of a statement are all there when ``execute`` returns."""
+class Cursor(msgspec.Struct, eq=False, weakref=True):
+    """A PEP 249 cursor. The rows of a statement are all there when ``execute`` returns.
 
-    # Of the class until a statement runs: a connection makes a cursor for each.
-    _columns: Sequence[str] = ()
-    _types: Sequence[str] = ()
+    Attributes:
+        arraysize: How many rows :meth:`fetchmany` gives by default.
+        lastrowid: Key of the last row that the cursor has inserted, or None.
+    """
+
+    _connection: Connection | None
+    _answer: Answer | None = None
     _rows: Sequence[tuple[Any, ...]] = ()
-    _at = 0
-    arraysize = 1
-    rowcount = -1
+    _at: int = 0  # rows that were fetched; those that went as a list are no longer in ``_rows``
+    arraysize: int = 1
     lastrowid: int | None = None
-    lsn = 0
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection: Connection | None = connection
 
     @property
     def connection(self) -> Connection:
@@ -40,9 +41,23 @@ class Cursor:
     @property
     def description(self) -> list[tuple[str, str, None, None, None, None, None]] | None:
         """Name and type of each result column; None if the statement gives no rows."""
-        if not self._columns:
+        answer = self._answer
+        if answer is None or not answer.columns:
             return None
-        return [(n, t, None, None, None, None, None) for n, t in zip(self._columns, self._types, strict=True)]
+        return [(n, t, None, None, None, None, None) for n, t in zip(answer.columns, answer.types, strict=True)]
+
+    @property
+    def rowcount(self) -> int:
+        """Rows of the result, or rows that the statement has changed; -1 before there was one."""
+        answer = self._answer
+        if answer is None:
+            return -1
+        return max(self._at, len(self._rows)) if answer.columns else answer.rows_affected
+
+    @property
+    def lsn(self) -> int:
+        """The LSN the answer is true at; of a write, its commit."""
+        return 0 if self._answer is None else self._answer.lsn
 
     def execute(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> Cursor:
         """Runs a statement.
@@ -58,16 +73,13 @@ class Cursor:
         try:
             if not (connection.autocommit or backend.in_transaction or _is_transaction(sql)):
                 connection.begin_if_needed()
-            answer, types = backend.execute(sql, params)
+            answer = backend.execute(sql, params)
         except DosqlError as e:
             raise translated(e) from e
-        self._columns = answer.columns
-        self._types = types
+        self._answer = answer
         self._rows = answer.rows
         if self._at:
             self._at = 0
-        self.lsn = answer.lsn
-        self.rowcount = len(answer.rows) if answer.columns else answer.rows_affected
         if answer.last_insert_id is not None:
             self.lastrowid = answer.last_insert_id
         return self
@@ -80,9 +92,7 @@ class Cursor:
             answer = connection.backend.execute_many(sql, list(param_sets))
         except DosqlError as e:
             raise translated(e) from e
-        self._columns, self._types, self._rows, self._at = [], (), [], 0
-        self.rowcount = answer.rows_affected
-        self.lsn = answer.lsn
+        self._answer, self._rows, self._at = answer, answer.rows, 0
         return self
 
     def fetchone(self) -> tuple[Any, ...] | None:
@@ -103,10 +113,12 @@ class Cursor:
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """Returns the rows that are left."""
-        self._check()
         rows, at = self._rows, self._at
-        self._at = len(rows)
-        return list(rows[at:] if at else rows)
+        if at or not rows:
+            self._check()
+            rows = list(rows[at:])
+        self._rows, self._at = (), at + len(rows)
+        return rows  # type: ignore[return-value]  # of a cursor that has some they are a list, which is the caller's now
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         while (row := self.fetchone()) is not None:
@@ -115,13 +127,13 @@ class Cursor:
     def _check(self) -> None:
         if self._connection is None:
             raise InterfaceError("the cursor is closed")
-        if not self._columns and self.rowcount < 0:
+        if self._answer is None:
             raise ProgrammingError("no statement was run on this cursor")
 
     def close(self) -> None:
         """Closes the cursor."""
         self._connection = None
-        self._rows = []
+        self._rows, self._at = (), max(self._at, len(self._rows))
 
     def setinputsizes(self, sizes: Sequence[Any]) -> None:
         """Does nothing, as PEP 249 allows."""

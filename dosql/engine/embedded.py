@@ -24,7 +24,7 @@ from dosql.engine.database import Database
 from dosql.engine.extensions import Extensible
 from dosql.engine.group_commit import GroupCommit
 from dosql.engine.preparing import Params
-from dosql.engine.result import ChangeResult, Result
+from dosql.engine.result import Result
 from dosql.engine.session import Session
 from dosql.engine.target import Target, begin
 from dosql.engine.waiting import patiently, statement
@@ -101,9 +101,9 @@ class _Statements:
         answer = await patiently(session, self._target.execute_once(request, session))
         await self._durable()
         found = _decode_query(m.encode(answer))
-        result = ChangeResult(None, found.rows, found.lsn, rows_affected=found.rows_affected)
-        result.columns, result.types, result.last_insert_id = found.columns, found.column_types, found.last_insert_id
-        return result
+        return Result(
+            found.columns, found.column_types, found.rows, found.lsn, found.rows_affected, found.last_insert_id
+        )
 
     def _patient(self, wait: LockWait | None = None) -> Session:
         """Returns the session that can wait: outside of a transaction one of its own, as others use this one."""

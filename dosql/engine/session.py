@@ -20,7 +20,7 @@ from dosql.engine.defining import define
 from dosql.engine.outcome import keeps, mistaken, presented
 from dosql.engine.pragmas import run_pragma
 from dosql.engine.preparing import Params, Preparing
-from dosql.engine.result import ChangeResult, Result
+from dosql.engine.result import Result
 from dosql.engine.statement import LONG, Statement
 from dosql.engine.undoing import NOTED_ROWS_MAX, Undone
 from dosql.errors import (
@@ -186,7 +186,6 @@ class Session(Preparing):
             SerializationFailure: Others changed what it read meanwhile; it was not done.
         """
         end = self.commit()
-        assert isinstance(result, ChangeResult)
         result.lsn, result.unflushed = end.lsn, end.unflushed
         return result
 
@@ -283,12 +282,12 @@ class Session(Preparing):
         rows: list[tuple[Any, ...]] = []
         if row is None:
             self.last_change.note(0, None)
-            return ChangeResult(statement, rows, head.lsn, unflushed=bool(store.pending))
+            return Result(statement.columns, statement.types, rows, head.lsn, 0, None, bool(store.pending))
         if statement.returning is not None:
             rows = presented(statement.returning.run(head, values, given=[row]), statement)
         lsn = store.commit_row(trees, ops, alone.writer.counter)
         self.last_change.note(1, key)
-        return ChangeResult(statement, rows, lsn, rows_affected=1, last_insert_id=key, unflushed=True)
+        return Result(statement.columns, statement.types, rows, lsn, 1, key, True)
 
     def _change_within(self, statement: Statement, values: tuple[Any, ...]) -> Result | None:
         """Changes one row in the transaction that is open, where no other can be in its way."""
@@ -315,7 +314,7 @@ class Session(Preparing):
         self.last_change.note(count, key)
         if rows:
             rows = presented(rows, statement)
-        return ChangeResult(statement, rows, workspace.lsn, rows_affected=count, last_insert_id=key)
+        return Result(statement.columns, statement.types, rows, workspace.lsn, count, key)
 
     def _execute_other(self, statement: Statement, values: tuple[Any, ...]) -> Result:
         if self._workspace is None and statement.schema is not self._store.head.schema:
@@ -340,7 +339,8 @@ class Session(Preparing):
                 self.view.trees  # noqa: B018 - raises in an aborted transaction
                 rows = run_pragma(self, body)
                 lsn = self.view.lsn if self._workspace is not None else self._store.head.lsn
-                return ChangeResult(statement, rows, lsn, unflushed=self._workspace is None and self._store.pending)
+                unflushed = self._workspace is None and self._store.pending
+                return Result(statement.columns, statement.types, rows, lsn, unflushed=unflushed)
             case l.AttachStatement():
                 if body.query is None:
                     detach(self, body.name)
@@ -349,7 +349,7 @@ class Session(Preparing):
                 return Result([], [], [], self._store.durable.lsn)
             case l.CheckpointStatement():
                 self._store.upkeep.request()
-                return ChangeResult(None, [], self._store.durable.lsn, unflushed=True)
+                return Result([], [], [], self._store.durable.lsn, unflushed=True)
             case l.ExplainStatement():
                 return Result(statement.columns, statement.types, statement.explain(), self.view.lsn)
             case _:
@@ -575,11 +575,4 @@ class Session(Preparing):
             self.last_change.note(counted, change.last_key)
         if statement.returning is not None:
             rows = presented(change.returned, statement)
-        return ChangeResult(
-            statement,
-            rows,
-            lsn,
-            rows_affected=change.count,
-            last_insert_id=change.last_key,
-            unflushed=unflushed,
-        )
+        return Result(statement.columns, statement.types, rows, lsn, change.count, change.last_key, unflushed)

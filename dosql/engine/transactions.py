@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dosql.engine.attaching import close_attached
-from dosql.engine.result import ChangeResult, Result
+from dosql.engine.result import Result
 from dosql.errors import (
     DeadlockDetected,
     DosqlError,
@@ -190,7 +190,7 @@ class Transactions:
             lsn = self._store.commit(workspace)
         finally:
             self._end()
-        return ChangeResult(None, [], lsn, unflushed=self._store.pending and bool(workspace.ops))
+        return Result([], [], [], lsn, unflushed=self._store.pending and bool(workspace.ops))
 
     def rollback(self) -> None:
         """Takes back the open transaction.

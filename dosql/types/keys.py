@@ -167,19 +167,10 @@ ABOVE_ENTRIES = b"\xff" * 9
 """Behind a prefix, above all entries that begin with it: a tag is less than 0xff, and a row key has 8 bytes."""
 
 
-def integer_bounds(value: int) -> tuple[bytes, bytes]:
-    """Returns what all entries of an index lie between whose first value is an integer."""
-    low = _TAGGED.pack(2, value + _OFFSET)
-    return low, low + ABOVE_ENTRIES
-
-
-def integers_bounds(*values: int) -> tuple[bytes, bytes]:
-    """As :func:`integer_bounds`, of the first values."""
-    tagged: list[int] = []
-    for value in values:
-        tagged += (2, value + _OFFSET)
-    low = struct.pack(f">{'BQ' * len(values)}", *tagged)
-    return low, low + ABOVE_ENTRIES
+@cache
+def prefix_packer(count: int) -> Callable[..., bytes]:
+    """Returns what makes the prefix of an index's entries from its first values, integers: a tag and an offset each."""
+    return struct.Struct(f">{'BQ' * count}").pack
 
 
 def after_prefix(prefix: bytes) -> bytes | None:

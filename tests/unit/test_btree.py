@@ -245,14 +245,14 @@ def test_leaves_side_by_side(count: int) -> None:
     editor = TreeEditor(empty_tree("q", "q"), Owner())
     keys = [i * 3 for i in range(count)]
     editor.append_many(keys, [keys])
-    assert flat_of(editor, count) == (None, None) or editor.root.level == 1
+    assert flat_of(editor, count) == (None, None, None) or editor.root.level == 1
     tree = editor.tree()
     assert tree.root.level == {3: 0, 600: 1, 70_000: 2}[count]
-    parting, found = flat_of(tree, 1)
+    parting, found, firsts = flat_of(tree, 1)
     if count == 70_000:
         assert parting is None  # it does not pay yet
-        parting, found = flat_of(tree, count)
-        assert flat_of(tree, 0) == (parting, found)
+        parting, found, firsts = flat_of(tree, count)
+        assert flat_of(tree, 0) == (parting, found, firsts)
     if count == 3:
         assert parting is None
         return
@@ -262,6 +262,21 @@ def test_leaves_side_by_side(count: int) -> None:
     assert len(parting) == len(found) - 1
     for key in random.Random(1).sample(keys, 500):
         assert key in found[bisect_right(parting, key)].keys
+    assert flat_of(tree, count)[2] == [None] * len(found)  # each key is three more than the one before
+
+
+def test_first_keys_of_leaves_without_gaps() -> None:
+    editor = TreeEditor(empty_tree("q", ""), Owner())
+    editor.append_many(list(range(-500, 900)), [])
+    editor.delete(-500 + 300)
+    tree = editor.tree()
+    assert flat_of(tree, 1)[2] is None  # it does not pay yet
+    _, found, firsts = flat_of(tree, 100)
+    assert found is not None
+    assert firsts is not None
+    for leaf, first in zip(found, firsts, strict=True):
+        assert first == (None if -201 in leaf.keys else leaf.keys[0])
+    assert None in firsts
 
 
 def test_leaves_side_by_side_of_what_is_on_disk_only() -> None:
@@ -271,4 +286,4 @@ def test_leaves_side_by_side_of_what_is_on_disk_only() -> None:
 
     children = [Inner.stored(Address(1, 0, 9), 1, Nowhere()) for _ in range(2)]  # type: ignore[arg-type]
     tree = Tree(Inner([7], children, 2, None), 1000, "q", "q")
-    assert flat_of(tree, 10_000) == (None, None)
+    assert flat_of(tree, 10_000) == (None, None, None)

@@ -11,10 +11,12 @@ from dosql.plan.covering import Part, all_sized, readable
 from dosql.plan.expr import ROW_KEY, Col
 from dosql.plan.logical import TableSource
 from dosql.plan.physical import IndexScan, OneOf
-from dosql.types.keys import parts_of_entries
+from dosql.types.keys import parts_of_entries, prefix_packer
 from dosql.types.sqltypes import SqlType
 
 _OFFSET = 1 << 63
+_NEAR = 4
+"""So many entries are passed one after the other as fast as a search comes to their end."""
 
 
 class IndexPaths(TablePaths):
@@ -40,7 +42,7 @@ class IndexPaths(TablePaths):
         equal = ", ".join(self._expressions.value(v) for v in path.equal if not isinstance(v, OneOf))
         low = "None" if path.low is None else self._expressions.value(path.low)
         high = "None" if path.high is None else self._expressions.value(path.high)
-        bounds = self._function.module.fresh("b")
+        bounds = self._bounds()
         ranged = path.low is not None or path.high is not None
         columns = path.index.columns[: len(path.equal)]
         integers = all(c >= 0 and source.table.columns[c].type is SqlType.INTEGER for c in columns)
@@ -48,18 +50,29 @@ class IndexPaths(TablePaths):
             names, tests = [], []
             for value in path.equal:
                 assert not isinstance(value, OneOf)
-                names.append(self._function.module.fresh("v"))
-                lines.add(f"{names[-1]} = {self._expressions.value(value)}")
-                tests.append(f"{names[-1]}.__class__ is int")
+                name = self._expressions.value(value)
+                if not name.isidentifier():
+                    code, name = name, self._function.module.fresh("v")
+                    lines.add(f"{name} = {code}")
+                names.append(name)
+                tests.append(f"{name}.__class__ is int")
                 if not isinstance(value, Col):
-                    tests.append(f"-{_OFFSET} <= {names[-1]} < {_OFFSET}")
-            given, test = ", ".join(names), " and ".join(tests)
-            made = "integer_bounds" if len(names) == 1 else "integers_bounds"
-            lines.add(f"{bounds} = {made}({given}) if {test} else {helper}.bounds(({given},), None, None)")
+                    tests.append(f"-{_OFFSET} <= {name} < {_OFFSET}")
+            pack = self._function.module.share("K", prefix_packer(len(names)))
+            with lines.block(f"if {' and '.join(tests)}:"):
+                lines.add(f"{bounds[0]} = {pack}({', '.join(f'2, {name} + {_OFFSET}' for name in names)})")
+                lines.add(f"{bounds[1]} = {bounds[0]} + ABOVE_ENTRIES")
+            with lines.block("else:"):
+                lines.add(f"{', '.join(bounds)} = {helper}.bounds(({', '.join(names)},), None, None) or NO_BOUNDS")
         else:
-            lines.add(f"{bounds} = {helper}.bounds(({equal}{',' if equal else ''}), {low}, {high})")
-        with lines.block(f"if {bounds} is not None:"):
+            given = f"({equal}{',' if equal else ''})"
+            lines.add(f"{', '.join(bounds)} = {helper}.bounds({given}, {low}, {high}) or NO_BOUNDS")
+        with lines.block(f"if {bounds[0]} is not None:"):
             self._entries(lines, source, path, bounds, inside)
+
+    def _bounds(self) -> tuple[str, str]:
+        """Returns two new names, of what entries lie between."""
+        return self._function.module.fresh("a"), self._function.module.fresh("b")
 
     def _several(self, lines: Lines, source: TableSource, path: IndexScan, helper: str, inside: Inside) -> None:
         """Emits a scan of an index for each of several values."""
@@ -73,34 +86,35 @@ class IndexPaths(TablePaths):
                 lists.append(f"({', '.join(self._expressions.value(v) for v in part.items)},)")
         low = "None" if path.low is None else self._expressions.value(path.low)
         high = "None" if path.high is None else self._expressions.value(path.high)
-        bounds = self._function.module.fresh("b")
+        bounds = self._bounds()
         found = f"{helper}.several(({', '.join(lists)},), {low}, {high})"
-        with lines.block(f"for {bounds} in {f'reversed({found})' if path.reverse else found}:"):
+        with lines.block(f"for {', '.join(bounds)} in {f'reversed({found})' if path.reverse else found}:"):
             self._entries(lines, source, path, bounds, inside)
 
-    def _entries(self, lines: Lines, source: TableSource, path: IndexScan, bounds: str, inside: Inside) -> None:
+    def _entries(
+        self, lines: Lines, source: TableSource, path: IndexScan, bounds: tuple[str, str], inside: Inside
+    ) -> None:
         """Emits the loop over the entries between two bounds."""
+        low, high = bounds
         key = variable(source.number, ROW_KEY)
         columns = [c for c in self._needed.get(source.number, []) if c != ROW_KEY]
         known = 0 if path.nulls else len(path.equal) + (path.low is not None or path.high is not None)
         parts = readable(source.table, path.index, known)
         needs_row = any(c not in parts for c in columns)
-        self._reads(lines, f"range({path.index.id}, {bounds}[0], {bounds}[1])")
+        self._reads(lines, f"range({path.index.id}, {low}, {high})")
         root = self._root(path.index.id)
         sized = all_sized(source.table, path.index, known) and not self.few
         with ExitStack() as loops:
             if path.equal and path.low is None and path.high is None and not path.reverse:
-                self._leaf(lines, path.index.id, f"{bounds}[0]", self._times)
-                lines.add("ks = n.keys")
-                lines.add(f"i = bisect_left(ks, {bounds}[0])")
-                lines.add(f"j = bisect_left(ks, {bounds}[1], i)")
+                self._leaf(lines, path.index.id, low, self._times)
+                self._places_between(lines, low, high)
                 if self.counts:
-                    lines.add(f"{self.counts} += j - i if j < len(ks) else count_of({root}, *{bounds})")
+                    lines.add(f"{self.counts} += j - i if j < len(ks) else count_of({root}, {low}, {high})")
                     return
-                found = f"ks[i:j] if j < len(ks) else entries({root}, *{bounds})"
+                found = f"ks[i:j] if j < len(ks) else entries({root}, {low}, {high})"
             else:
                 spans, cut = ("spans_back", "[s:e][::-1]") if path.reverse else ("spans", "[s:e]")
-                loops.enter_context(lines.block(f"for L, s, e in {spans}({root}, {bounds}[0], {bounds}[1]):"))
+                loops.enter_context(lines.block(f"for L, s, e in {spans}({root}, {low}, {high}):"))
                 if self.counts:
                     lines.add(f"{self.counts} += e - s")
                     return
@@ -126,6 +140,24 @@ class IndexPaths(TablePaths):
                 self._descend(lines, source, key, inside, sure=True)
             else:
                 inside(lines)
+
+    def _places_between(self, lines: Lines, low: str, high: str) -> None:
+        """Emits the search of a leaf's first entry from ``low`` on, and of the first that is not below ``high``.
+
+        A search looks at entries that are far apart in memory; where a few are expected, the next ones are tried.
+        """
+        lines.add("ks = n.keys")
+        lines.add(f"i = bisect_left(ks, {low})")
+        if self._found > _NEAR * max(self._times, 1.0):
+            lines.add(f"j = bisect_left(ks, {high}, i)")
+            return
+        lines.add(f"j = i + {_NEAR}")
+        with lines.block(f"if j < len(ks) and ks[j] < {high}:"):
+            lines.add(f"j = bisect_left(ks, {high}, j)")
+        with lines.block("else:"):
+            lines.add("j = i")
+            with lines.block(f"while j < len(ks) and ks[j] < {high}:"):
+                lines.add("j += 1")
 
 
 def _decoded(part: Part) -> str:

@@ -40,8 +40,6 @@ from dosql.types.keys import (
     ABOVE_ENTRIES,
     NULL_KEY,
     after_prefix,
-    integer_bounds,
-    integers_bounds,
     key_encoder,
     text_in,
 )
@@ -61,9 +59,15 @@ def as_timestamp(value: Any) -> Any:
 
 
 def key_values(values: Sequence[Any]) -> list[Any]:
-    """Distinct numbers among ``values``, ascending: the keys a lookup must try."""
-    numbers = {n for n in map(number_operand, values) if n is not None and n is not ABOVE}
-    return sorted(numbers)
+    """Returns the row keys that equal one of ``values``, ascending."""
+    return sorted({key for key in map(key_operand, values) if key is not None})
+
+
+def key_operand(value: Any) -> int | None:
+    """Returns the one row key that equals ``value``, if there can be one."""
+    number = number_operand(value)
+    whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
+    return int(number) if whole else None
 
 
 def key_bounds(low: Any, low_inclusive: bool, high: Any, high_inclusive: bool) -> tuple[Any, Any] | None:
@@ -434,6 +438,8 @@ def recursion(count: int) -> None:
 
 
 NAMES: dict[str, Callable[..., Any] | object] = {
+    "ABOVE_ENTRIES": ABOVE_ENTRIES,
+    "NO_BOUNDS": (None, None),
     "ABOVE": ABOVE,
     "BELOW": BELOW,
     "INF": math.inf,
@@ -468,8 +474,6 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "count_of": count_of,
     "from_bytes": int.from_bytes,
     "text_in": text_in,
-    "integer_bounds": integer_bounds,
-    "integers_bounds": integers_bounds,
     "chain_of": chain.from_iterable,
     "flat_of": flat_of,
     "leaf_of": leaf_of,
@@ -488,6 +492,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "itemgetter": itemgetter,
     "kept": kept,
     "key_bounds": key_bounds,
+    "key_operand": key_operand,
     "key_values": key_values,
     "le": le,
     "leaves": leaves,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
-from dosql.plan.expr import ROW_KEY, Col, Subquery
+from dosql.plan.expr import ROW_KEY, Col, Param, Subquery
 from dosql.plan.logical import QuerySource, TableSource
 from dosql.plan.physical import FullScan, KeyLookup, KeyRange, KeysFound, Step
 from dosql.types.sqltypes import SqlType
@@ -199,17 +199,21 @@ class TablePaths:
         key = self._function.module.fresh("x")
         if len(path.values) == 1:
             value = path.values[0]
-            code = self._expressions.numeric(value)
-            if code.isidentifier():
+            code, nullable = self._expressions.value(value), value.nullable
+            if isinstance(value, Param):
+                key = self._function.hoist(f"{code} if {code}.__class__ is int else key_operand({code})", "x")
+            elif isinstance(value, Col) and value.type is SqlType.INTEGER and code.isidentifier():
                 key = code
             else:
+                nullable = True
                 lines.add(f"{key} = {code}")
-            if value.nullable:
+                with lines.block(f"if {key}.__class__ is not int:"):
+                    lines.add(f"{key} = key_operand({key})")
+            if nullable:
                 lines.add(f"if {key} is not None:")
                 lines.depth += 1
-            whole = isinstance(value, Col) and value.type is SqlType.INTEGER
-            self._descend(lines, source, key, inside, sure=False, guess=whole and self._times >= _FLAT_READS_MIN)
-            lines.depth -= value.nullable
+            self._descend(lines, source, key, inside, sure=False)
+            lines.depth -= nullable
             return
         values = ", ".join(self._expressions.value(v) for v in path.values)
         with lines.block(f"for {key} in key_values(({values},)):"):
@@ -224,47 +228,61 @@ class TablePaths:
             self._assign(lines, source)
             inside(lines)
 
-    def _descend(
-        self, lines: Lines, source: TableSource, key: str, inside: Inside, *, sure: bool, guess: bool = False
-    ) -> None:
-        """Emits the way from the root to the row at ``key``; of ``sure`` ones, there is one.
+    def _descend(self, lines: Lines, source: TableSource, key: str, inside: Inside, *, sure: bool) -> None:
+        """Emits the way from the root to the row at ``key``, a whole number; of ``sure`` ones, there is one.
 
-        Keys often have no gaps: with ``guess``, a row is looked for first where it is then.
+        Keys often have no gaps: a row is looked for first where it is then.
         """
-        self._reads(lines, f"key({source.table.id}, {key})")
-        self._leaf(lines, source.table.id, key, self._found if sure else self._times)
-        lines.add("ks = n.keys")
+        tree_id = source.table.id
+        self._reads(lines, f"key({tree_id}, {key})")
         if sure:
+            flat = self._flat(tree_id, self._found)
+            if flat is not None:
+                keys, leaves, firsts = flat
+                with lines.block(f"if {firsts} is not None:"):
+                    lines.add(f"i = bisect_right({keys}, {key})")
+                    lines.add(f"n = {leaves}[i]")
+                    lines.add(f"i = {firsts}[i]")
+                    lines.add(f"i = bisect_left(n.keys, {key}) if i is None else {key} - i")
+                lines.add("else:")
+                lines.depth += 1
+            self._leaf(lines, tree_id, key, self._found)
+            lines.add("ks = n.keys")
             lines.add(f"i = {key} - ks[0]")
             with lines.block(f"if i >= len(ks) or ks[i] != {key}:"):
                 lines.add(f"i = bisect_left(ks, {key})")
-            self._assign(lines, source)
+            lines.depth -= flat is not None
+            self._assign(lines, source, key)
             inside(lines)
             return
-        if guess:
-            lines.add(f"i = {key} - ks[0] if ks else 0")
-            with lines.block(f"if not 0 <= i < len(ks) or ks[i] != {key}:"):
-                lines.add(f"i = bisect_left(ks, {key})")
-        else:
+        self._leaf(lines, tree_id, key, self._times)
+        lines.add("ks = n.keys")
+        lines.add(f"i = {key} - ks[0] if ks else 0")
+        with lines.block(f"if not 0 <= i < len(ks) or ks[i] != {key}:"):
             lines.add(f"i = bisect_left(ks, {key})")
         with lines.block(f"if i < len(ks) and ks[i] == {key}:"):
-            self._assign(lines, source)
+            self._assign(lines, source, key)
             inside(lines)
 
-    def _leaf(self, lines: Lines, tree_id: int, key: str, reads: float) -> None:
-        """Emits the way to the leaf ``n`` where ``key`` would be; trees of 65,536 leaves and less without a loop.
+    def _flat(self, tree_id: int, reads: float) -> list[str] | None:
+        """Returns the variables of a tree's leaves side by side; None where a run of the function reads too few.
 
         Args:
-            lines: Gets the code.
             tree_id: The tree.
-            key: The key.
-            reads: How many ways a run of the function is estimated to go.
+            reads: How many ways from the root a run of the function is estimated to go.
         """
+        if reads * self._runs < _FLAT_READS_MIN:
+            return None
+        times = int(reads * (self._runs if self._function.again else 1.0)) + 1
+        flat = self._function.hoist(f"flat_of(view.trees[{tree_id}], {min(times, _FLAT_READS_MAX)})", "f")
+        return [self._function.hoist(f"{flat}[{i}]", "f") for i in range(3)]
+
+    def _leaf(self, lines: Lines, tree_id: int, key: str, reads: float) -> None:
+        """Emits the way to the leaf ``n`` where ``key`` would be; trees of 65,536 leaves and less without a loop."""
         root = self._root(tree_id)
-        if reads * self._runs >= _FLAT_READS_MIN:
-            times = int(reads * (self._runs if self._function.again else 1.0)) + 1
-            flat = self._function.hoist(f"flat_of(view.trees[{tree_id}], {min(times, _FLAT_READS_MAX)})", "f")
-            keys, leaves = (self._function.hoist(f"{flat}[{i}]", "f") for i in range(2))
+        flat = self._flat(tree_id, reads)
+        if flat is not None:
+            keys, leaves, _ = flat
             with lines.block(f"if {keys} is not None:"):
                 lines.add(f"n = {leaves}[bisect_right({keys}, {key})]")
             with lines.block("else:"):
@@ -292,8 +310,14 @@ class TablePaths:
         if rest and isinstance(source, TableSource):
             self._read(lines, source, rest)
 
-    def _assign(self, lines: Lines, source: TableSource) -> None:
+    def _assign(self, lines: Lines, source: TableSource, key: str = "") -> None:
+        """Emits the reading of a row; of what is found by its ``key``, that is known."""
         columns = self._needed.get(source.number, [])
+        if key and ROW_KEY in columns:
+            columns = [c for c in columns if c != ROW_KEY]
+            name = variable(source.number, ROW_KEY)
+            if name != key:
+                lines.add(f"{name} = {key}")
         early = self._early
         if early is not None:
             self._rest[source.number] = [c for c in columns if c not in early]
