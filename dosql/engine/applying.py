@@ -23,7 +23,7 @@ def rows_to_change(statement: Statement, workspace: Workspace, values: tuple[Any
         return [tuple([values[i] for i in places])]
     if statement.query is None:
         return [()]
-    rows = statement.query.run(workspace, values)
+    rows = statement.query.rows(workspace, values)
     body = statement.body
     if isinstance(body, l.UpdateStatement) and len(rows) > 1:
         if body.joined:  # a row that several rows of FROM fit is changed once

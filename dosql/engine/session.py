@@ -36,6 +36,7 @@ from dosql.executor.changes import Change
 from dosql.executor.definitions import create_table
 from dosql.executor.foreign_keys import enforce, test_deferred
 from dosql.executor.inserting import Inserter
+from dosql.executor.row.guard import MemoryExceeded, begin_again
 from dosql.functions.last_change import current
 from dosql.plan import logical as l
 from dosql.storage import Snapshot, Workspace
@@ -122,10 +123,14 @@ class Session(Preparing):
             return self._execute_other(statement, values)
         try:
             rows = run(view, values)
+        except MemoryExceeded:
+            rows = None
         except (DosqlError, MemoryError):
             raise
         except Exception as e:
             raise mistaken(statement, e) from e
+        if rows is None:  # what it had is free by now
+            rows = self._out_of_core(statement, view, values)
         if statement.presenters:
             rows = presented(rows, statement)
         return Result(statement.columns, statement.types, rows, view.lsn)
@@ -201,7 +206,7 @@ class Session(Preparing):
             return None
         if self._each_statement:
             self._renewed()
-        view, values, run = self.view, self._bind(statement, params), statement.query.run
+        view, values, run = self.view, self._bind(statement, params), statement.query.rows
 
         def work() -> Result:
             rows = run(view, values)
@@ -551,7 +556,21 @@ class Session(Preparing):
         query = statement.query
         assert query is not None
         try:
-            return query.run(view, values)
+            return query.rows(view, values)
+        except (DosqlError, MemoryError):
+            raise
+        except Exception as e:
+            raise mistaken(statement, e) from e
+
+    @staticmethod
+    def _out_of_core(
+        statement: Statement, view: Snapshot | Workspace, values: tuple[Any, ...]
+    ) -> list[tuple[Any, ...]]:
+        """Runs the query of a statement once more, with less in memory."""
+        query = statement.query
+        assert query is not None
+        try:
+            return query.out_of_core(view, values, begin_again())[0]
         except (DosqlError, MemoryError):
             raise
         except Exception as e:

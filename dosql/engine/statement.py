@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from dosql.engine.computed import bound_terms
@@ -291,6 +292,7 @@ class Statement:
             return made
 
         compiled = compile_query(query, plan, self.sql, counts)
+        compiled.again = cache(lambda: compile_query(query, plan, self.sql, counts, spills=True))
         if compiled.recursive:
             self.scans.append(LONG)
         for block_plan in compiled.plans:

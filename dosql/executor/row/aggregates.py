@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
+from dosql.executor.row.out_of_core import LaterPasses, later_passes
 from dosql.executor.row.table_paths import variable
 from dosql.functions.aggregates import COLLECTING
 from dosql.plan.expr import Aggregate, collation_of
@@ -25,9 +26,21 @@ _ORDERED = {*NUMERIC_TYPES, *TEMPORAL_TYPES, SqlType.TEXT, SqlType.BLOB}
 
 
 class AggregateEmitter:
-    """Emits the states, the step of one row, and the results of a grouped block."""
+    """Emits the states, the step of one row, and the results of a grouped block.
 
-    def __init__(self, function: Function, expressions: ExpressionCompiler, block: Block) -> None:
+    Args:
+        function: It.
+        expressions: For keys and arguments.
+        block: It.
+        saved: Variables of a row, if rows may be put off for want of memory; None if not.
+    """
+
+    def __init__(
+        self, function: Function, expressions: ExpressionCompiler, block: Block, saved: list[str] | None = None
+    ) -> None:
+        self._saved = saved
+        self._later: LaterPasses | None = None
+        self._distinct: list[tuple[Aggregate, list[str], LaterPasses]] = []
         self._function = function
         self._expressions = expressions
         self._block = block
@@ -52,11 +65,20 @@ class AggregateEmitter:
 
     def start(self, lines: Lines) -> None:
         """Emits what stands before the loops."""
+        if self._saved is not None:
+            lines.add("_ = None")
         if self._grouped:
             lines.add("groups = {}")
+            if self._saved is not None:
+                self._later = later_passes(self._function, lines, "groups", self._saved)
             return
         for name, value in zip([n for names in self._states for n in names], self._initial, strict=True):
             lines.add(f"{name} = {value}")
+        if self._saved is not None:
+            for aggregate, names in zip(self._block.aggregates, self._states, strict=True):
+                if aggregate.distinct and aggregate.name not in COLLECTING:
+                    later = later_passes(self._function, lines, names[-1], self._saved)
+                    self._distinct.append((aggregate, names, later))
 
     def step(self, lines: Lines) -> None:
         """Emits what happens to one row."""
@@ -66,18 +88,33 @@ class AggregateEmitter:
             if not key.isidentifier():
                 lines.add(f"key = {key}")
                 key = "key"
+            depth = lines.depth
+            if self._later is not None:
+                with lines.block(f"if {key} not in groups and {self._later.room}.full(groups):"):
+                    lines.add(f"{self._later.later}.add({key}, ({self._later.row}))")
+                lines.add("else:")
+                lines.depth += 1
             if not self._initial:
                 lines.add(f"groups[{key}] = None")
-                return
-            lines.add(f"g = groups.get({key})")
-            with lines.block("if g is None:"):
-                lines.add(f"g = groups[{key}] = [{', '.join(self._initial)}]")
-        for aggregate, names in zip(self._block.aggregates, self._states, strict=True):
-            if aggregate.filter is not None:
-                with lines.block(f"if {self._expressions.condition(aggregate.filter)}:"):
-                    self._update(lines, aggregate, names)
             else:
+                lines.add(f"g = groups.get({key})")
+                with lines.block("if g is None:"):
+                    lines.add(f"g = groups[{key}] = [{', '.join(self._initial)}]")
+                self._updates(lines)
+            lines.depth = depth
+        else:
+            self._updates(lines)
+
+    def _updates(self, lines: Lines) -> None:
+        for aggregate, names in zip(self._block.aggregates, self._states, strict=True):
+            self._filtered(lines, aggregate, names)
+
+    def _filtered(self, lines: Lines, aggregate: Aggregate, names: list[str]) -> None:
+        if aggregate.filter is not None:
+            with lines.block(f"if {self._expressions.condition(aggregate.filter)}:"):
                 self._update(lines, aggregate, names)
+        else:
+            self._update(lines, aggregate, names)
 
     def _update(self, lines: Lines, aggregate: Aggregate, names: list[str]) -> None:
         name = aggregate.name
@@ -106,9 +143,15 @@ class AggregateEmitter:
             seen_value = self._expressions.fold(value, aggregate.collation)
             test += f"{' and ' if test else ''}{seen_value} not in {seen}"
         with lines.block(f"if {test}:"):
+            later = next((later for one, _, later in self._distinct if one is aggregate), None)
+            if later is not None:
+                later.put_off(lines, seen_value)
+                lines.add("else:")
+                lines.depth += 1
             if aggregate.distinct:
                 lines.add(f"{names[-1]}.add({seen_value})")
             self._add(lines, aggregate, names, value)
+            lines.depth -= later is not None
 
     def _collect(self, lines: Lines, aggregate: Aggregate, names: list[str]) -> None:
         """Emits the keeping of a row of arguments, with what it is sorted by."""
@@ -161,6 +204,9 @@ class AggregateEmitter:
         block = self._block
         source, count = block.group_source, len(block.group_by)
         if not self._grouped:
+            for aggregate, names, later in self._distinct:
+                with lines.block(f"while (more := {later.later}.following()) is not None:"):
+                    later.following(lines, "set()", lambda inner, a=aggregate, n=names: self._filtered(inner, a, n))  # type: ignore[misc]
             self._results(lines)
             emit(lines)
             return
@@ -171,9 +217,18 @@ class AggregateEmitter:
             # SQLite's groups come sorted; where only some are wanted, it matters which
             item = "sort_key(item[0])" if count == 1 else "[sort_key(part) for part in item[0]]"
             items = f"sorted(groups.items(), key=lambda item: {item})"
+        if self._later is not None:
+            lines.add("while True:")
+            lines.depth += 1
         with lines.block(f"for {target}, g in {items}:"):
             self._results(lines)
             emit(lines)
+        if self._later is not None:
+            lines.add(f"more = {self._later.later}.following()")
+            with lines.block("if more is None:"):
+                lines.add("break")
+            self._later.following(lines, "{}", self.step)
+            lines.depth -= 1
 
     def _results(self, lines: Lines) -> None:
         first = len(self._block.group_by)

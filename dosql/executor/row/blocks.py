@@ -12,6 +12,7 @@ from dosql.executor.row.emitter import Function, Lines, Module
 from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.leading import lead_of
 from dosql.executor.row.nesting import parts_of
+from dosql.executor.row.out_of_core import later_passes
 from dosql.executor.row.paths import PathEmitter
 from dosql.executor.row.picking import picked
 from dosql.executor.row.semi import SemiEmitter
@@ -46,6 +47,8 @@ from dosql.types.sqltypes import SqlType
 
 _TESTED = 3.0
 """A condition with a subquery is guessed to let every third row through."""
+_FIRST_ROWS_MAX = 10_000
+"""So many rows of an order have room in memory, however little that is."""
 TICKED_ROWS = 200_000
 """A hash join that is estimated to give more asks for each row before it whether it may go on."""
 
@@ -57,15 +60,22 @@ class QueryEmitter:
         module: Gets the functions.
         plan: Plans a block.
         counts: Of EXPLAIN ANALYZE.
+        spills: The functions keep on disk what has no room in memory.
 
     Attributes:
         runs: How often a subquery of what is emitted now is estimated to run; 0 is unknown.
     """
 
     def __init__(
-        self, module: Module, plan: Callable[[Block, float], BlockPlan], counts: list[int] | None = None
+        self,
+        module: Module,
+        plan: Callable[[Block, float], BlockPlan],
+        counts: list[int] | None = None,
+        *,
+        spills: bool = False,
     ) -> None:
         self._module = module
+        self.spills = spills
         self._plan = plan
         self.runs = 0.0
         self._counts = counts
@@ -155,6 +165,7 @@ class _BlockEmitter(SemiEmitter):
         self._different: list[tuple[int, int]] | None = None
         self._once_each = self._lone = self._early = False
         self._first: tuple[Expr, bool] | None = None
+        self._spills = queries.spills
         self._from: dict[int, str] = {}
         self._runs = 1.0
 
@@ -180,8 +191,8 @@ class _BlockEmitter(SemiEmitter):
         self._once_each = one
         limited = not one and self._limits(block)
         early = limited and not order_by and not block.grouped
-        body.add("out = []")
-        if plan.wide and not (one or early or self._outer or function.again):
+        body.add(f"out = {self._no_rows()}")
+        if plan.wide and not (one or early or self._outer or function.again or self._spills):
             self._join_columns(plan, needed)
         if block.grouped:
             counted = self._whole_count(block, plan)
@@ -190,8 +201,10 @@ class _BlockEmitter(SemiEmitter):
             else:
                 self._grouped(block, plan, needed)
         else:
+            later = None
             if block.distinct:
                 body.add("seen = set()")
+                later = later_passes(function, body, "seen", ["row"]) if self._spills else None
             shown = block.outputs if order_by else block.outputs[: block.visible]  # the others are for sorting
             row = self._row([o.expr for o in shown])
             seen = self._unique_key([o.expr for o in block.outputs[: block.visible]])
@@ -202,6 +215,7 @@ class _BlockEmitter(SemiEmitter):
             self._lone = lone
             top = self._top_rows(block) if limited and order_by else None
             if top is not None:
+                body.add("out = []")
                 top.begin(body)
                 if len(plan.steps) == 1 and not plan.constants:
                     self._first = (block.outputs[order_by[0].output].expr, order_by[0].descending)
@@ -211,33 +225,46 @@ class _BlockEmitter(SemiEmitter):
             if every and top is None and not lone:
                 if not block.distinct:
                     self._whole = every
-                elif seen == "row" and not early:
+                elif seen == "row" and not early and not self._spills:
                     self._different = every
+
+            def differing(lines: Lines) -> None:
+                if seen != "row":
+                    lines.add(f"unique = {seen}")
+                known = "row" if seen == "row" else "unique"
+                with lines.block(f"if {known} not in seen:"):
+                    if later is not None:
+                        later.put_off(lines, known)
+                        lines.add("else:")
+                        lines.depth += 1
+                    lines.add(f"seen.add({known})")
+                    self._append(lines, "row", early)
+                    lines.depth -= later is not None
 
             def emit(lines: Lines) -> None:
                 if lone:
                     lines.add(f"return [{row}]")
                 elif block.distinct:
                     lines.add(f"row = {row}")
-                    if seen != "row":
-                        lines.add(f"unique = {seen}")
-                    known = "row" if seen == "row" else "unique"
-                    with lines.block(f"if {known} not in seen:"):
-                        lines.add(f"seen.add({known})")
-                        self._append(lines, "row", early)
+                    differing(lines)
                 elif top is not None:
                     top.append(lines, row)
                 else:
                     self._append(lines, row, early)
 
             self._loops(body, plan, needed, emit)
+            if later is not None:
+                with body.block(f"while (more := {later.later}.following()) is not None:"):
+                    later.following(body, "set()", differing)
         if block.grouped and block.distinct:
             body.add(f"out = {self._uniques('out', [o.expr for o in block.outputs[: block.visible]])}")
         self._finish(order_by, block, limited, [o.expr for o in block.outputs], function)
 
     def _top_rows(self, block: Block) -> TopRows | None:
         """Returns what keeps the first rows of an order, None where all have to be there before any is known."""
-        if block.distinct:
+        limit = block.limit
+        few = isinstance(limit, Const) and isinstance(limit.value, int) and 0 <= limit.value <= _FIRST_ROWS_MAX
+        if block.distinct or (self._spills and not (few and block.offset is None)):
             return None
         exprs = [o.expr for o in block.outputs]
         found = TopRows(block.order_by, exprs, [self._expressions.value(e) for e in exprs], self._expressions.fold)
@@ -314,11 +341,11 @@ class _BlockEmitter(SemiEmitter):
         self, body: Lines, plan: BlockPlan, needed: dict[int, list[int]], emit: Callable[[Lines], None]
     ) -> None:
         paths = PathEmitter(self._function, self._expressions, needed, self._query_rows, self._found_by)
-        paths.few = self._lone
+        paths.few, paths.spills = self._lone, self._spills
         if len(plan.steps) == 1 and not plan.constants and self._all_rows(body, plan.steps[0], paths):
             return
         inner = Lines(body.depth)
-        parts = parts_of(plan.steps)
+        parts = parts_of(plan.steps, spills=self._spills)
 
         def part_at(lines: Lines, number: int) -> None:
             """Emits a part of the loops; what the parts before found is in a list."""
@@ -328,10 +355,19 @@ class _BlockEmitter(SemiEmitter):
             sources = [step.source.number for part in parts[: number + 1] for step in part]
             names = [variable(source, column) for source in sources for column in needed[source]]
             row, found = ", ".join([*names, "_"]), self._function.module.fresh("j")
-            lines.add(f"_ = {found} = []")
-            step_at(lines, parts[number], 0, lambda last: last.add(f"{found}.append(({row},))"))
+            lines.add("_ = None")
+            following = parts[number + 1][0]
+            if self._spills and isinstance(following.path, HashProbe):
+                add, rows = paths.parted(lines, following, row, found)
+                step_at(lines, parts[number], 0, add)
+                lines.add(rows)
+                lines.depth += 1
+            else:
+                lines.add(f"{found} = {self._no_rows()}")
+                step_at(lines, parts[number], 0, lambda last: last.add(f"{found}.append(({row},))"))
             with lines.block(f"for {row}, in {found}:"):
                 part_at(lines, number + 1)
+            lines.depth -= following.source.number in paths.tables
 
         def before(steps: list[Step], i: int) -> float:
             """Returns how often a step's path is estimated to be gone in one run."""
@@ -467,9 +503,10 @@ class _BlockEmitter(SemiEmitter):
 
     def _grouped(self, block: Block, plan: BlockPlan, needed: dict[int, list[int]]) -> None:
         body = self._function.body
-        aggregates = AggregateEmitter(self._function, self._expressions, block)
+        saved = [variable(source, column) for source, columns in needed.items() for column in columns]
+        aggregates = AggregateEmitter(self._function, self._expressions, block, saved if self._spills else None)
         constants = ExpressionCompiler(self._function, self._outer, self._subquery)
-        vector = vector_aggregate(plan, constants)
+        vector = None if self._spills else vector_aggregate(plan, constants)
         if self._joined is not None:
             self._joined.grouped(
                 body, block, aggregates, constants, lambda: self._loops(body, plan, needed, aggregates.step)

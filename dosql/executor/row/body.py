@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
+from dosql.executor.row.out_of_core import area_of
 from dosql.executor.row.sorting import emit_sort
 from dosql.executor.row.table_paths import variable
 from dosql.plan.expr import ROW_KEY, Col, Const, Expr, Subquery, collation_of
@@ -38,6 +39,10 @@ class QueryBody:
         self._innermost = -1  # the source of the last loop
         self._tests = 0.0  # how often conditions are estimated to be tested; 0 is unknown
 
+    def _no_rows(self) -> str:
+        """Returns code for an empty list, or for rows that may be on disk."""
+        return f"{area_of(self._function)}.spool()" if self._queries.spills else "[]"
+
     def _unique_key(self, exprs: list[Expr]) -> str:
         """Returns code for what two equal rows have in common, of ``row``."""
         collations = [collation_of(e) for e in exprs]
@@ -49,6 +54,8 @@ class QueryBody:
     def _uniques(self, rows: str, exprs: list[Expr]) -> str:
         """Returns code for rows without those that were there before."""
         key = self._unique_key(exprs)
+        if self._queries.spills:
+            return f"{area_of(self._function)}.uniques({rows}, lambda row: {key})"
         if key == "row":
             return f"list(dict.fromkeys({rows}))"
         return f"uniques({rows}, lambda row: {key})"
@@ -90,11 +97,13 @@ class QueryBody:
         self, order_by: list[SortKey], query: Query, limited: bool, exprs: list[Expr], function: Function
     ) -> None:
         body = function.body
-        emit_sort(body, order_by, exprs, self._expressions.fold)
+        spills = self._queries.spills
+        emit_sort(body, order_by, exprs, self._expressions.fold, apart=not spills)
         if limited:
             body.add("out = out[skip:most]")
         if isinstance(query, Block) and len(query.outputs) > query.visible and (order_by or query.grouped):
-            body.add(f"return [row[:{query.visible}] for row in out]")
+            cut = f"row[:{query.visible}] for row in out"
+            body.add(f"return {area_of(self._function)}.spool({cut})" if spills else f"return [{cut}]")
         else:
             body.add("return out")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dosql.executor.row.body import QueryBody
 from dosql.executor.row.emitter import Lines
+from dosql.executor.row.out_of_core import area_of
 from dosql.executor.row.sorting import emit_sort
 from dosql.executor.row.table_paths import variable
 from dosql.plan.expr import Col, Expr, Op, hashable, sources_of
@@ -38,10 +39,13 @@ class CombiningEmitter(QueryBody):
         outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
         left = f"{self._queries.query(query.left, outer)}({args})"
         right = f"{self._queries.query(query.right, outer)}({args})"
-        if query.op == "UNION ALL":
+        if query.op == "UNION ALL" and self._queries.spills:
+            body.add(f"out = {area_of(self._function)}.spool(chain_of(({left}, {right})))")
+        elif query.op == "UNION ALL":
             body.add(f"out = {left} + {right}")
         elif query.op == "UNION":
-            body.add(f"out = {self._uniques(f'{left} + {right}', [o.expr for o in query.outputs])}")
+            rows = f"chain_of(({left}, {right}))" if self._queries.spills else f"{left} + {right}"
+            body.add(f"out = {self._uniques(rows, [o.expr for o in query.outputs])}")
         else:
             exprs = [o.expr for o in query.outputs]
             key, negated = self._unique_key(exprs), "not " if query.op == "EXCEPT" else ""
@@ -60,7 +64,12 @@ class CombiningEmitter(QueryBody):
         steps = [f"{self._queries.query(step, outer, again=True)}({args}, given=(taking,))" for step in query.steps]
         rows = f"{first}({args})"
         exprs = [o.expr for o in query.outputs]
-        body.add(f"out = {self._uniques(rows, exprs)}" if query.distinct else f"out = {rows}")
+        if query.order_by:
+            body.add(f"out = list({self._uniques(rows, exprs) if query.distinct else rows})")
+        elif self._queries.spills and not query.distinct:
+            body.add(f"out = {area_of(self._function)}.spool({rows})")
+        else:
+            body.add(f"out = {self._uniques(rows, exprs)}" if query.distinct else f"out = {rows}")
         if query.distinct:
             body.add(f"seen = {{{self._unique_key(exprs)} for row in out}}")
         if query.order_by:
@@ -106,7 +115,17 @@ class CombiningEmitter(QueryBody):
         calls = self._function.module.share("W", query.calls)
         args = ", ".join(["view", "P", "M", *self._outer.values()])
         outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
-        self._function.body.add(f"return windowed({self._queries.query(query.query, outer)}({args}), {calls})")
+        rows = f"{self._queries.query(query.query, outer)}({args})"
+        same = set.intersection(*(set(call.partition) for call in query.calls))
+        if self._queries.spills and same:
+            key = "".join(f"sort_key(row[{place}]), " for place in sorted(same))
+            area = area_of(self._function)
+            self._function.body.add(
+                f"return {area}.in_partitions({rows}, lambda row: ({key}), lambda rows: windowed(rows, {calls}))"
+            )
+        else:
+            rows = f"list({rows})" if self._queries.spills else rows
+            self._function.body.add(f"return windowed({rows}, {calls})")
 
     def full_join(self, query: FullJoinRows) -> None:
         """Emits FULL JOIN: the rows of the left side with what fits them, then what of the right side fits nothing."""

@@ -11,7 +11,9 @@ from typing import Any
 from dosql.errors import ResourceExhausted
 from dosql.executor.row.blocks import QueryEmitter
 from dosql.executor.row.emitter import Module
+from dosql.executor.row.guard import MemoryExceeded, begin_again
 from dosql.executor.row.runtime import NAMES
+from dosql.executor.row.spilling import SpillArea
 from dosql.plan.logical import Block, Query
 from dosql.plan.physical import BlockPlan
 
@@ -28,16 +30,46 @@ class CompiledQuery:
         source: The generated code.
         plans: Plans of its blocks, the outermost first.
         recursive: It has a part that may run for long without reading any table.
+        again: Compiles it so that what has no room in memory is kept on disk.
     """
 
     run: Callable[..., list[tuple[Any, ...]]]
     source: str
     plans: list[BlockPlan] = field(default_factory=list)
     recursive: bool = False
+    again: Callable[[], CompiledQuery] | None = None
+
+    def rows(self, view: Any, params: Any) -> list[tuple[Any, ...]]:
+        """As ``run``; where that takes too much memory, it runs :meth:`out_of_core`."""
+        try:
+            return self.run(view, params)
+        except MemoryExceeded:
+            pass  # which lets go of what there was
+        return self.out_of_core(view, params, begin_again())[0]
+
+    def out_of_core(self, view: Any, params: Any, limit_bytes: int) -> tuple[list[tuple[Any, ...]], int]:
+        """Runs it so that what has no room in memory is kept on disk.
+
+        Args:
+            view, params: As ``run`` takes them.
+            limit_bytes: Memory that it may have.
+
+        Returns:
+            The rows, and how many bytes were written.
+        """
+        assert self.again is not None
+        with SpillArea(limit_bytes) as area:
+            rows = list(self.again().run(view, params))
+        return rows, area.spilled_bytes
 
 
 def compile_query(
-    query: Query, plan: Callable[[Block, float], BlockPlan], comment: str = "", counts: list[int] | None = None
+    query: Query,
+    plan: Callable[[Block, float], BlockPlan],
+    comment: str = "",
+    counts: list[int] | None = None,
+    *,
+    spills: bool = False,
 ) -> CompiledQuery:
     """Generates and compiles the function of a query.
 
@@ -46,6 +78,7 @@ def compile_query(
         plan: Plans a block.
         comment: Goes into the code, for those who read it.
         counts: Gets two counters for each step, which the code raises: its loops, and its rows.
+        spills: What has no room in memory is kept on disk: it runs within a :class:`SpillArea`.
 
     Raises:
         ResourceExhausted: The query is too large for one function.
@@ -53,7 +86,7 @@ def compile_query(
     Cost: 100 to 500 microseconds.
     """
     module = Module()
-    emitter = QueryEmitter(module, plan, counts)
+    emitter = QueryEmitter(module, plan, counts, spills=spills)
     emitter.query(query, name="run")
     head = [f"# {line}" for line in comment.splitlines()]
     source = "\n".join([*head, *("\n".join(lines) + "\n" for lines in module.functions)])

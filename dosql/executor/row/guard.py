@@ -33,6 +33,10 @@ def memory_used() -> int:
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
+class MemoryExceeded(ResourceExhausted):
+    """A query takes more memory than it may: it may be run again by a way that takes less."""
+
+
 class Guard:
     """What a running query looks at; any thread may set it.
 
@@ -78,10 +82,20 @@ class Guard:
             self._next_look = now + _MEMORY_EVERY_S
             if memory_used() > self._bytes_at_most + int(_CACHE_SLACK * self._cached()):
                 self._bytes_at_most = 0  # once is enough: what follows clears up
-                raise ResourceExhausted(
+                raise MemoryExceeded(
                     f"the statement needs more than {self._limit_bytes >> 20} MB of memory",
                     hint="Read less: add conditions or a LIMIT, or raise --statement-memory",
                 )
+
+    def begin_again(self) -> int:
+        """Lets the query have its memory once more, from now on.
+
+        Returns:
+            Its bytes; 0 where there is no limit.
+        """
+        if self._limit_bytes:
+            self._bytes_at_most = memory_used() + self._limit_bytes - int(_CACHE_SLACK * self._cached())
+        return self._limit_bytes
 
 
 @contextmanager
@@ -92,6 +106,12 @@ def guarded(guard: Guard) -> Iterator[None]:
         yield
     finally:
         _local.guard = None
+
+
+def begin_again() -> int:
+    """As :meth:`Guard.begin_again`, of the query of this thread."""
+    guard: Guard | None = getattr(_local, "guard", None)
+    return 0 if guard is None else guard.begin_again()
 
 
 def tick() -> None:

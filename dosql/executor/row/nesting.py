@@ -9,8 +9,13 @@ LOOPS_MAX = 16
 """CPython nests at most 20 blocks in one function; a join of more tables goes through lists."""
 
 
-def parts_of(steps: list[Step]) -> list[list[Step]]:
-    """Returns the steps in parts, each of which nests few enough loops."""
+def parts_of(steps: list[Step], *, spills: bool = False) -> list[list[Step]]:
+    """Returns the steps in parts, each of which nests few enough loops.
+
+    Args:
+        steps: The steps.
+        spills: A hash join begins a part, so that its sides may be on disk.
+    """
     parts: list[list[Step]] = [[]]
     depth = 0
     for step in steps:
@@ -18,7 +23,7 @@ def parts_of(steps: list[Step]) -> list[list[Step]]:
         once = isinstance(path, HashProbe | Gathered | KeyLookup) or not isinstance(step.source, TableSource)
         several = isinstance(path, IndexScan | UnionOfPaths)  # of several values a loop more
         loops = (1 if once else 3 if several else 2) + step.left
-        if depth + loops > LOOPS_MAX and parts[-1]:
+        if parts[-1] and (depth + loops > LOOPS_MAX or (spills and isinstance(path, HashProbe))):
             parts.append([])
             depth = 1
         parts[-1].append(step)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from dosql.executor.row.emitter import Lines
 from dosql.executor.row.index_paths import IndexPaths
+from dosql.executor.row.out_of_core import area_of
 from dosql.executor.row.picking import picked
 from dosql.executor.row.table_paths import Inside, variable
 from dosql.functions.tables import way_of
@@ -61,7 +62,7 @@ class PathEmitter(IndexPaths):
             parts = [part for test in tests for part in walk(test)]
             self._early = {part.index for part in parts if isinstance(part, Col) and part.source == number}
         source = step.source
-        if once and isinstance(path, HashProbe) and self._keys_only(step, path):
+        if once and isinstance(path, HashProbe) and self._keys_only(step, path) and not self.spills:
             self._probe_set(lines, step, path, inside)
         elif isinstance(path, HashProbe | Gathered):
             self._probe(lines, step, inside)
@@ -139,12 +140,54 @@ class PathEmitter(IndexPaths):
         number = step.source.number
         names = [variable(number, c) for c in self._needed.get(number, [])] or ["_"]
         row = ", ".join(names) + ("," if len(names) == 1 else "")
-        value = f"({row})" if names != ["_"] else "(None,)"
         table = self._function.module.fresh("h")
-        before = self._function.before
-        if isinstance(path, HashProbe) and self._by_key(step, path):
+        if isinstance(path, HashProbe) and self._by_key(step, path) and not self.spills:
             self._probe_by_key(lines, step, path, table, names, inside)
             return
+        if number in self.tables:
+            table = self.tables[number]
+        else:
+            self._gather(step, table)
+        if isinstance(path, HashProbe):
+            probe, _ = self._key([(self._expressions.value(p), False) for p in path.probe])
+            head = f"for {row} in {table}.get({probe}, ()):"
+        else:
+            lines.add("tick()")
+            head = f"for {row} in {table}:"
+        with lines.block(head):
+            inside(lines)
+
+    def parted(self, lines: Lines, step: Step, row: str, found: str) -> tuple[Inside, str]:
+        """Emits the start of a hash join whose sides are on disk where they have no room in memory.
+
+        Args:
+            lines: Gets the code.
+            step: The join.
+            row: Variables of a row before it.
+            found: The variable of the rows before it, in a part.
+
+        Returns:
+            What emits the keeping of a row before it, and the loop over the parts.
+        """
+        path = step.path
+        assert isinstance(path, HashProbe)
+        fresh, area = self._function.module.fresh, area_of(self._function)
+        table, others = fresh("h"), fresh("o")
+        self._gather(step, table, f"{area}.partitions()")
+        lines.add(f"{others} = {area}.partitions()")
+        part = self.tables[step.source.number] = fresh("h")
+
+        def add(inner: Lines) -> None:
+            probe, _ = self._key([(self._expressions.value(p), False) for p in path.probe])
+            inner.add(f"{others}.add({probe}, ({row},))")
+
+        return add, f"for {part}, {found} in {table}.joined({others}):"
+
+    def _gather(self, step: Step, table: str, empty: str = "") -> None:
+        """Emits the gathering of a step's rows before the loops: in a dict, in a list, or in what ``empty`` makes."""
+        path, number, before = step.path, step.source.number, self._function.before
+        names = [variable(number, c) for c in self._needed.get(number, [])]
+        value = f"({', '.join(names)}{',' if len(names) == 1 else ''})" if names else "(None,)"
         filters = [self._expressions.condition(f) for f in step.filters]
         bare = Step(step.source, FullScan(), rows=0.0, reads=step.reads)  # how many rows pass is not known
         self.pick = picked(self._function.module, self._expressions, bare, step.filters)
@@ -159,27 +202,24 @@ class PathEmitter(IndexPaths):
                 key, nulls = self._key([(self._expressions.value(b), b.nullable) for b in path.build])
                 guard = f"if {nulls}:" if nulls else "if True:"
                 with inner.block(guard):
-                    inner.add(f"g = {table}.get({key})")
-                    with inner.block("if g is None:"):
-                        inner.add(f"{table}[{key}] = [{value}]")
-                    with inner.block("else:"):
-                        inner.add(f"g.append({value})")
+                    if empty:
+                        inner.add(f"{table}.add({key}, {value})")
+                    else:
+                        inner.add(f"g = {table}.get({key})")
+                        with inner.block("if g is None:"):
+                            inner.add(f"{table}[{key}] = [{value}]")
+                        with inner.block("else:"):
+                            inner.add(f"g.append({value})")
             else:
                 inner.add(f"{table}.append({value})")
             if filters:
                 inner.depth -= 1
 
         with self._gathering(step, table):
-            before.add(f"{table} = {'{}' if isinstance(path, HashProbe) else '[]'}")
+            if not empty and isinstance(path, Gathered):
+                empty = f"{area_of(self._function)}.spool()" if self.spills else "[]"
+            before.add(f"{table} = {empty or '{}'}")
             self.emit(before, bare, gather)
-        if isinstance(path, HashProbe):
-            probe, _ = self._key([(self._expressions.value(p), False) for p in path.probe])
-            head = f"for {row} in {table}.get({probe}, ()):"
-        else:
-            lines.add("tick()")
-            head = f"for {row} in {table}:"
-        with lines.block(head):
-            inside(lines)
 
     def _keys_only(self, step: Step, path: HashProbe) -> bool:
         """Whether nothing is read of a step's rows but the keys that they are found by, while they are gathered."""

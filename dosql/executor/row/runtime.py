@@ -13,6 +13,7 @@ from dosql.btree import Leaf, flat_of
 from dosql.errors import ResourceExhausted, TypeMismatch
 from dosql.executor.row.guard import leaves, leaves_back, spans, spans_back, tick, watched
 from dosql.executor.row.likes import after_text, glob_prefix, like_matcher, like_prefix
+from dosql.executor.row.spilling import spill_area
 from dosql.executor.row.totals import average, sum_of
 from dosql.executor.row.windows import windowed
 from dosql.executor.vector import Unfit, worth
@@ -522,6 +523,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "shift_left": f.shift_left,
     "shift_right": f.shift_right,
     "sort_key": sort_key,
+    "spill_area": spill_area,
     "spans": spans,
     "tick": tick,
     "watched": watched,

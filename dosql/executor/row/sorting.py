@@ -20,8 +20,16 @@ SLACK = 1000
 """Rows that are gathered beyond those that are asked for, before the others are thrown away."""
 
 
-def emit_sort(lines: Lines, order_by: list[SortKey], exprs: list[Expr], fold: Fold) -> None:
-    """Emits sorts of ``out``. They are stable, so the last key is sorted first; equal directions share a sort."""
+def emit_sort(lines: Lines, order_by: list[SortKey], exprs: list[Expr], fold: Fold, *, apart: bool = True) -> None:
+    """Emits sorts of ``out``. They are stable, so the last key is sorted first; equal directions share a sort.
+
+    Args:
+        lines: Gets the code.
+        order_by: The order.
+        exprs: The outputs.
+        fold: For collations.
+        apart: Rows with NULL may be put aside before a sort.
+    """
     groups: list[list[SortKey]] = []
     for key in order_by:
         if groups and groups[-1][0].descending == key.descending:
@@ -29,7 +37,7 @@ def emit_sort(lines: Lines, order_by: list[SortKey], exprs: list[Expr], fold: Fo
         else:
             groups.append([key])
     for group in reversed(groups):
-        if len(group) == 1 and _is_plain(group[0], exprs):
+        if apart and len(group) == 1 and _is_plain(group[0], exprs):
             _emit_plain(lines, group[0], exprs[group[0].output])
             continue
         parts = []

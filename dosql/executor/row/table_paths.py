@@ -37,6 +37,8 @@ class TablePaths:
         lead: The one column that is read of all rows of a scan; the others are by :meth:`read_rest`.
         pick: Code that gives leaves with places of a scan's rows, the only ones to look at, or nothing;
             :meth:`read_rest` reads their columns.
+        spills: What is gathered is on disk where it has no room in memory.
+        tables: By source, the variable of a hash table that is made already.
         counts: The variable that the number of rows is added to, where nothing else is wanted of ranges.
     """
 
@@ -57,7 +59,8 @@ class TablePaths:
         self._rest: dict[int, list[int]] = {}
         self._times = self._found = self._runs = 1.0
         self._places: dict[int, tuple[str, str, int | None]] = {}
-        self.few = False
+        self.few = self.spills = False
+        self.tables: dict[int, str] = {}
         self.counts = ""
         self.lead: int | None = None
         self.pick = ""
