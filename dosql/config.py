@@ -143,7 +143,9 @@ class ServerSettings:
         transaction_s: So is one that is open for longer.
         allow_files: Clients may name files of the server's machine, in ATTACH and in FROM.
         statement_s: A query that runs on a thread, because it reads much, is stopped after that time; 0 is no limit.
-        statement_bytes: So is one while which the process grows by so much; 0 is no limit.
+        statement_bytes: One while which the process grows by so much goes on with what it gathers on disk; 0 is no
+            limit.
+        statement_disk_bytes: One that needs more on disk is stopped; 0: nothing is put there.
     """
 
     message_bytes_max: int = 16 << 20
@@ -154,4 +156,5 @@ class ServerSettings:
     transaction_s: float = 3600.0
     statement_s: float = 300.0
     statement_bytes: int = field(default_factory=lambda: max(memory_bytes() // 4, 256 << 20))
+    statement_disk_bytes: int = 10 << 30
     allow_files: bool = False

@@ -144,8 +144,17 @@ _OPTIONS += [
         type=click.IntRange(min=0),
         default=_LIMITS.statement_bytes >> 20,
         metavar="MB",
-        help="Stop a query that reads much when the process has grown by so much meanwhile; 0: never."
+        help="Let a query keep on disk what it gathers when the process has grown by so much meanwhile; 0: never."
         "  [default: a quarter of the memory]",
+    ),
+    click.option(
+        "--statement-disk",
+        type=click.IntRange(min=0),
+        default=_LIMITS.statement_disk_bytes >> 20,
+        show_default=True,
+        metavar="MB",
+        help="Stop a query that needs more on disk than this; 0: stop it when it needs more memory than it may have. "
+        "Files are made in $TMPDIR, else in /var/tmp.",
     ),
     click.option(
         "--allow-files",
@@ -215,6 +224,7 @@ def limits_from(options: dict[str, Any]) -> ServerSettings:
         transaction_s=options["transaction_limit"],
         statement_s=options["statement_limit"],
         statement_bytes=options["statement_memory"] << 20,
+        statement_disk_bytes=options["statement_disk"] << 20,
         allow_files=options["allow_files"],
     )
 

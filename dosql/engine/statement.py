@@ -16,6 +16,7 @@ from dosql.executor.foreign_keys import Reference, references_of, touches
 from dosql.executor.inserting import Inserter, Upserter
 from dosql.executor.lone import LoneChange, LoneDelete, LoneInsert, LoneUpdate, LoneUpsert
 from dosql.executor.row import CompiledQuery, compile_query
+from dosql.executor.row.guard import Growth, MemoryExceeded, begin_again
 from dosql.executor.rules import RowDefaults
 from dosql.executor.triggers import EventTriggers
 from dosql.executor.updating import Updater
@@ -269,13 +270,23 @@ class Statement:
     def _analyzes(self, counts: list[int]) -> None:
         """Makes running the statement run its query, and give what that was like."""
         assert self.query is not None
-        run, explained = self.query.run, self.explain
+        query, run = self.query, self.query.run
 
         def analyzed(view: Any, values: tuple[Any, ...], given: Any = ()) -> list[tuple[Any, ...]]:
             counts[:] = [0] * len(counts)
+            rows, plans, spilled = None, query.plans, 0
             started = time.perf_counter()
-            rows = run(view, values)
-            return explained(Actual(time.perf_counter() - started, len(rows), list(counts)))
+            with Growth() as growth:
+                try:
+                    rows = run(view, values)
+                except MemoryExceeded:
+                    counts[:] = [0] * len(counts)
+                if rows is None:
+                    rows, spilled = query.out_of_core(view, values, begin_again())
+                    assert query.again is not None
+                    plans = query.again().plans
+            seconds = time.perf_counter() - started
+            return self.explain(Actual(seconds, len(rows), list(counts), growth.bytes, spilled), plans)
 
         self.query.run = self.run = analyzed
 
@@ -317,15 +328,17 @@ class Statement:
                 return True
         return False
 
-    def explain(self, actual: Actual | None = None) -> list[tuple[Any, ...]]:
+    def explain(self, actual: Actual | None = None, plans: list[BlockPlan] | None = None) -> list[tuple[Any, ...]]:
         """Returns the rows of EXPLAIN.
 
         Args:
             actual: What a run was like, for EXPLAIN ANALYZE.
+            plans: What was run, if not as usual.
         """
         assert isinstance(self.body, l.ExplainStatement)
         form, inner = self.body.form, self.body.statement
-        plans = [] if self.query is None else self.query.plans
+        if plans is None:
+            plans = [] if self.query is None else self.query.plans
         if form == "QUERY PLAN":
             return list(query_plan(plans))
         if "JSON" in form:

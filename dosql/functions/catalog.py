@@ -100,6 +100,8 @@ SCALARS: dict[str, ScalarFunction] = {
     "unicode": ScalarFunction(f.unicode_, _INTEGER, (1, 1), nullable=True),
     "min": ScalarFunction(f.least, _ANY, (2, -1)),
     "max": ScalarFunction(f.greatest, _ANY, (2, -1)),
+    "min" + j.MARKED: ScalarFunction(f.least_collated, _ANY, (4, -1)),
+    "max" + j.MARKED: ScalarFunction(f.greatest_collated, _ANY, (4, -1)),
     "nullif": ScalarFunction(f.nullif, None, (2, 2), nullable=True),
     "random": ScalarFunction(f.random_, _INTEGER, (0, 0), stable=False),
     "current_timestamp": ScalarFunction(f.current_timestamp, _TEXT, (0, 0), stable=False),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
@@ -450,13 +451,28 @@ def unicode_(a: Any) -> int | None:
 
 
 def least(*values: Any) -> Any:
-    """min(a, b, ...): NULL if any is NULL."""
-    return None if any(v is None for v in values) else min(values, key=sort_key)
+    """min(a, b, ...): NULL if any is NULL; of equal values the last one."""
+    return None if any(v is None for v in values) else min(reversed(values), key=sort_key)
 
 
 def greatest(*values: Any) -> Any:
-    """max(a, b, ...): NULL if any is NULL."""
+    """max(a, b, ...): NULL if any is NULL; of equal values the first one."""
     return None if any(v is None for v in values) else max(values, key=sort_key)
+
+
+def least_collated(*pairs: Any) -> Any:
+    """As :func:`least`, of values that have behind them what they are compared as."""
+    return None if None in pairs else pairs[_places(pairs, min)]
+
+
+def greatest_collated(*pairs: Any) -> Any:
+    """As :func:`greatest`, of values that have behind them what they are compared as."""
+    return None if None in pairs else pairs[_places(pairs, max)]
+
+
+def _places(pairs: Sequence[Any], best: Callable[..., int]) -> int:
+    places = range(0, len(pairs), 2)
+    return best(reversed(places) if best is min else places, key=lambda i: sort_key(pairs[i + 1]))
 
 
 def nullif(a: Any, b: Any) -> Any:

@@ -6,7 +6,7 @@ operation may still give a REAL, where 64 bits overflow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -276,6 +276,12 @@ def own_collation(expr: Expr) -> str | None:
     """Returns the collation that a subquery's column has from its expression, None without one."""
     found = explicit_collation(expr)
     return _implicit(expr) if found is None else found
+
+
+def first_collation(exprs: Iterable[Expr]) -> str:
+    """Returns the collation for a function of expressions: that of the first one that has any; empty is BINARY."""
+    found = (find(expr) for expr in exprs for find in (explicit_collation, _implicit))
+    return next((collation for collation in found if collation is not None), "")
 
 
 def collation_of(*exprs: Expr) -> str:

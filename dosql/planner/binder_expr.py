@@ -25,9 +25,10 @@ from dosql.plan.expr import (
     Op,
     Subquery,
     collation_of,
+    first_collation,
     has_affinity,
 )
-from dosql.planner.comparing import collate_of, comparison, row_comparison, uncollated
+from dosql.planner.comparing import collate_of, comparison, folded, row_comparison, uncollated
 from dosql.planner.json_args import as_json
 from dosql.planner.scope import Scope, nearest
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType, declared_type
@@ -303,8 +304,9 @@ class ExpressionBinder:
         fewest, most = function.arity
         if len(args) < fewest or (most >= 0 and len(args) > most):
             raise self._arity(node)
-        if name == "nullif" and len(args) == 2 and collation_of(*args):
-            return CaseWhen(((comparison("=", *args), NULL),), args[0], args[0].type, True)
+        if name == "nullif" and len(args) == 2 and (collation := first_collation(args)):
+            found = Func(name, tuple(folded(a, collation) for a in args), args[0].type, True)
+            return CaseWhen(((Op("IS", (found, NULL), SqlType.INTEGER, False), NULL),), args[0], args[0].type, True)
         if name == "likelihood":
             chance = args[1].value if isinstance(args[1], Const) else None
             if not isinstance(chance, float) or not 0 <= chance <= 1:
@@ -316,6 +318,9 @@ class ExpressionBinder:
         result = function.type or args[0].type
         if name in ("min", "max"):
             result = common_type(list(args))
+            if collation := first_collation(args):
+                pairs = tuple(part for a in args for part in (uncollated(a), folded(uncollated(a), collation)))
+                return Func(name + MARKED, pairs, result, any(a.nullable for a in args))
         if name == "abs" and result not in NUMERIC_TYPES:
             result = SqlType.ANY
         nullable = function.nullable or (not function.total and any(a.nullable for a in args))

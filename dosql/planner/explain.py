@@ -25,11 +25,21 @@ from dosql.plan.physical import (
 
 @dataclass(slots=True)
 class Actual:
-    """What a run was like: its time, its rows, and for each counter of a step loops and rows."""
+    """What a run was like.
+
+    Attributes:
+        seconds: Its time.
+        rows: How many it gave.
+        counts: For each counter of a step loops and rows.
+        memory_bytes: What the process grew by meanwhile; None where the platform does not say.
+        spilled_bytes: What was written to disk for want of memory.
+    """
 
     seconds: float
     rows: int
     counts: list[int]
+    memory_bytes: int | None = None
+    spilled_bytes: int = 0
 
 
 def explain(plans: list[BlockPlan], actual: Actual | None = None) -> list[str]:
@@ -39,7 +49,12 @@ def explain(plans: list[BlockPlan], actual: Actual | None = None) -> list[str]:
         prefix = "" if depth == 0 else "SUBQUERY: "
         lines += [("  " if depth else "") + line for line in _block(plan, prefix, actual)]
     if actual is not None:
-        lines.append(f"{actual.rows} rows in {actual.seconds * 1e3:.3f} ms")
+        end = f"{actual.rows} rows in {actual.seconds * 1e3:.3f} ms"
+        if actual.memory_bytes is not None:
+            end += f", memory +{actual.memory_bytes / 1e6:.1f} MB"
+        if actual.spilled_bytes:
+            end += f", {actual.spilled_bytes / 1e6:.1f} MB on disk"
+        lines.append(end)
     return lines
 
 
@@ -66,6 +81,7 @@ def explain_json(plans: list[BlockPlan], actual: Actual | None = None) -> str:
     whole: dict[str, Any] = {"plan": blocks}
     if actual is not None:
         whole["rows"], whole["milliseconds"] = actual.rows, round(actual.seconds * 1e3, 3)
+        whole["memory_bytes"], whole["spilled_bytes"] = actual.memory_bytes, actual.spilled_bytes
     return json.dumps(whole, indent=2)
 
 

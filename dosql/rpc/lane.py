@@ -284,8 +284,13 @@ class Lane:
 
     def _guarding(self, limit_s: float) -> Guard:
         """Returns what stops a statement that takes too long, or too much memory."""
-        cache = self._connection.target.database.store.cache
-        return Guard(limit_s, self._connection.settings.statement_bytes, lambda: cache.used + cache.dirty)
+        cache, settings = self._connection.target.database.store.cache, self._connection.settings
+        return Guard(
+            limit_s,
+            settings.statement_bytes,
+            lambda: cache.used + cache.dirty,
+            disk_bytes=settings.statement_disk_bytes,
+        )
 
     # --- threads ---------------------------------------------------------------------------
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import apsw
 
 from dosql.engine import Database, Session
+from dosql.engine.statement import Statement
 from dosql.errors import DosqlError, InternalError
-from dosql.executor.row import blocks, picking, window_passes
+from dosql.executor.row import blocks, picking, spilling, window_passes
+from dosql.executor.row.compile import CompiledQuery
+from dosql.executor.row.guard import Allowance
 from dosql.executor.vector import join_plan, plan, preload
 from dosql.parser.lifting import lifted
 from dosql.planner import cost
@@ -43,6 +47,37 @@ def whole_columns() -> Iterator[None]:
     finally:
         for (module, name, _), value in zip(_ALWAYS, before, strict=True):
             setattr(module, name, value)
+
+
+@contextmanager
+def no_memory() -> Iterator[None]:
+    """Lets every query run as one does that has no room in memory: what it gathers is on disk."""
+    prepared = Statement._compile
+
+    def out_of_core(query: CompiledQuery, view: Any, params: Any) -> list[tuple[Any, ...]]:
+        return (
+            query.out_of_core(view, params, Allowance(1, 1 << 30))[0]
+            if query.again is not None
+            else query.run(view, params)
+        )
+
+    def compiled(statement: Statement, statistics: Any) -> None:
+        prepared(statement, statistics)
+        if statement.run is not None and statement.query is not None:
+            statement.run = partial(out_of_core, statement.query)
+
+    changed = [
+        *((CompiledQuery, "rows", out_of_core), (Statement, "_compile", compiled)),
+        *((spilling, name, 2) for name in ("SAMPLE", "BLOCK_ROWS")),
+    ]
+    before = [getattr(owner, name) for owner, name, _ in changed]
+    for owner, name, value in changed:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for (owner, name, _), value in zip(changed, before, strict=True):
+            setattr(owner, name, value)
 
 
 class Mismatch(AssertionError):
@@ -136,7 +171,7 @@ def run_seed(seed: int) -> None:
     Raises:
         Mismatch: The engines differ; its text is a script that shows it.
     """
-    with whole_columns() if seed % 3 == 0 else nullcontext():
+    with (whole_columns, no_memory, nullcontext)[seed % 3]():
         _run(seed)
 
 

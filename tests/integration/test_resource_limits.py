@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -22,10 +23,10 @@ MEMORY_MB = 200
 
 
 @contextmanager
-def serving(data: Path, memory_mb: int) -> Iterator[str]:
+def serving(data: Path, memory_mb: int, disk_mb: int = 0) -> Iterator[str]:
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "dosql", "serve", "--data", str(data), "--listen", address]
-    command += ["--statement-memory", str(memory_mb), "--statement-limit", "60"]
+    command += ["--statement-memory", str(memory_mb), "--statement-disk", str(disk_mb), "--statement-limit", "60"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert "listens on" in process.stderr.readline()
@@ -50,6 +51,45 @@ async def test_pages_that_are_read_do_not_count(tmp_path: Path) -> None:
     with serving(tmp_path / "db", 40) as address:  # 120 MB are read from the disk
         async with sql_do.connect(address) as db:
             assert [tuple(row) for row in await db.query(sql)] == [(60_000, 2000)]
+
+
+SERIES = "generate_series(1, 400000)"
+SPILLING = [
+    (f"SELECT count(*), sum(v) FROM (SELECT DISTINCT value * 7 AS v FROM {SERIES})", (400_000, 560_001_400_000)),
+    (
+        f"SELECT count(*), sum(c) FROM (SELECT value % 200000 AS g, count(*) AS c FROM {SERIES} GROUP BY g)",
+        (200_000, 400_000),
+    ),
+    (
+        "SELECT max(s), count(*) FROM (SELECT sum(value) OVER (PARTITION BY value % 1000 ORDER BY value) AS s "
+        f"FROM {SERIES})",
+        (80_200_000, 400_000),
+    ),
+    (
+        "WITH RECURSIVE r (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r WHERE x < 400000) "
+        "SELECT count(*), sum(x) FROM r",
+        (400_000, 80_000_200_000),
+    ),
+    (f"SELECT value FROM {SERIES} ORDER BY value % 977, value LIMIT 1 OFFSET 300000", (201_017,)),
+]
+
+
+@pytest.mark.parametrize(("sql", "expected"), SPILLING)
+async def test_what_has_no_room_in_memory_is_on_disk(tmp_path: Path, sql: str, expected: tuple[int, ...]) -> None:
+    with serving(tmp_path / "db", 25, disk_mb=500) as address:
+        async with sql_do.connect(address) as db:
+            told = json.loads((await db.query(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")).rows[0][0])
+            assert told["spilled_bytes"] > 1_000_000
+            assert [tuple(row) for row in await db.query(sql)] == [expected]
+
+
+async def test_the_disk_has_a_limit_too(tmp_path: Path) -> None:
+    with serving(tmp_path / "db", 25, disk_mb=2) as address:
+        async with sql_do.connect(address) as db:
+            with pytest.raises(DosqlError, match="2 MB on disk") as e:
+                await db.query(SPILLING[0][0])
+            assert e.value.code == "RESOURCE_EXHAUSTED"
+            assert [tuple(row) for row in await db.query("SELECT 1")] == [(1,)]
 
 
 GREEDY = [

@@ -28,6 +28,7 @@ from dosql.plan.logical import (
     Query,
     QuerySource,
     RecursiveRows,
+    SortKey,
     TableSource,
     ValuesRows,
     WindowRows,
@@ -201,64 +202,71 @@ class _BlockEmitter(SemiEmitter):
             else:
                 self._grouped(block, plan, needed)
         else:
-            later = None
-            if block.distinct:
-                body.add("seen = set()")
-                later = later_passes(function, body, "seen", ["row"]) if self._spills else None
-            shown = block.outputs if order_by else block.outputs[: block.visible]  # the others are for sorting
-            row = self._row([o.expr for o in shown])
-            seen = self._unique_key([o.expr for o in block.outputs[: block.visible]])
-            if seen == "row" and block.visible < len(shown):
-                seen = f"row[:{block.visible}]"
-
-            lone = one or (_finds_one(plan) and not limited and block.visible == len(shown))
-            self._lone = lone
-            top = self._top_rows(block) if limited and order_by else None
-            if top is not None:
-                body.add("out = []")
-                top.begin(body)
-                if len(plan.steps) == 1 and not plan.constants:
-                    self._first = (block.outputs[order_by[0].output].expr, order_by[0].descending)
-
-            every = plain_columns([o.expr for o in shown])
-            self._early = early
-            if every and top is None and not lone:
-                if not block.distinct:
-                    self._whole = every
-                elif seen == "row" and not early and not self._spills:
-                    self._different = every
-
-            def differing(lines: Lines) -> None:
-                if seen != "row":
-                    lines.add(f"unique = {seen}")
-                known = "row" if seen == "row" else "unique"
-                with lines.block(f"if {known} not in seen:"):
-                    if later is not None:
-                        later.put_off(lines, known)
-                        lines.add("else:")
-                        lines.depth += 1
-                    lines.add(f"seen.add({known})")
-                    self._append(lines, "row", early)
-                    lines.depth -= later is not None
-
-            def emit(lines: Lines) -> None:
-                if lone:
-                    lines.add(f"return [{row}]")
-                elif block.distinct:
-                    lines.add(f"row = {row}")
-                    differing(lines)
-                elif top is not None:
-                    top.append(lines, row)
-                else:
-                    self._append(lines, row, early)
-
-            self._loops(body, plan, needed, emit)
-            if later is not None:
-                with body.block(f"while (more := {later.later}.following()) is not None:"):
-                    later.following(body, "set()", differing)
+            self._ungrouped(plan, needed, order_by, limited=limited)
         if block.grouped and block.distinct:
             body.add(f"out = {self._uniques('out', [o.expr for o in block.outputs[: block.visible]])}")
         self._finish(order_by, block, limited, [o.expr for o in block.outputs], function)
+
+    def _ungrouped(
+        self, plan: BlockPlan, needed: dict[int, list[int]], order_by: list[SortKey], *, limited: bool
+    ) -> None:
+        """Emits the loops of a block without groups."""
+        block, function, body = plan.block, self._function, self._function.body
+        later = None
+        if block.distinct:
+            body.add("seen = set()")
+            later = later_passes(function, body, "seen", ["row"]) if self._spills else None
+        shown = block.outputs if order_by else block.outputs[: block.visible]  # the others are for sorting
+        row = self._row([o.expr for o in shown])
+        seen = self._unique_key([o.expr for o in block.outputs[: block.visible]])
+        if seen == "row" and block.visible < len(shown):
+            seen = f"row[:{block.visible}]"
+
+        lone = self._once_each or (_finds_one(plan) and not limited and block.visible == len(shown))
+        self._lone = lone
+        top = self._top_rows(block) if limited and order_by else None
+        if top is not None:
+            body.add("out = []")
+            top.begin(body)
+            if len(plan.steps) == 1 and not plan.constants:
+                self._first = (block.outputs[order_by[0].output].expr, order_by[0].descending)
+
+        every = plain_columns([o.expr for o in shown])
+        self._early = early = limited and not order_by
+        if every and top is None and not lone:
+            if not block.distinct:
+                self._whole = every
+            elif seen == "row" and not early and not self._spills:
+                self._different = every
+
+        def differing(lines: Lines) -> None:
+            if seen != "row":
+                lines.add(f"unique = {seen}")
+            known = "row" if seen == "row" else "unique"
+            with lines.block(f"if {known} not in seen:"):
+                if later is not None:
+                    later.put_off(lines, known)
+                    lines.add("else:")
+                    lines.depth += 1
+                lines.add(f"seen.add({known})")
+                self._append(lines, "row", early)
+                lines.depth -= later is not None
+
+        def emit(lines: Lines) -> None:
+            if lone:
+                lines.add(f"return [{row}]")
+            elif block.distinct:
+                lines.add(f"row = {row}")
+                differing(lines)
+            elif top is not None:
+                top.append(lines, row)
+            else:
+                self._append(lines, row, early)
+
+        self._loops(body, plan, needed, emit)
+        if later is not None:
+            with body.block(f"while (more := {later.later}.following()) is not None:"):
+                later.following(body, "set()", differing)
 
     def _top_rows(self, block: Block) -> TopRows | None:
         """Returns what keeps the first rows of an order, None where all have to be there before any is known."""
@@ -354,20 +362,11 @@ class _BlockEmitter(SemiEmitter):
                 return
             sources = [step.source.number for part in parts[: number + 1] for step in part]
             names = [variable(source, column) for source in sources for column in needed[source]]
-            row, found = ", ".join([*names, "_"]), self._function.module.fresh("j")
-            lines.add("_ = None")
-            following = parts[number + 1][0]
-            if self._spills and isinstance(following.path, HashProbe):
-                add, rows = paths.parted(lines, following, row, found)
-                step_at(lines, parts[number], 0, add)
-                lines.add(rows)
-                lines.depth += 1
-            else:
-                lines.add(f"{found} = {self._no_rows()}")
-                step_at(lines, parts[number], 0, lambda last: last.add(f"{found}.append(({row},))"))
-            with lines.block(f"for {row}, in {found}:"):
-                part_at(lines, number + 1)
-            lines.depth -= following.source.number in paths.tables
+            depth = lines.depth
+            loops = partial(step_at, lines, parts[number], 0)
+            paths.between(lines, parts[number + 1][0], ", ".join([*names, "_"]), loops)
+            part_at(lines, number + 1)
+            lines.depth = depth
 
         def before(steps: list[Step], i: int) -> float:
             """Returns how often a step's path is estimated to be gone in one run."""

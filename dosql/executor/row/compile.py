@@ -11,7 +11,7 @@ from typing import Any
 from dosql.errors import ResourceExhausted
 from dosql.executor.row.blocks import QueryEmitter
 from dosql.executor.row.emitter import Module
-from dosql.executor.row.guard import MemoryExceeded, begin_again
+from dosql.executor.row.guard import Allowance, MemoryExceeded, begin_again
 from dosql.executor.row.runtime import NAMES
 from dosql.executor.row.spilling import SpillArea
 from dosql.plan.logical import Block, Query
@@ -47,18 +47,18 @@ class CompiledQuery:
             pass  # which lets go of what there was
         return self.out_of_core(view, params, begin_again())[0]
 
-    def out_of_core(self, view: Any, params: Any, limit_bytes: int) -> tuple[list[tuple[Any, ...]], int]:
+    def out_of_core(self, view: Any, params: Any, allowance: Allowance) -> tuple[list[tuple[Any, ...]], int]:
         """Runs it so that what has no room in memory is kept on disk.
 
         Args:
             view, params: As ``run`` takes them.
-            limit_bytes: Memory that it may have.
+            allowance: What it may have.
 
         Returns:
             The rows, and how many bytes were written.
         """
         assert self.again is not None
-        with SpillArea(limit_bytes) as area:
+        with SpillArea(allowance) as area:
             rows = list(self.again().run(view, params))
         return rows, area.spilled_bytes
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from dosql import btree
 from dosql.btree import Leaf
@@ -17,6 +17,7 @@ _local = threading.local()
 
 
 _MEMORY_EVERY_S = 0.02
+_GROWTH_EVERY_S = 0.005
 _CACHE_SLACK = 1.5  # pages in memory are estimated
 _ROWS_BETWEEN = 1024
 
@@ -33,6 +34,13 @@ def memory_used() -> int:
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
+class Allowance(NamedTuple):
+    """What a query may have of memory and disk, in bytes."""
+
+    memory: int
+    disk: int
+
+
 class MemoryExceeded(ResourceExhausted):
     """A query takes more memory than it may: it may be run again by a way that takes less."""
 
@@ -45,15 +53,27 @@ class Guard:
         limit_bytes: The query is stopped when the process has grown by so much since now; 0 is no limit. What others
             do meanwhile counts too, so it should be well above what a query is expected to need.
         cached: Gives the estimated bytes of pages in memory: what is read into the cache does not count.
+        disk_bytes: What the query may have on disk once it has grown so much; 0 is nothing.
 
     Attributes:
         cancelled: Set it to stop the query.
     """
 
-    __slots__ = ("_bytes_at_most", "_cached", "_deadline", "_limit_bytes", "_limit_s", "_next_look", "cancelled")
+    __slots__ = (
+        *("_bytes_at_most", "_cached", "_deadline", "_disk_bytes", "_limit_bytes", "_limit_s", "_next_look"),
+        "cancelled",
+    )
 
-    def __init__(self, limit_s: float = 0.0, limit_bytes: int = 0, cached: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        limit_s: float = 0.0,
+        limit_bytes: int = 0,
+        cached: Callable[[], int] = lambda: 0,
+        *,
+        disk_bytes: int = 0,
+    ) -> None:
         self.cancelled = False
+        self._disk_bytes = disk_bytes
         used = memory_used() if limit_bytes else 0
         self._limit_bytes = limit_bytes
         self._cached = cached
@@ -82,20 +102,16 @@ class Guard:
             self._next_look = now + _MEMORY_EVERY_S
             if memory_used() > self._bytes_at_most + int(_CACHE_SLACK * self._cached()):
                 self._bytes_at_most = 0  # once is enough: what follows clears up
-                raise MemoryExceeded(
+                raise (MemoryExceeded if self._disk_bytes else ResourceExhausted)(
                     f"the statement needs more than {self._limit_bytes >> 20} MB of memory",
                     hint="Read less: add conditions or a LIMIT, or raise --statement-memory",
                 )
 
-    def begin_again(self) -> int:
-        """Lets the query have its memory once more, from now on.
-
-        Returns:
-            Its bytes; 0 where there is no limit.
-        """
+    def begin_again(self) -> Allowance:
+        """Lets the query have its memory once more, from now on; returns what it may have."""
         if self._limit_bytes:
             self._bytes_at_most = memory_used() + self._limit_bytes - int(_CACHE_SLACK * self._cached())
-        return self._limit_bytes
+        return Allowance(self._limit_bytes, self._disk_bytes)
 
 
 @contextmanager
@@ -108,10 +124,37 @@ def guarded(guard: Guard) -> Iterator[None]:
         _local.guard = None
 
 
-def begin_again() -> int:
-    """As :meth:`Guard.begin_again`, of the query of this thread."""
-    guard: Guard | None = getattr(_local, "guard", None)
-    return 0 if guard is None else guard.begin_again()
+class Growth:
+    """Looks, while it is open, how large the process becomes."""
+
+    def __init__(self) -> None:
+        self._before = self._most = memory_used()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="dosql-growth", daemon=True)
+
+    def _look(self) -> None:
+        while not self._over.wait(_GROWTH_EVERY_S):
+            self._most = max(self._most, memory_used())
+
+    def __enter__(self) -> Growth:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._most = max(self._most, memory_used())
+
+    @property
+    def bytes(self) -> int | None:
+        """What it grew by at most; None where the platform does not say."""
+        return self._most - self._before if self._before else None
+
+
+def begin_again() -> Allowance:
+    """As :meth:`Guard.begin_again`, of the query of this thread, which has one."""
+    guard: Guard = _local.guard
+    return guard.begin_again()
 
 
 def tick() -> None:

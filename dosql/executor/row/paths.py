@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from dosql.executor.row.emitter import Lines
@@ -157,31 +157,32 @@ class PathEmitter(IndexPaths):
         with lines.block(head):
             inside(lines)
 
-    def parted(self, lines: Lines, step: Step, row: str, found: str) -> tuple[Inside, str]:
-        """Emits the start of a hash join whose sides are on disk where they have no room in memory.
+    def between(self, lines: Lines, step: Step, row: str, loops: Callable[[Inside], None]) -> None:
+        """Emits the loops before a step so that their rows are kept, and opens the loop over these.
 
         Args:
-            lines: Gets the code.
-            step: The join.
+            lines: Gets the code; its depth is the caller's to set back.
+            step: The first one of a part. If it is a hash join, its two sides can be on disk.
             row: Variables of a row before it.
-            found: The variable of the rows before it, in a part.
-
-        Returns:
-            What emits the keeping of a row before it, and the loop over the parts.
+            loops: Emits the loops before it, with what is done inside of them.
         """
-        path = step.path
-        assert isinstance(path, HashProbe)
-        fresh, area = self._function.module.fresh, area_of(self._function)
-        table, others = fresh("h"), fresh("o")
-        self._gather(step, table, f"{area}.partitions()")
-        lines.add(f"{others} = {area}.partitions()")
-        part = self.tables[step.source.number] = fresh("h")
-
-        def add(inner: Lines) -> None:
+        fresh, path = self._function.module.fresh, step.path
+        found = fresh("j")
+        lines.add("_ = None")
+        if self.spills and isinstance(path, HashProbe):
+            area, table, others = area_of(self._function), fresh("h"), fresh("o")
+            self._gather(step, table, f"{area}.partitions()")
+            lines.add(f"{others} = {area}.partitions()")
+            part = self.tables[step.source.number] = fresh("h")
             probe, _ = self._key([(self._expressions.value(p), False) for p in path.probe])
-            inner.add(f"{others}.add({probe}, ({row},))")
-
-        return add, f"for {part}, {found} in {table}.joined({others}):"
+            loops(lambda inner: inner.add(f"{others}.add({probe}, ({row},))"))
+            lines.add(f"for {part}, {found} in {table}.joined({others}):")
+            lines.depth += 1
+        else:
+            lines.add(f"{found} = {area_of(self._function)}.spool()" if self.spills else f"{found} = []")
+            loops(lambda inner: inner.add(f"{found}.append(({row},))"))
+        lines.add(f"for {row}, in {found}:")
+        lines.depth += 1
 
     def _gather(self, step: Step, table: str, empty: str = "") -> None:
         """Emits the gathering of a step's rows before the loops: in a dict, in a list, or in what ``empty`` makes."""

@@ -15,11 +15,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, groupby, islice
+from itertools import groupby, islice
 from typing import Any, SupportsIndex, TypeAlias, overload
 
 from dosql.errors import ResourceExhausted
-from dosql.executor.row.guard import watched
+from dosql.executor.row.guard import Allowance, watched
 
 Row: TypeAlias = tuple[Any, ...]
 Place: TypeAlias = tuple[int, int]
@@ -50,14 +50,15 @@ class SpillArea:
     """The file and the memory of one run.
 
     Args:
-        limit_bytes: Memory that the query may have.
+        allowance: What the query may have.
 
     Attributes:
         spilled_bytes: What was written.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
-        self._share = max(limit_bytes // _SHARE, 1)
+    def __init__(self, allowance: Allowance) -> None:
+        self._allowance = allowance
+        self._share = max(allowance.memory // _SHARE, 1)
         self._file: Any = None
         self.spilled_bytes = 0
 
@@ -137,6 +138,12 @@ class SpillArea:
             block = b"m" + marshal.dumps(rows, _MARSHAL_VERSION)
         except ValueError:
             block = b"p" + pickle.dumps(rows, pickle.HIGHEST_PROTOCOL)
+        memory, disk = self._allowance
+        if self.spilled_bytes + len(block) > disk:
+            raise ResourceExhausted(
+                f"the statement needs more than {memory >> 20} MB of memory and, beside it, {disk >> 20} MB on disk",
+                hint="Read less: add conditions or a LIMIT, or raise --statement-memory or --statement-disk",
+            )
         try:
             if self._file is None:  # it has no name, and is gone with the process
                 self._file = tempfile.TemporaryFile(dir=spill_directory(), buffering=0)  # noqa: SIM115
@@ -235,12 +242,6 @@ class Spool:
         for row in rows:
             self.append(row)
         return self
-
-    def __add__(self, rows: Iterable[Row]) -> Spool:
-        return self._area.spool(chain(self, rows))
-
-    def __radd__(self, rows: Iterable[Row]) -> Spool:
-        return self._area.spool(chain(rows, self))
 
     def __len__(self) -> int:
         return self._count + len(self._tail)
