@@ -27,7 +27,7 @@ from dosql.planner.constraints import checks_block, defaults_block, validate
 from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop, collation_named, table_of
 from dosql.planner.generated import generated_block
 from dosql.planner.index_terms import IndexTerms, index_terms, terms_block, validate_index
-from dosql.planner.joins import bind_join
+from dosql.planner.joins import bind_from, bind_join
 from dosql.planner.locking import lock_rows
 from dosql.planner.ordering import order_outputs, regroup, sorting
 from dosql.planner.recursion import Working, bind_recursive, parts_of
@@ -345,7 +345,7 @@ class Binder:
     def _select(self, node: s.Select, query: s.Query, scope: Scope) -> l.Block:
         block = l.Block([], [], [], 0)
         if node.source is not None:
-            self.from_item(node.source, scope, block)
+            bind_from(self, node.source, scope, block)
         if node.where is not None:
             scope.aliases = {alias.lower(): item for item, alias in node.items if alias is not None}
             block.where += conjuncts(ExpressionBinder(self, scope, "WHERE").bind(node.where))

@@ -17,6 +17,7 @@ from dosql.planner.constraints import (
     defaults_block,
     given_block,
 )
+from dosql.planner.joins import bind_from
 from dosql.planner.scope import Scope, key_column, table_relation
 from dosql.schema import Table
 
@@ -106,10 +107,10 @@ def _target_block(
     if source is not None:
         if isinstance(source, s.Join):  # its conditions do not see the table that is changed
             inner = Scope(scope.parent, outer_uses=scope.outer_uses)
-            binder.from_item(source, inner, block)
+            bind_from(binder, source, inner, block)
             scope.relations += inner.relations
         else:
-            binder.from_item(source, scope, block)
+            bind_from(binder, source, scope, block)
         for other in block.steps[1:]:
             twice = isinstance(other.source, l.TableSource) and other.source.table.id == table.id
             if twice and other.source.alias.lower() == name.lower():

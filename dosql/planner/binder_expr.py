@@ -27,6 +27,7 @@ from dosql.plan.expr import (
     collation_of,
     first_collation,
     has_affinity,
+    walk,
 )
 from dosql.planner.comparing import collate_of, comparison, folded, row_comparison, uncollated
 from dosql.planner.json_args import as_json
@@ -151,6 +152,9 @@ class ExpressionBinder:
             aliased = None if node.table is not None else self._scope.aliases.get(node.column.lower())
             if aliased is not None and self._place in ("WHERE", "GROUP BY", "ORDER BY"):
                 return self.bind(aliased)
+            outer = None if node.table is not None else self._outer_alias(node.column.lower())
+            if outer is not None:
+                return outer
             if node.quoted:  # SQLite: a quoted name that is none is a string
                 return constant(node.column)
             raise self._scope.error(self._binder.sql, node.table, node.column, node.at)
@@ -162,6 +166,28 @@ class ExpressionBinder:
                 position=self._at(node),
             )
         return found[0]
+
+    def _outer_alias(self, name: str) -> Expr | None:
+        """Returns what a result column of a query around this one computes of columns; None without such a name."""
+        passed, scope = [self._scope], self._scope.parent
+        while scope is not None:
+            item = scope.aliases.get(name)
+            if item is not None:
+                known = scope.aliases
+                scope.aliases = {other: item for other, item in known.items() if other != name}
+                try:
+                    found = ExpressionBinder(self._binder, scope, "WHERE").bind(item)
+                finally:
+                    scope.aliases = known
+                if any(isinstance(part, Subquery) for part in walk(found)):
+                    return None
+                used = [part for part in walk(found) if isinstance(part, Col)]
+                for inner in passed:
+                    inner.outer_uses += [part for part in used if part not in inner.outer_uses]
+                return found
+            passed.append(scope)
+            scope = scope.parent
+        return None
 
     def _row(self, node: s.Expr) -> list[Expr] | None:
         """Returns the parts of a row value: one in parentheses, or a subquery of several columns."""

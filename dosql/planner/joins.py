@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from dosql.planner.binder import Binder
 
 
+def bind_from(binder: Binder, item: s.FromItem, scope: Scope, block: l.Block) -> None:
+    """Adds all that a FROM names to a block, and its names to a scope."""
+    binder.from_item(item, scope, block)
+    for on in scope.late:
+        block.where += conjuncts(ExpressionBinder(binder, scope, "ON").bind(on))
+    scope.late.clear()
+
+
 def bind_join(binder: Binder, join: s.Join, scope: Scope, block: l.Block) -> None:
     """Adds a join to a block, and its names to a scope."""
     first = len(scope.relations)
@@ -46,7 +54,13 @@ def bind_join(binder: Binder, join: s.Join, scope: Scope, block: l.Block) -> Non
         left, right = scope.relations[first:middle], scope.relations[middle:]
         if step is not None:
             _nullable(right)
-    conditions = _conditions(binder, join, scope, left, right)
+    try:
+        conditions = _conditions(binder, join, scope, left, right)
+    except SchemaError:
+        if step is not None or join.on is None or join.using:
+            raise
+        scope.late.append(join.on)  # it may name a table further right, as a condition of WHERE does
+        return
     if step is None:
         block.where += conditions
     else:
@@ -69,7 +83,7 @@ def _alone(binder: Binder, item: s.FromItem, scope: Scope) -> tuple[l.Block, lis
     """Returns a part of FROM as a query of all its columns, and its names."""
     inner = Scope(scope.parent, outer_uses=scope.outer_uses)
     block = l.Block([], [], [], 0)
-    binder.from_item(item, inner, block)
+    bind_from(binder, item, inner, block)
     block.group_source = binder.new_source()
     for relation in inner.relations:
         block.outputs += [l.Output(c, c.name) for c in relation.columns]

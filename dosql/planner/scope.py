@@ -56,7 +56,8 @@ class Scope:
     """Relations of one SELECT. ``outer_uses`` collects the columns of outer scopes that it reads.
 
     ``aliases`` are names of result columns, for what is no column's name. ``register`` takes aggregates of subqueries
-    whose columns are all of this scope: they belong to its SELECT.
+    whose columns are all of this scope: they belong to its SELECT. ``late`` are conditions of inner joins that name
+    what comes later in FROM.
     """
 
     parent: Scope | None
@@ -64,6 +65,7 @@ class Scope:
     outer_uses: list[Col] = field(default_factory=list)
     aliases: dict[str, s.Expr] = field(default_factory=dict)
     register: Callable[[Aggregate], Col] | None = None
+    late: list[s.Expr] = field(default_factory=list)
 
     def owner(self, parts: Iterable[Expr]) -> Scope | None:
         """Returns the scope around this one that an aggregate over ``parts`` belongs to, None for this one."""
