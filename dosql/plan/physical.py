@@ -44,10 +44,15 @@ class KeyRange:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Values one of which a column of an index equals: given ones, or those of a subquery."""
+    """Values one of which a column of an index equals: given ones, those of a subquery, or all that it has."""
 
-    items: tuple[Expr, ...]
+    items: tuple[Expr, ...] = ()
     query: Subquery | None = None
+
+    @property
+    def skips(self) -> bool:
+        """Whether it stands for all values of the column: the scan skips from each to the next."""
+        return not self.items and self.query is None
 
     @property
     def parts(self) -> tuple[Expr, ...]:

@@ -49,6 +49,8 @@ _EXACT_RANGES = {SqlType.INTEGER, SqlType.REAL, SqlType.TEXT}
 """Of columns of these types the entries between two bounds are just those that meet the comparisons."""
 _FEW = 0.01
 """Of a table's rows: these are better found by keys, so that a transaction has not read the whole table."""
+_SKIPPED_ROWS_MIN = 50.0
+"""So many rows with each value of an index's first column make it worth looking for the others behind each."""
 _PROBES_MAX = 1000.0
 """Lookups that one index scan may be taken apart to."""
 
@@ -447,8 +449,13 @@ class AccessPaths:
             term = terms[place] if position < -1 else Col(number, column, SqlType.ANY, True, "")
             sure, found = self._value_of(term, place, index, known, equalities, probes)
             if found is None:
-                break
-            if isinstance(found, OneOf):
+                values = self._skipped(index, term, known) if not place else 0.0
+                if not values:
+                    break
+                probes, nulls, found = 2.0 * values, [0], OneOf()
+            elif isinstance(found, OneOf):
+                if equal and equal[0] == OneOf():
+                    break
                 probes *= len(found.items) if found.query is None else max(self._rows_of(found.query.query), 1.0)
             elif sure is None or (isinstance(sure, Op) and sure.op == "IS"):
                 nulls.append(place)
@@ -468,7 +475,7 @@ class AccessPaths:
             position = rest[0]
             if position >= 0 and table.columns[position].type in _EXACT_RANGES:
                 met = self._met(known, ranged)
-        if not equal and low is None and high is None:
+        if low is None and high is None and (not equal or equal == [OneOf()]):
             return None
         rows = known.table_rows * self._estimates.kept([*used, *loose, *ranged], known.table_rows)
         if len(equal) == len(index.columns) and index.unique and not nulls:
@@ -490,6 +497,13 @@ class AccessPaths:
         if self._counted and all(condition in used for condition in known.usable):
             row_cost = cost.INDEX_COUNTED
         return Access(path, used, rows, cost.INDEX_PROBE * probes + rows * row_cost)
+
+    def _skipped(self, index: Index, term: Expr, known: _Known) -> float:
+        """Returns how many values the first column of an index has, if they are few enough to look behind each."""
+        if index.where or index.columns[0] < 0 or len(index.columns) < 2:
+            return 0.0
+        values = self._estimates.distinct(term) or _PROBES_MAX
+        return values if values * _SKIPPED_ROWS_MIN <= known.table_rows and values < _PROBES_MAX else 0.0
 
     def _reads_row(self, number: int, used: list[Expr], known: Collection[int] = ()) -> bool:
         """Whether anything but conditions that are met for sure reads a column of a source.

@@ -126,7 +126,10 @@ def _sqlite_path(source: Source, path: Path) -> str:
     elif isinstance(path, IndexScan):
         assert isinstance(source, TableSource)
         columns = [source.table.columns[c].name if c >= 0 else "<expr>" for c in path.index.columns]
-        parts = [f"{column}=?" for column, _ in zip(columns, path.equal, strict=False)]
+        parts = [
+            f"ANY({column})" if value == OneOf() else f"{column}=?"
+            for column, value in zip(columns, path.equal, strict=False)
+        ]
         if path.low is not None or path.high is not None:
             parts.append(_sqlite_range(path, columns[len(path.equal)]))
         index = f"{'COVERING ' if path.covering else ''}INDEX {path.index.name}"
@@ -230,6 +233,8 @@ def _path(path: Path, what: str, names: dict[int, str]) -> str:
 def _equal(value: Expr | OneOf, names: dict[int, str]) -> str:
     if not isinstance(value, OneOf):
         return f"= {_show(value, names)}"
+    if value.skips:
+        return "ANY"
     return f"IN ({', '.join(_show(part, names) for part in value.parts)})"
 
 

@@ -173,6 +173,12 @@ def prefix_packer(count: int) -> Callable[..., bytes]:
     return struct.Struct(f">{'BQ' * count}").pack
 
 
+def first_end(entry: bytes) -> int:
+    """Returns where the first value of an entry of an index ends."""
+    tag = entry[0]
+    return entry.index(b"\0\x01") + 2 if tag >= 5 else (0, 1, 9, 9, 17)[tag]
+
+
 def after_prefix(prefix: bytes) -> bytes | None:
     """Returns the smallest key above every key that begins with ``prefix``, None if there is none."""
     trimmed = prefix.rstrip(b"\xff")

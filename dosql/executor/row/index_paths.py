@@ -34,6 +34,7 @@ class IndexPaths(TablePaths):
                 path.high is not None,
                 path.high_inclusive,
                 path.nulls,
+                skips=path.equal[:1] == (OneOf(),),
             ),
         )
         if any(isinstance(part, OneOf) for part in path.equal):
@@ -76,6 +77,16 @@ class IndexPaths(TablePaths):
 
     def _several(self, lines: Lines, source: TableSource, path: IndexScan, helper: str, inside: Inside) -> None:
         """Emits a scan of an index for each of several values."""
+        low = "None" if path.low is None else self._expressions.value(path.low)
+        high = "None" if path.high is None else self._expressions.value(path.high)
+        bounds = self._bounds()
+        if path.equal[0] == OneOf():
+            rest = "".join(f"{self._expressions.value(p)}, " for p in path.equal[1:] if not isinstance(p, OneOf))
+            found = f"{helper}.skipping({self._root(path.index.id)}, ({rest}), {low}, {high})"
+            head = f"reversed(list({found}))" if path.reverse else found
+            with lines.block(f"for {', '.join(bounds)} in {head}:"):
+                self._entries(lines, source, path, bounds, inside)
+            return
         lists = []
         for part in path.equal:
             if not isinstance(part, OneOf):
@@ -84,9 +95,6 @@ class IndexPaths(TablePaths):
                 lists.append(self._found_by(part.query))
             else:
                 lists.append(f"({', '.join(self._expressions.value(v) for v in part.items)},)")
-        low = "None" if path.low is None else self._expressions.value(path.low)
-        high = "None" if path.high is None else self._expressions.value(path.high)
-        bounds = self._bounds()
         found = f"{helper}.several(({', '.join(lists)},), {low}, {high})"
         with lines.block(f"for {', '.join(bounds)} in {f'reversed({found})' if path.reverse else found}:"):
             self._entries(lines, source, path, bounds, inside)

@@ -41,6 +41,7 @@ from dosql.types.keys import (
     ABOVE_ENTRIES,
     NULL_KEY,
     after_prefix,
+    first_end,
     key_encoder,
     text_in,
 )
@@ -149,15 +150,17 @@ class IndexBounds:
         high: bool,
         high_inclusive: bool,
         nulls: frozenset[int] = frozenset(),
+        *,
+        skips: bool = False,
     ) -> None:
         types = [table.columns[c].type if c >= 0 else SqlType.ANY for c in index.columns]
         folds = [COLLATIONS.get(index.collation(i)) for i in range(len(types))]
-        self._equal = list(zip(types, folds, strict=True))[:equal]
+        self._equal = list(zip(types, folds, strict=True))[int(skips) : equal]
         self._next = types[equal] if low or high else None
         self._fold = folds[equal] if low or high else None
         self._low, self._low_inclusive = low, low_inclusive
         self._high, self._high_inclusive = high, high_inclusive
-        self._nulls = nulls
+        self._nulls = {place - skips for place in nulls}
 
     def bounds(self, equal: Sequence[Any], low: Any = None, high: Any = None) -> tuple[bytes, bytes | None] | None:
         """Returns ``low <= entry < high``, or None if no entry can match."""
@@ -194,6 +197,21 @@ class IndexBounds:
         """Returns the bounds for all combinations of values, without doubles, ascending."""
         found = {self.bounds(values, low, high) for values in product(*equal)}
         return sorted(bounds for bounds in found if bounds is not None)
+
+    def skipping(
+        self, root: Any, equal: Sequence[Any], low: Any = None, high: Any = None
+    ) -> Iterator[tuple[bytes, bytes | None]]:
+        """Yields, for each value that the first column of an index has, the bounds behind it, ascending."""
+        rest = self.bounds(equal, low, high)
+        at: bytes | None = b""
+        while rest is not None and at is not None:
+            tick()
+            entry = next((leaf.keys[start] for leaf, start, _ in spans(root, at)), None)
+            if entry is None:
+                return
+            prefix = entry[: first_end(entry)]
+            at = after_prefix(prefix)
+            yield prefix + rest[0], at if rest[1] is None else prefix + rest[1]
 
     def _folded(self, value: Any) -> Any:
         return value if self._fold is None else self._fold(text_operand(value) if self._next is SqlType.TEXT else value)
