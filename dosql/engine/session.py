@@ -292,7 +292,7 @@ class Session(Preparing):
             rows = presented(statement.returning.run(head, values, given=[row]), statement)
         lsn = store.commit_row(trees, ops, alone.writer.counter)
         self.last_change.note(1, key)
-        return Result(statement.columns, statement.types, rows, lsn, 1, key, True)
+        return Result(statement.columns, statement.types, rows, lsn, 1, key, store.settings.logged)
 
     def _change_within(self, statement: Statement, values: tuple[Any, ...]) -> Result | None:
         """Changes one row in the transaction that is open, where no other can be in its way."""
