@@ -115,6 +115,12 @@ class IndexPaths(TablePaths):
         with ExitStack() as loops:
             if path.equal and path.low is None and path.high is None and not path.reverse:
                 self._leaf(lines, path.index.id, low, self._times)
+                if self.exists:
+                    lines.add("ks = n.keys")
+                    lines.add(f"i = bisect_left(ks, {low})")
+                    some = f"ks[i] < {high} if i < len(ks) else count_of({root}, {low}, {high}) > 0"
+                    lines.add(f"{self.exists} = {some}")
+                    return
                 self._places_between(lines, low, high)
                 if self.counts:
                     lines.add(f"{self.counts} += j - i if j < len(ks) else count_of({root}, {low}, {high})")

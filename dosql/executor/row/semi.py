@@ -125,6 +125,8 @@ class SemiEmitter(CombiningEmitter):
             paths.read_rest(inner, step)
             hit(inner)
 
+        if isinstance(step.path, IndexScan) and not tests and not counters:
+            paths.exists = some
         inside = partial(super()._tested, conditions=tests, then=fitting)
         paths.emit(lines, step, inside, tests, times=max(self._tests, 1.0), whole=False)
         lines.depth = depth

@@ -39,6 +39,7 @@ class TablePaths:
             :meth:`read_rest` reads their columns.
         spills: What is gathered is on disk where it has no room in memory.
         tables: By source, the variable of a hash table that is made already.
+        exists: The variable that says whether there is an entry, where nothing else is wanted of equal ones.
         counts: The variable that the number of rows is added to, where nothing else is wanted of ranges.
     """
 
@@ -61,7 +62,7 @@ class TablePaths:
         self._places: dict[int, tuple[str, str, int | None]] = {}
         self.few = self.spills = False
         self.tables: dict[int, str] = {}
-        self.counts = ""
+        self.counts = self.exists = ""
         self.lead: int | None = None
         self.pick = ""
 
