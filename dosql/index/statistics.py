@@ -17,7 +17,7 @@ from dosql.btree import Leaf, Tree, leaves
 from dosql.schema import Table
 from dosql.types.collations import COLLATIONS
 
-LEAVES_SAMPLED = 32
+LEAVES_SAMPLED = 16
 COMMON_MAX = 100
 QUANTILES = 256
 _EXAMPLES = 512
