@@ -54,6 +54,8 @@ _SKIPPED_ROWS_MIN = 50.0
 _PROBES_MAX = 1000.0
 """Lookups that one index scan may be taken apart to."""
 
+_NONE: frozenset[int] = frozenset()
+
 TermsOf = Callable[[Table, Index], IndexTerms]
 
 
@@ -137,8 +139,9 @@ class AccessPaths:
     def args_need(self, step: JoinStep) -> frozenset[int]:
         """Returns the sources of this block that the arguments of a table-valued function read."""
         source = step.source
-        args = source.args if isinstance(source, FunctionSource) else []
-        return frozenset().union(*(self.needs(a) for a in args))
+        if not isinstance(source, FunctionSource):
+            return _NONE
+        return _NONE.union(*(self.needs(a) for a in source.args))
 
     def best(
         self, join: JoinStep, placed: frozenset[int], usable: list[Expr], outer_rows: float, *, first: bool

@@ -78,6 +78,7 @@ class Estimates:
         self._statistics = statistics
         self._values = values
         self._rows_of = rows_of
+        self._known: dict[tuple[int, float], tuple[Expr, tuple[tuple[int, int], float, float] | None, float]] = {}
 
     def rows(self, table: Table) -> float:
         """Returns the rows of a table, more than there are of a small one.
@@ -98,9 +99,13 @@ class Estimates:
         equal: dict[int, dict[int, float]] = {}
         for condition in conditions:
             for part in _parts(condition):
-                found = self._range(part)
+                known = self._known.get((id(part), rows))
+                if known is None or known[0] is not part:
+                    found = self._range(part)
+                    known = (part, found, self._fraction(part, rows) if found is None else 1.0)
+                    self._known[id(part), rows] = known
+                _, found, fraction = known
                 if found is None:
-                    fraction = self._fraction(part, rows)
                     out *= fraction
                     if isinstance(part, Op) and part.op == "=":
                         for side in part.args:

@@ -30,6 +30,7 @@ DP_PRODUCTS_MAX = 8
 _ROWS_UNKNOWN = 1000.0
 _LIMIT_UNKNOWN = 100.0
 _LOOPS_MOST = 4.0
+_ROUNDING = 1.000001
 
 Touching: TypeAlias = dict[int, list[tuple[Expr, frozenset[int]]]]
 """For each source the conditions that read it, each with the other sources that it reads."""
@@ -307,8 +308,10 @@ class _BlockPlanner:
             for step in (steps if first is None else [first, *steps])
         }
         rows = 1.0 if first is None else self._extended(first, frozenset(), touching, 0.0, 1.0)[1]
+        greedy = self._greedy_order(steps, touching, start, rows)
         if len(steps) > DP_SOURCES_MAX:
-            return self._greedy_order(steps, touching, start, rows)
+            return greedy
+        at_most = self._spent(greedy, touching, start, rows, fewest=fewest)
         best: dict[frozenset[int], tuple[float, float, list[JoinStep]]] = {start: (0.0, rows, [])}
         for size in range(len(start), len(start) + len(steps)):
             for done, (spent, rows, order) in [(k, v) for k, v in best.items() if len(k) == size]:
@@ -319,10 +322,13 @@ class _BlockPlanner:
                     number = step.source.number
                     total, out = self._extended(step, done, touching, spent, rows)
                     total = spent + out if fewest else total
+                    if total > at_most:  # more sources do not make it cheaper
+                        continue
                     key = done | {number}
                     if key not in best or total < best[key][0]:
                         best[key] = (total, out, [*order, step])
-        return best[start | {s.source.number for s in steps}][2]
+        found = best.get(start | {s.source.number for s in steps})
+        return greedy if found is None else found[2]
 
     def _greedy_order(
         self, steps: list[JoinStep], touching: Touching, done: frozenset[int], rows: float
@@ -338,6 +344,17 @@ class _BlockPlanner:
             order.append(step)
             done |= {step.source.number}
         return order
+
+    def _spent(
+        self, order: list[JoinStep], touching: Touching, done: frozenset[int], rows: float, *, fewest: bool
+    ) -> float:
+        """Returns what an order costs, as :meth:`_order` counts it."""
+        spent = 0.0
+        for step in order:
+            total, rows = self._extended(step, done, touching, spent, rows)
+            spent = spent + rows if fewest else total
+            done |= {step.source.number}
+        return spent * _ROUNDING
 
     def _extended(
         self, step: JoinStep, done: frozenset[int], touching: Touching, spent: float, rows: float
