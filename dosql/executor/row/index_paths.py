@@ -8,7 +8,7 @@ from dosql.executor.row.emitter import Lines
 from dosql.executor.row.runtime import IndexBounds
 from dosql.executor.row.table_paths import Inside, TablePaths, variable
 from dosql.plan.covering import Part, all_sized, readable
-from dosql.plan.expr import ROW_KEY, Col
+from dosql.plan.expr import ROW_KEY, Col, Expr
 from dosql.plan.logical import TableSource
 from dosql.plan.physical import IndexScan, OneOf
 from dosql.types.keys import parts_of_entries, prefix_packer
@@ -40,36 +40,63 @@ class IndexPaths(TablePaths):
         if any(isinstance(part, OneOf) for part in path.equal):
             self._several(lines, source, path, helper, inside)
             return
-        equal = ", ".join(self._expressions.value(v) for v in path.equal if not isinstance(v, OneOf))
-        low = "None" if path.low is None else self._expressions.value(path.low)
-        high = "None" if path.high is None else self._expressions.value(path.high)
         bounds = self._bounds()
         ranged = path.low is not None or path.high is not None
-        columns = path.index.columns[: len(path.equal)]
+        columns = path.index.columns[: len(path.equal) + ranged]
         integers = all(c >= 0 and source.table.columns[c].type is SqlType.INTEGER for c in columns)
-        if columns and not ranged and not path.nulls and integers:
-            names, tests = [], []
-            for value in path.equal:
-                assert not isinstance(value, OneOf)
-                name = self._expressions.value(value)
-                if not name.isidentifier():
-                    code, name = name, self._function.module.fresh("v")
-                    lines.add(f"{name} = {code}")
-                names.append(name)
-                tests.append(f"{name}.__class__ is int")
-                if not isinstance(value, Col):
-                    tests.append(f"-{_OFFSET} <= {name} < {_OFFSET}")
-            pack = self._function.module.share("K", prefix_packer(len(names)))
-            with lines.block(f"if {' and '.join(tests)}:"):
-                lines.add(f"{bounds[0]} = {pack}({', '.join(f'2, {name} + {_OFFSET}' for name in names)})")
-                lines.add(f"{bounds[1]} = {bounds[0]} + ABOVE_ENTRIES")
-            with lines.block("else:"):
-                lines.add(f"{', '.join(bounds)} = {helper}.bounds(({', '.join(names)},), None, None) or NO_BOUNDS")
+        if columns and integers and not path.nulls:
+            self._integers(lines, path, helper, bounds)
         else:
-            given = f"({equal}{',' if equal else ''})"
-            lines.add(f"{', '.join(bounds)} = {helper}.bounds({given}, {low}, {high}) or NO_BOUNDS")
+            equal = "".join(f"{self._expressions.value(v)}, " for v in path.equal if not isinstance(v, OneOf))
+            low = "None" if path.low is None else self._expressions.value(path.low)
+            high = "None" if path.high is None else self._expressions.value(path.high)
+            lines.add(f"{', '.join(bounds)} = {helper}.bounds(({equal}), {low}, {high}) or NO_BOUNDS")
         with lines.block(f"if {bounds[0]} is not None:"):
             self._entries(lines, source, path, bounds, inside)
+
+    def _integers(self, lines: Lines, path: IndexScan, helper: str, bounds: tuple[str, str]) -> None:
+        """Emits the bounds of columns that are INTEGER: in place, where the values are integers too."""
+        tests: list[str] = []
+
+        def named(value: Expr | OneOf | None, beyond: int = 0) -> str:
+            if value is None:
+                return ""
+            assert not isinstance(value, OneOf)
+            name = self._expressions.value(value)
+            if not name.isidentifier():
+                code, name = name, self._function.module.fresh("v")
+                lines.add(f"{name} = {code}")
+            tests.append(f"{name}.__class__ is int")
+            if beyond or not isinstance(value, Col):
+                tests.append(f"-{_OFFSET} <= {name} < {_OFFSET - beyond}")
+            return name
+
+        equal = [named(value) for value in path.equal]
+        low, high = named(path.low, 1), named(path.high, 1)
+
+        def packed(*last: str) -> str:
+            parts = [*(f"{name} + {_OFFSET}" for name in equal), *last]
+            pack = self._function.module.share("K", prefix_packer(len(parts))) if parts else ""
+            return f"{pack}({', '.join(f'2, {part}' for part in parts)})" if parts else ""
+
+        above = f"{packed()} + ABOVE_ENTRIES" if equal else "None"
+        start, stop = packed(), above
+        if low or high:
+            start = (
+                packed(f"{low} + {_OFFSET + (not path.low_inclusive)}")
+                if low
+                else f"{packed() + ' + ' if equal else ''}NOT_NULL"
+            )
+            stop = packed(f"{high} + {_OFFSET + path.high_inclusive}") if high else above
+        elif equal:
+            stop = f"{bounds[0]} + ABOVE_ENTRIES"
+        with lines.block(f"if {' and '.join(tests)}:"):
+            lines.add(f"{bounds[0]} = {start}")
+            lines.add(f"{bounds[1]} = {stop}")
+        with lines.block("else:"):
+            given = "".join(f"{name}, " for name in equal)
+            found = f"{helper}.bounds(({given}), {low or None}, {high or None})"
+            lines.add(f"{', '.join(bounds)} = {found} or NO_BOUNDS")
 
     def _bounds(self) -> tuple[str, str]:
         """Returns two new names, of what entries lie between."""

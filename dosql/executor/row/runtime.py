@@ -459,6 +459,7 @@ def recursion(count: int) -> None:
 NAMES: dict[str, Callable[..., Any] | object] = {
     "ABOVE_ENTRIES": ABOVE_ENTRIES,
     "NO_BOUNDS": (None, None),
+    "NOT_NULL": b"\x02",
     "ABOVE": ABOVE,
     "BELOW": BELOW,
     "INF": math.inf,
