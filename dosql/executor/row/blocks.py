@@ -187,7 +187,7 @@ class _BlockEmitter(SemiEmitter):
         for source, columns in needed.items():
             for column in columns:
                 self._variables[source, column] = variable(source, column)
-        order_by = [] if plan.ordered else block.order_by
+        order_by = [] if plan.ordered and not self._parts_rows(plan) else block.order_by
         one = _is_one(block) and not order_by and not block.grouped
         self._once_each = one
         limited = not one and self._limits(block)
@@ -206,6 +206,10 @@ class _BlockEmitter(SemiEmitter):
         if block.grouped and block.distinct:
             body.add(f"out = {self._uniques('out', [o.expr for o in block.outputs[: block.visible]])}")
         self._finish(order_by, block, limited, [o.expr for o in block.outputs], function)
+
+    def _parts_rows(self, plan: BlockPlan) -> bool:
+        """Whether rows are gone through in parts, and so do not come in the order in which they are found."""
+        return self._spills and (plan.block.distinct or any(isinstance(step.path, HashProbe) for step in plan.steps))
 
     def _ungrouped(
         self, plan: BlockPlan, needed: dict[int, list[int]], order_by: list[SortKey], *, limited: bool
