@@ -27,15 +27,18 @@ class ViewStatistics:
     def __init__(self, view: Snapshot | Workspace, known: Known) -> None:
         self._view: Snapshot | Workspace | None = view
         self._known = known
+        self._counts: dict[int, int] = {}
         self._read = False
 
     def close(self) -> None:
-        """Lets the view go."""
+        """Lets the view go. What was asked for is still known: a statement may be compiled again."""
         self._view = None
 
     def rows(self, table_id: int) -> int:
         """Returns the rows of a table."""
-        return 0 if self._view is None else self._view.trees[table_id].count
+        if self._view is not None:
+            self._counts[table_id] = self._view.trees[table_id].count
+        return self._counts.get(table_id, 0)
 
     def keys_below(self, table: Table, key: float) -> float | None:
         """Returns the fraction of a table's rows whose key is less than a number, by its way down the tree."""
@@ -43,10 +46,10 @@ class ViewStatistics:
 
     def column(self, table: Table, slot: int) -> ColumnStatistics | None:
         """Returns the statistics of a stored column (-1: the key): a sample's, or exact ones that ANALYZE made."""
-        if self._view is None:
-            return None
-        tree = self._view.trees[table.id]
         at = (table.id, slot, "" if slot < 0 else table.columns[table.stored[slot]].name)
+        if self._view is None:
+            return self._known.get(at)
+        tree = self._view.trees[table.id]
         found = self._known.get(at)
         if found is None and not self._read:
             self._read = True

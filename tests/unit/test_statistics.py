@@ -12,6 +12,7 @@ import pytest
 
 from dosql.engine import Database, Session
 from dosql.index.statistics import column_statistics
+from dosql.plan.physical import BlockPlan
 
 SCHEMA = [
     "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b TEXT COLLATE NOCASE, c REAL, d DATE)",
@@ -164,3 +165,25 @@ def test_small_tables_that_grow_are_planned_again() -> None:
     assert run(session, sql) == [(40,)]
     (head, *_) = (line for (line,) in run(session, f"EXPLAIN {sql}"))
     assert "AGGREGATE" in str(head)
+
+
+def test_a_statement_that_is_compiled_again_has_the_same_estimates() -> None:
+    database = Database.open(":memory:")
+    session = database.session()
+    session.execute("CREATE TABLE a (id INTEGER PRIMARY KEY, x INTEGER, y INTEGER)")
+    session.execute("CREATE TABLE b (id INTEGER PRIMARY KEY, x INTEGER)")
+    session.execute("INSERT INTO a SELECT value, value % 50, value FROM generate_series(1, 5000)")
+    session.execute("INSERT INTO b SELECT value, value FROM generate_series(1, 3000)")
+    sql = "SELECT count(*) FROM a JOIN b ON b.x = a.y WHERE a.x = 7 AND EXISTS (SELECT 1 FROM b c WHERE c.x = a.x)"
+    query = session.prepare(sql).query
+    assert query is not None
+    assert query.again is not None
+
+    def estimates(plans: list[BlockPlan]) -> set[tuple[str, float]]:
+        return {(step.source.alias, step.rows) for plan in plans for step in plan.steps}
+
+    first = estimates(query.plans)
+    session.execute("DELETE FROM a")
+    session.execute("DELETE FROM b")
+    assert estimates(query.again().plans) == first
+    database.close()
