@@ -39,17 +39,24 @@ _ALWAYS: list[tuple[Any, str, Any]] = [
 
 
 @contextmanager
-def whole_columns() -> Iterator[None]:
-    """Lets small tables be read by whole columns, too."""
-    before = [getattr(module, name) for module, name, _ in _ALWAYS]
-    preload()
-    for module, name, value in _ALWAYS:
-        setattr(module, name, value)
+def _changed(*changes: tuple[Any, str, Any]) -> Iterator[None]:
+    """Lets objects have other attributes: (object, name, value)."""
+    before = [getattr(owner, name) for owner, name, _ in changes]
+    for owner, name, value in changes:
+        setattr(owner, name, value)
     try:
         yield
     finally:
-        for (module, name, _), value in zip(_ALWAYS, before, strict=True):
-            setattr(module, name, value)
+        for (owner, name, _), value in zip(changes, before, strict=True):
+            setattr(owner, name, value)
+
+
+@contextmanager
+def whole_columns() -> Iterator[None]:
+    """Lets small tables be read by whole columns, too."""
+    preload()
+    with _changed(*_ALWAYS):
+        yield
 
 
 @contextmanager
@@ -69,18 +76,12 @@ def no_memory() -> Iterator[None]:
         if statement.run is not None and statement.query is not None:
             statement.run = partial(out_of_core, statement.query)
 
-    changed = [
-        *((CompiledQuery, "rows", out_of_core), (Statement, "_compile", compiled)),
+    with _changed(
+        (CompiledQuery, "rows", out_of_core),
+        (Statement, "_compile", compiled),
         *((spilling, name, 2) for name in ("SAMPLE", "BLOCK_ROWS")),
-    ]
-    before = [getattr(owner, name) for owner, name, _ in changed]
-    for owner, name, value in changed:
-        setattr(owner, name, value)
-    try:
+    ):
         yield
-    finally:
-        for (owner, name, _), value in zip(changed, before, strict=True):
-            setattr(owner, name, value)
 
 
 class TooLong(Exception):

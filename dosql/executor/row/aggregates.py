@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
@@ -206,7 +207,8 @@ class AggregateEmitter:
         if not self._grouped:
             for aggregate, names, later in self._distinct:
                 with lines.block(f"while (more := {later.later}.following()) is not None:"):
-                    later.following(lines, "set()", lambda inner, a=aggregate, n=names: self._filtered(inner, a, n))  # type: ignore[misc]
+                    again = partial(self._filtered, aggregate=aggregate, names=names)
+                    later.following(lines, "set()", again)
             self._results(lines)
             emit(lines)
             return
