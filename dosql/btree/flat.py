@@ -15,8 +15,6 @@ The first keys are not there before that pays.
 LEAVES_MAX = 1 << 14
 _ROWS_A_READ = 2_000
 """Making a list costs about as much as so many searches through the levels save: rows of the tree for one of them."""
-_LEAVES_A_READ = 1
-"""Looking at so many leaves' keys costs about as much as not looking at those of one saves."""
 _UNKNOWN = (None, None, None)
 
 
@@ -48,7 +46,7 @@ def flat_of(tree: Any, reads: int) -> Flat | tuple[None, None, None]:
                 tree.reads = -tree.count  # asked again when more of it may be there
                 return _UNKNOWN
             found = keys, leaves, None
-    if tree.key_kind == "q" and tree.reads * _LEAVES_A_READ >= len(found[1]):
+    if tree.key_kind == "q" and tree.reads >= len(found[1]):  # to look at a leaf's keys costs what one read saves
         found = found[0], found[1], [_first(leaf) for leaf in found[1]]
     tree.flat = found
     return found

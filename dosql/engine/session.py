@@ -130,7 +130,7 @@ class Session(Preparing):
         except Exception as e:
             raise mistaken(statement, e) from e
         if rows is None:  # what it had is free by now
-            rows = self._out_of_core(statement, view, values)
+            rows = self._run(statement, view, values, again=True)
         if statement.presenters:
             rows = presented(rows, statement)
         return Result(statement.columns, statement.types, rows, view.lsn)
@@ -551,26 +551,14 @@ class Session(Preparing):
             )
 
     @staticmethod
-    def _run(statement: Statement, view: Snapshot | Workspace, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        """Runs the query of a statement."""
-        query = statement.query
-        assert query is not None
-        try:
-            return query.rows(view, values)
-        except (DosqlError, MemoryError):
-            raise
-        except Exception as e:
-            raise mistaken(statement, e) from e
-
-    @staticmethod
-    def _out_of_core(
-        statement: Statement, view: Snapshot | Workspace, values: tuple[Any, ...]
+    def _run(
+        statement: Statement, view: Snapshot | Workspace, values: tuple[Any, ...], *, again: bool = False
     ) -> list[tuple[Any, ...]]:
-        """Runs the query of a statement once more, with less in memory."""
+        """Runs the query of a statement; ``again`` is once more, with less in memory."""
         query = statement.query
         assert query is not None
         try:
-            return query.out_of_core(view, values, begin_again())[0]
+            return query.out_of_core(view, values, begin_again())[0] if again else query.rows(view, values)
         except (DosqlError, MemoryError):
             raise
         except Exception as e:

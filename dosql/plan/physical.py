@@ -44,20 +44,21 @@ class KeyRange:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Values one of which a column of an index equals: given ones, those of a subquery, or all that it has."""
+    """Values one of which a column of an index equals: given ones, or those of a subquery.
+
+    Without any it stands for all values that the column has: a scan skips from each to the next.
+    """
 
     items: tuple[Expr, ...] = ()
     query: Subquery | None = None
 
     @property
-    def skips(self) -> bool:
-        """Whether it stands for all values of the column: the scan skips from each to the next."""
-        return not self.items and self.query is None
-
-    @property
     def parts(self) -> tuple[Expr, ...]:
         """What it reads."""
         return self.items if self.query is None else (self.query,)
+
+
+EVERY = OneOf()
 
 
 @dataclass(slots=True)

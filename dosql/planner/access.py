@@ -23,6 +23,7 @@ from dosql.plan.expr import (
 )
 from dosql.plan.logical import FunctionSource, GivenSource, JoinStep, Query, QuerySource, TableSource, WorkSource
 from dosql.plan.physical import (
+    EVERY,
     FullScan,
     Gathered,
     HashProbe,
@@ -455,9 +456,9 @@ class AccessPaths:
                 values = self._skipped(index, term, known) if not place else 0.0
                 if not values:
                     break
-                probes, nulls, found = 2.0 * values, [0], OneOf()
+                probes, nulls, found = 2.0 * values, [0], EVERY
             elif isinstance(found, OneOf):
-                if equal and equal[0] == OneOf():
+                if equal and equal[0] == EVERY:
                     break
                 probes *= len(found.items) if found.query is None else max(self._rows_of(found.query.query), 1.0)
             elif sure is None or (isinstance(sure, Op) and sure.op == "IS"):
@@ -478,7 +479,7 @@ class AccessPaths:
             position = rest[0]
             if position >= 0 and table.columns[position].type in _EXACT_RANGES:
                 met = self._met(known, ranged)
-        if low is None and high is None and (not equal or equal == [OneOf()]):
+        if low is None and high is None and (not equal or equal == [EVERY]):
             return None
         rows = known.table_rows * self._estimates.kept([*used, *loose, *ranged], known.table_rows)
         if len(equal) == len(index.columns) and index.unique and not nulls:

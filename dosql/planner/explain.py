@@ -9,6 +9,7 @@ from typing import Any
 from dosql.plan.expr import ROW_KEY, CaseWhen, CastTo, Col, Const, Expr, Func, InItems, Op, Param, Subquery
 from dosql.plan.logical import FunctionSource, GivenSource, QuerySource, Source, TableSource, WorkSource
 from dosql.plan.physical import (
+    EVERY,
     BlockPlan,
     FullScan,
     HashProbe,
@@ -127,7 +128,7 @@ def _sqlite_path(source: Source, path: Path) -> str:
         assert isinstance(source, TableSource)
         columns = [source.table.columns[c].name if c >= 0 else "<expr>" for c in path.index.columns]
         parts = [
-            f"ANY({column})" if value == OneOf() else f"{column}=?"
+            f"ANY({column})" if value == EVERY else f"{column}=?"
             for column, value in zip(columns, path.equal, strict=False)
         ]
         if path.low is not None or path.high is not None:
@@ -233,7 +234,7 @@ def _path(path: Path, what: str, names: dict[int, str]) -> str:
 def _equal(value: Expr | OneOf, names: dict[int, str]) -> str:
     if not isinstance(value, OneOf):
         return f"= {_show(value, names)}"
-    if value.skips:
+    if value == EVERY:
         return "ANY"
     return f"IN ({', '.join(_show(part, names) for part in value.parts)})"
 

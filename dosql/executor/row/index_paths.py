@@ -10,7 +10,7 @@ from dosql.executor.row.table_paths import Inside, TablePaths, variable
 from dosql.plan.covering import Part, all_sized, readable
 from dosql.plan.expr import ROW_KEY, Col, Expr
 from dosql.plan.logical import TableSource
-from dosql.plan.physical import IndexScan, OneOf
+from dosql.plan.physical import EVERY, IndexScan, OneOf
 from dosql.types.keys import parts_of_entries, prefix_packer
 from dosql.types.sqltypes import SqlType
 
@@ -34,7 +34,7 @@ class IndexPaths(TablePaths):
                 path.high is not None,
                 path.high_inclusive,
                 path.nulls,
-                skips=path.equal[:1] == (OneOf(),),
+                skips=path.equal[:1] == (EVERY,),
             ),
         )
         if any(isinstance(part, OneOf) for part in path.equal):
@@ -107,7 +107,7 @@ class IndexPaths(TablePaths):
         low = "None" if path.low is None else self._expressions.value(path.low)
         high = "None" if path.high is None else self._expressions.value(path.high)
         bounds = self._bounds()
-        if path.equal[0] == OneOf():
+        if path.equal[0] == EVERY:
             rest = "".join(f"{self._expressions.value(p)}, " for p in path.equal[1:] if not isinstance(p, OneOf))
             found = f"{helper}.skipping({self._root(path.index.id)}, ({rest}), {low}, {high})"
             head = f"reversed(list({found}))" if path.reverse else found
