@@ -8,7 +8,7 @@ from dosql.btree import leaves
 from dosql.engine.analyzing import analyze
 from dosql.executor.altering import alter_table
 from dosql.executor.changes import Change, delete_rows
-from dosql.executor.definitions import create_index, create_table, drop_table
+from dosql.executor.definitions import create_index, create_table, drop_table, drop_view
 from dosql.executor.foreign_keys import enforce
 from dosql.plan import logical as l
 from dosql.schema import Table
@@ -39,7 +39,7 @@ def define(session: Session, workspace: Workspace, body: l.Bound) -> Change:
             workspace.create_view(body.view)
     elif isinstance(body, l.DropViewStatement):
         if body.name is not None:
-            workspace.drop_view(body.name, body.db)
+            drop_view(workspace, body.name, body.db)
     elif isinstance(body, l.CreateTriggerStatement):
         if body.trigger is not None:
             workspace.create_trigger(body.trigger)

@@ -12,8 +12,7 @@ from dosql.btree import leaves
 from dosql.errors import RequestError, Unsupported
 from dosql.executor.foreign_keys import violations
 from dosql.executor.row.runtime import cast_integer
-from dosql.functions import AGGREGATES, SCALARS
-from dosql.functions.json_text import MARKED
+from dosql.functions import AGGREGATES, SCALARS, is_internal
 from dosql.parser import parse
 from dosql.plan.logical import PragmaStatement
 from dosql.planner import bind_view_table
@@ -293,7 +292,7 @@ _DETERMINISTIC, _INNOCUOUS = 0x800, 0x200000  # SQLITE_DETERMINISTIC, SQLITE_INN
 
 def _functions() -> Iterator[tuple[Any, ...]]:
     for name, function in sorted(SCALARS.items()):
-        if not name.endswith(MARKED) and not name.startswith(("raise_", "json_arrow")):
+        if not is_internal(name):
             fewest, most = function.arity
             flags = _INNOCUOUS | (_DETERMINISTIC if function.stable else 0)
             yield name, 1, "s", "utf8", most if fewest == most else -1, flags

@@ -15,7 +15,7 @@ from dosql.functions.scalar import truth
 from dosql.parser import parse
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.planner import NoStatistics, Planner, bind_rules, bind_view_table
+from dosql.planner import NoStatistics, Planner, bind_rules
 from dosql.planner.triggers import program_columns, stay_at_home, when_query
 from dosql.schema import Schema, Table, Trigger
 
@@ -38,7 +38,7 @@ class Related:
         self.schema = schema
         self._opens_files = opens_files
         self._rules: dict[tuple[int, frozenset[int] | None], RowRules | None] = {}
-        self._triggers: dict[tuple[str, str], EventTriggers | None] = {}
+        self._triggers: dict[tuple[str, str, str], EventTriggers | None] = {}
 
     def rules(self, table: Table, changed: frozenset[int] | None = None) -> RowRules | None:
         """Returns the CHECK constraints and generated columns of a table, None without any.
@@ -60,23 +60,19 @@ class Related:
         """Returns the function of a query over rows that are handed to it."""
         return compile_query(query, Planner(self.schema, NoStatistics(), bound_terms).plan).run
 
-    def triggers(self, name: str, event: str, table: Table | None = None) -> EventTriggers | None:
-        """Returns the triggers of a table or a view for an event, None without any."""
+    def triggers(self, table: Table, event: str) -> EventTriggers | None:
+        """Returns the triggers of a table, or of the view whose columns it has, for an event, None without any."""
         if not self.schema.triggers:
             return None
-        at = (name.lower(), event)
+        at = (table.db, table.name.lower(), event)
         if at not in self._triggers:
-            self._triggers[at] = self._made(name, event, table)
+            self._triggers[at] = self._made(table, event)
         return self._triggers[at]
 
-    def _made(self, name: str, event: str, table: Table | None) -> EventTriggers | None:
-        found = [t for t in self.schema.triggers_of(name) if t.event == event]
+    def _made(self, table: Table, event: str) -> EventTriggers | None:
+        found = [t for t in self.schema.triggers_of(table) if t.event == event]
         if not found:
             return None
-        view = self.schema.view(name)
-        if table is None:
-            table = self.schema.table(name) if view is None else bind_view_table(self.schema, view, parse)
-        assert table is not None
         out = EventTriggers(table)
         newest_first = found[::-1]  # as in SQLite
         for trigger in sorted(newest_first, key=lambda t: t.db != "temp"):

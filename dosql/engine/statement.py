@@ -180,12 +180,12 @@ class Statement:
         related, table = self._related, body.table
         schema = self.schema
         if isinstance(body, l.ViewChangeStatement):
-            self.triggers = related.triggers(table.name, body.event, table)
+            self.triggers = related.triggers(table, body.event)
             self.referential = bool(schema.referencing)
             return
         event = type(body).__name__.removesuffix("Statement").upper()
-        self.triggers = related.triggers(table.name, event)
-        deletes = related.triggers(table.name, "DELETE")
+        self.triggers = related.triggers(table, event)
+        deletes = related.triggers(table, "DELETE")
         key_conflicts = {i.id: i.conflict for i in schema.indexes_of(table.id) if i.conflict}
         if table.key_conflict:
             key_conflicts[0] = table.key_conflict
@@ -198,7 +198,7 @@ class Statement:
             for upsert in body.upserts:
                 update = None if upsert.update is None else self._compiled(upsert.update, statistics).run
                 updater = Updater(table, upsert.targets, related.rules(table, frozenset(upsert.targets)))
-                updates = related.triggers(table.name, "UPDATE")
+                updates = related.triggers(table, "UPDATE")
                 updater.triggers = updates and updates.of_columns(frozenset(upsert.targets))
                 inserter.upserts.append(Upserter(upsert.keys, updater, update))
             self.simple_values = _simple_values(body.query)

@@ -40,6 +40,9 @@ def alter_table(
     for index in indexes:
         workspace.drop_index(index)
     workspace.alter_table(before, after, statement.sources, statement.others)
+    for trigger in statement.temporary:
+        workspace.drop_trigger(trigger.name, trigger.db)
+        workspace.create_trigger(trigger)
     if values is not None:
         slot, keys, column = values
         writer = workspace.writer(after)

@@ -6,7 +6,7 @@ import msgspec
 
 from dosql.executor.changes import SEQUENCES
 from dosql.plan.logical import CreateTableStatement
-from dosql.schema import Column, Index, Table
+from dosql.schema import Column, Index, Table, View
 from dosql.storage import Workspace
 from dosql.types.sqltypes import SqlType
 
@@ -26,12 +26,24 @@ def create_table(workspace: Workspace, statement: CreateTableStatement) -> None:
         workspace.create_table(Table(home.next_id, SEQUENCES, columns, sql=sql))
 
 
-def drop_table(workspace: Workspace, table: Table) -> None:
-    """Drops a table, and forgets its highest key."""
-    workspace.drop_table(table)
-    for trigger in workspace.schema.triggers_of(table.name):  # temporary ones of a table of another database
-        if trigger.db == "temp" and workspace.schema.table(table.name) is None:
+def _drop_temporary_triggers(workspace: Workspace, target: Table | View) -> None:
+    for trigger in workspace.schema.triggers_of(target):
+        if trigger.target_db:
             workspace.drop_trigger(trigger.name, trigger.db)
+
+
+def drop_view(workspace: Workspace, name: str, db: str) -> None:
+    """Drops a view and its triggers."""
+    view = workspace.schema.home(db).view(name)
+    if view is not None:
+        _drop_temporary_triggers(workspace, view)
+    workspace.drop_view(name, db)
+
+
+def drop_table(workspace: Workspace, table: Table) -> None:
+    """Drops a table and its triggers, and forgets its highest key."""
+    _drop_temporary_triggers(workspace, table)
+    workspace.drop_table(table)
     sequences = workspace.schema.beside(table.id).table(SEQUENCES)
     if table.autoincrement and sequences is not None:
         found = workspace.find_first(sequences, 0, table.name)

@@ -40,7 +40,7 @@ class Related(Protocol):
     def rules(self, table: Table, changed: frozenset[int] | None = None) -> RowRules | None:
         """Returns CHECK constraints and generated columns."""
 
-    def triggers(self, name: str, event: str) -> EventTriggers | None:
+    def triggers(self, table: Table, event: str) -> EventTriggers | None:
         """Returns the triggers of a table for an event."""
 
 
@@ -201,7 +201,7 @@ def _parent_changed(
     ):
         raise _violation(child, reference)
     if action == "CASCADE" and new is None:
-        deletes = related.triggers(child.name, "DELETE")
+        deletes = related.triggers(child, "DELETE")
         delete_rows(workspace, child, [(child_key,) for child_key, _ in found], deletes)
         return
     values: Sequence[Any] = new or ()
@@ -211,7 +211,7 @@ def _parent_changed(
         values = [_default(child, c) for c in reference.columns]
         due.extend(Due(child.id, reference, child_key, None) for child_key, _ in found)  # it may be what it was
     updater = Updater(child, reference.columns, related.rules(child, frozenset(reference.columns)))
-    updates = related.triggers(child.name, "UPDATE")
+    updates = related.triggers(child, "UPDATE")
     updater.triggers = updates and updates.of_columns(frozenset(reference.columns))
     for child_key, _ in found:
         updater.update(workspace, [(child_key, *values)])
@@ -254,7 +254,10 @@ def _test(workspace: Workspace, due: Due) -> None:
         if stored is None:
             return
         values = _values(child, due.reference.columns, due.key, stored)
-        if None not in values and not _has_parent(workspace, child, due.reference, values):
+        if None in values:
+            return
+        reference = _resolved(workspace.schema, child, due.reference)
+        if not _is_there(workspace, reference, values) or _is_own_parent(reference, child, (due.key, stored), values):
             raise _violation(child, due.reference)
         return
     assert due.values is not None
@@ -315,8 +318,14 @@ def parents_there(
     return True
 
 
-def _has_parent(workspace: Workspace, child: Table, key: ForeignKey, values: tuple[Any, ...]) -> bool:
-    return _is_there(workspace, _resolved(workspace.schema, child, key), values)
+def _is_own_parent(reference: Reference, child: Table, row: tuple[int, Any], values: tuple[Any, ...]) -> bool:
+    """Whether a row is its own parent only after a conversion: SQLite compares both as they are then."""
+    if reference.parent.id != child.id:
+        return False
+    own = _values(child, reference.columns, *row)
+    return own == _converted(child, reference.columns, values) and any(
+        isinstance(a, str | bytes) != isinstance(b, str | bytes) for a, b in zip(own, values, strict=True)
+    )
 
 
 def _is_there(workspace: Workspace, reference: Reference, values: tuple[Any, ...]) -> bool:

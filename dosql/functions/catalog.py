@@ -78,6 +78,9 @@ def _bit(value: bool | None) -> int | None:
 
 _INTEGER, _REAL, _TEXT, _BLOB, _ANY = SqlType.INTEGER, SqlType.REAL, SqlType.TEXT, SqlType.BLOB, SqlType.ANY
 
+PURE = "pure_"
+"""Before the names of the functions of dates that stand where a value is stored."""
+
 SCALARS: dict[str, ScalarFunction] = {
     "abs": ScalarFunction(f.absolute, None, (1, 1)),
     "length": ScalarFunction(f.length, _INTEGER, (1, 1)),
@@ -113,6 +116,10 @@ SCALARS: dict[str, ScalarFunction] = {
     "unixepoch": ScalarFunction(t.unixepoch, _ANY, (0, -1), nullable=True, stable=False),
     "strftime": ScalarFunction(t.strftime, _TEXT, (1, -1), nullable=True, stable=False),
     "timediff": ScalarFunction(t.timediff, _TEXT, (2, 2), nullable=True, stable=False),
+    **{
+        PURE + name: ScalarFunction(t.pure(name, call), None, (1, -1), nullable=True, total=True, stable=False)
+        for name, call in t.FUNCTIONS.items()
+    },
     "current_time": ScalarFunction(lambda: t.time("now"), _TEXT, (0, 0), stable=False),
     "printf": ScalarFunction(format_text, _TEXT, (1, -1), nullable=True),
     "format": ScalarFunction(format_text, _TEXT, (1, -1), nullable=True),
@@ -174,6 +181,7 @@ SCALARS: dict[str, ScalarFunction] = {
     },
     j.ELEMENT + j.MARKED: ScalarFunction(j.element, _ANY, (2, 2), nullable=True),
     "raise_ignore": ScalarFunction(r.raise_ignore, _ANY, (0, 0), nullable=True, stable=False),
+    "raise_syntax": ScalarFunction(r.raise_syntax, _ANY, (1, 1), nullable=True, stable=False),
     "raise_abort": ScalarFunction(r.raise_abort, _ANY, (1, 1), nullable=True, stable=False),
     "raise_fail": ScalarFunction(r.raise_fail, _ANY, (1, 1), nullable=True, stable=False),
     "raise_rollback": ScalarFunction(r.raise_rollback, _ANY, (1, 1), nullable=True, stable=False),
@@ -222,3 +230,8 @@ AGGREGATES: dict[str, tuple[int, int]] = {
     **{name: collecting.arity for name, collecting in COLLECTING.items()},
 }
 """Fewest and most arguments by name; -1 is no upper limit."""
+
+
+def is_internal(name: str) -> bool:
+    """Whether a function stands for what is written otherwise, and cannot be called by its name."""
+    return name.endswith(j.MARKED) or name.startswith(("json_arrow", "raise_", PURE))

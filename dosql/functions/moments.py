@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache, wraps
 from typing import Any
 
+from dosql.errors import SqlSyntaxError
 from dosql.functions.scalar import text
 
 DAY_MS = 86_400_000
@@ -33,6 +34,11 @@ _UNITS = {
     "month": (176546.0, 2592000.0),
     "year": (14713.0, 31536000.0),
 }
+
+
+_NOW = frozenset(("now", "subsec", "subsecond"))
+_CHANGING = frozenset(("now", "localtime", "utc"))
+_VARYING = _NOW | _CHANGING
 
 
 class _Wrong(Exception):
@@ -254,7 +260,7 @@ def _parsed(value: Any) -> Moment:
     if isinstance(value, int | float):
         return _of_number(out, float(value))
     source = text(value)
-    if source.lower() in ("now", "subsec", "subsecond"):
+    if source.lower() in _NOW:
         out.ms = clock.time_ns() // 1_000_000 + UNIX_MS
         out.subsec = source.lower() != "now"
         return out
@@ -308,9 +314,21 @@ def _moment(arguments: tuple[Any, ...]) -> Moment | None:
     return out
 
 
+def pure(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function of dates that refuses what changes. It takes where it stands before its arguments."""
+    first = 1 if name == "strftime" else 0
+
+    def call(place: str, *arguments: Any) -> Any:
+        words = [a.lower() if a.__class__ is str else "" for a in arguments[first:]] or ["now"]
+        if words[0] in _NOW or not _CHANGING.isdisjoint(words):
+            raise SqlSyntaxError(f"non-deterministic use of {name}() in {place}")
+        return function(*arguments)
+
+    return call
+
+
 # --- the functions -------------------------------------------------------------------------
 
-_CHANGING = {"now", "subsec", "subsecond", "localtime", "utc"}
 _KEPT_MAX = 4096
 _KEPT_LENGTH_MAX = 40
 
@@ -322,7 +340,7 @@ def _kept(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def call(*arguments: Any) -> Any:
         for argument in arguments:
-            if argument.__class__ is not str or len(argument) > _KEPT_LENGTH_MAX or argument.lower() in _CHANGING:
+            if argument.__class__ is not str or len(argument) > _KEPT_LENGTH_MAX or argument.lower() in _VARYING:
                 return function(*arguments)
         return known(*arguments) if arguments else function()
 
@@ -519,3 +537,14 @@ def _months_apart(fixed: Moment, other: Moment, sign: int) -> tuple[int, int]:
         if left >= 0:
             return months, left
         months -= 1
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "date": date,
+    "time": time,
+    "datetime": datetime_,
+    "julianday": julianday,
+    "unixepoch": unixepoch,
+    "strftime": strftime,
+    "timediff": timediff,
+}

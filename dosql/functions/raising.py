@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dosql.errors import ConstraintViolation
+from dosql.errors import ConstraintViolation, SqlSyntaxError
 
 
 class RaiseIgnore(Exception):
@@ -14,6 +14,11 @@ class RaiseIgnore(Exception):
 def raise_ignore() -> None:
     """RAISE(IGNORE)."""
     raise RaiseIgnore
+
+
+def raise_syntax(message: str) -> None:
+    """What is wrong in a statement only where it is computed."""
+    raise SqlSyntaxError(message)
 
 
 def _raising(resolution: str) -> Any:

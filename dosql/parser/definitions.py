@@ -295,7 +295,7 @@ class _Definitions(TableReader):
             while self.accept(","):
                 columns.append(self.name("a column"))
         self.expect("ON")
-        table = self.qualified("the table")[1]
+        target_db, table = self.qualified("the table")
         self.accept("FOR", "EACH", "ROW")
         when = None
         if self.accept("WHEN"):
@@ -308,7 +308,7 @@ class _Definitions(TableReader):
         steps = self._steps(begins)
         sql = f"CREATE TRIGGER {self.sql[at : self.tokens[-1].end + 1]}"
         db = "temp" if temporary else db
-        return CreateTrigger(name, table, timing, event, columns, when, steps, if_not_exists, sql, at, db)
+        return CreateTrigger(name, table, timing, event, columns, when, steps, if_not_exists, sql, at, db, target_db)
 
     def _steps(self, begins: int) -> list[Statement]:
         """Reads the statements of a trigger, each with a semicolon, up to END."""

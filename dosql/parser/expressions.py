@@ -112,6 +112,8 @@ class ExpressionTranslator:
             return s.Literal(text, offset_of(node))
         clean = text.replace("_", "")
         try:
+            if clean[:2].lower() == "0x":  # over 63 bits: those of a negative number
+                return s.Literal(int(clean, 16) - (1 << 64), offset_of(node))
             if clean.isdigit():
                 value = int(clean)
                 return s.Literal(value if value <= INT_MAX else float(value), offset_of(node))
@@ -123,6 +125,10 @@ class ExpressionTranslator:
         inner = node.this
         if isinstance(inner, exp.Literal) and not inner.is_string and inner.this == "9223372036854775808":
             return s.Literal(-(1 << 63))
+        sign = inner.unnest()
+        hexadecimal = isinstance(sign, exp.Literal) and not sign.is_string and sign.this[:2].lower() == "0x"
+        if hexadecimal and int(sign.this, 16) == 1 << 63:  # an error where it is computed, as in SQLite
+            return s.Operator("TOO BIG", [s.Literal(f"hex literal too big: -{sign.this}")], offset_of(node))
         return s.Operator("NEG", [self.expr(inner)], offset_of(node))
 
     def _blob(self, node: Any) -> s.Expr:

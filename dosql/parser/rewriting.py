@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sqlglot.tokenizer_core import Token, TokenType
 
@@ -10,8 +11,12 @@ from dosql.parser.tables import TableReader
 from dosql.parser.tokens import tokenize, words
 from dosql.plan.syntax import CreateTable
 
+if TYPE_CHECKING:
+    from dosql.planner.uses import Uses
+
 _NAMES = (TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING)
-_BEFORE_TABLES = {"FROM", "JOIN", "INTO", "UPDATE", "TABLE", "ON", "REFERENCES", ",", "(", "DELETE", "IN", "REPLACE"}
+_BEFORE_OWN = ("TABLE", "REFERENCES", "ON", "EXISTS")
+_RESOLUTIONS = ("ABORT", "FAIL", "IGNORE", "REPLACE", "ROLLBACK")
 
 
 def quoted(name: str) -> str:
@@ -31,31 +36,44 @@ def _replaced(sql: str, name: str, fits: Callable[[list[Token], int], bool]) -> 
     return "".join([*out, sql[at:]])
 
 
-def with_table_renamed(sql: str, old: str, new: str) -> str:
-    """Returns a text in which a table has another name."""
+def with_table_renamed(sql: str, old: str, new: str, uses: Uses | None = None) -> str:
+    """Returns a text in which a table has another name: a definition of its own, or one that ``uses`` knows."""
 
     def fits(tokens: list[Token], i: int) -> bool:
-        before = tokens[i - 1].text.upper() if i else ""
-        after = tokens[i + 1].text if i + 1 < len(tokens) else ""
-        if after == "(" and before not in ("INTO", "TABLE", "REFERENCES"):
+        before, after = _word(tokens, i - 1), _word(tokens, i + 1)
+        if before == "." and (_word(tokens, i - 2) not in ("MAIN", "TEMP") or after == "("):
             return False
-        if before == ".":
-            return i > 1 and tokens[i - 2].text.lower() == "main" and after != "("
-        return after == "." or before in _BEFORE_TABLES
+        if after == ".":
+            return uses is None or not uses.aliased
+        if uses is None:
+            return before in _BEFORE_OWN
+        return tokens[i].start in uses.tables or _is_target(tokens, i - 2 if before == "." else i)
 
     return _replaced(sql, old, fits).replace("\0", quoted(new))
 
 
-def with_column_renamed(sql: str, old: str, new: str) -> str:
-    """Returns a text in which every column of a name has another one."""
+def with_column_renamed(sql: str, old: str, new: str, table: str) -> str:
+    """Returns the definition of a table, or of an index of it, in which a column has another name."""
 
     def fits(tokens: list[Token], i: int) -> bool:
         token = tokens[i]
-        after = tokens[i + 1].text if i + 1 < len(tokens) else ""
-        before = tokens[i - 1].text.upper() if i else ""
         if token.token_type is TokenType.STRING and sql[token.start] == "'":
             return False
-        return after not in ("(", ".") and before not in ("AS", "COLLATE", "CONSTRAINT")
+        parent = _parent(tokens, i)
+        if parent and parent != table.upper():
+            return False
+        return _word(tokens, i + 1) not in ("(", ".") and _word(tokens, i - 1) not in ("AS", "COLLATE", "CONSTRAINT")
+
+    return _replaced(sql, old, fits).replace("\0", quoted(new))
+
+
+def with_uses_renamed(sql: str, old: str, new: str, uses: Uses) -> str:
+    """Returns a view's query or a trigger in which the column of a table has another name."""
+    table = uses.table.name.upper()
+
+    def fits(tokens: list[Token], i: int) -> bool:
+        at = tokens[i].start
+        return at in uses.columns or (at not in uses.others and _written_to(tokens, i) == table)
 
     return _replaced(sql, old, fits).replace("\0", quoted(new))
 
@@ -64,13 +82,87 @@ def with_parent_column_renamed(sql: str, parent: str, old: str, new: str) -> str
     """Returns CREATE TABLE in which the foreign keys to a table name a column of it by another name."""
 
     def fits(tokens: list[Token], i: int) -> bool:
-        start = i
-        while start and tokens[start].text != "(":
-            start -= 1
-        behind_parent = start > 1 and tokens[start - 1].text.lower() == parent.lower()
-        return behind_parent and tokens[start - 2].text.upper() == "REFERENCES"
+        return _parent(tokens, i) == parent.upper()
 
     return _replaced(sql, old, fits).replace("\0", quoted(new))
+
+
+# --- what stands around a name -------------------------------------------------------------
+
+
+def _word(tokens: list[Token], i: int) -> str:
+    return tokens[i].text.upper() if 0 <= i < len(tokens) else ""
+
+
+def _opening(tokens: list[Token], i: int) -> int:
+    """Returns the place of the parenthesis that a list of names is in, -1 where a name is in none."""
+    while i >= 0 and (tokens[i].text == "," or tokens[i].token_type in _NAMES):
+        i -= 1
+    return i if _word(tokens, i) == "(" else -1
+
+
+def _parent(tokens: list[Token], i: int) -> str:
+    """Returns the table that REFERENCES names before the list that a name is in, "" elsewhere."""
+    start = _opening(tokens, i)
+    return _word(tokens, start - 1) if start > 1 and _word(tokens, start - 2) == "REFERENCES" else ""
+
+
+def _is_target(tokens: list[Token], i: int) -> bool:
+    """Whether a name is the table that a statement of a trigger changes, or that of the trigger."""
+    before, earlier = _word(tokens, i - 1), _word(tokens, i - 2)
+    if before == "ON":  # of the trigger, not of a join
+        return all(_word(tokens, place) != "BEGIN" for place in range(i))
+    behind_or = before in _RESOLUTIONS and earlier == "OR"
+    return before in ("INTO", "UPDATE", "IN") or behind_or or (before == "FROM" and earlier == "DELETE")
+
+
+def _name_at(tokens: list[Token], i: int) -> str:
+    return _word(tokens, i + 2) if _word(tokens, i + 1) == "." else _word(tokens, i)
+
+
+def _last(tokens: list[Token], i: int, word: str) -> int:
+    """Returns the place of a word before another one in the same statement, -1 without it."""
+    while i >= 0 and _word(tokens, i) not in (word, ";", "BEGIN"):
+        i -= 1
+    return i if _word(tokens, i) == word else -1
+
+
+def _written_to(tokens: list[Token], i: int) -> str:
+    """Returns the table that a name is a column of by its place: in INTO t (...), SET, ON CONFLICT, UPDATE OF."""
+    start = _opening(tokens, i)
+    if start > 0:
+        before = start - 1
+        if _word(tokens, before) == "CONFLICT":
+            return _name_at(tokens, _last(tokens, i, "INTO") + 1)
+        if _word(tokens, before) == "SET" or (_word(tokens, before) == "," and _closes_assignment(tokens, i)):
+            return _updated(tokens, start)
+        before -= 2 if _word(tokens, before - 1) == "AS" else 0
+        into = before - 3 if _word(tokens, before - 1) == "." else before - 1
+        return _word(tokens, before) if _word(tokens, into) == "INTO" else ""
+    if _word(tokens, i + 1) == "=" and _word(tokens, i - 1) in ("SET", ","):
+        return _updated(tokens, i)
+    first = i
+    while first >= 0 and (tokens[first].text == "," or tokens[first].token_type in _NAMES):
+        if _word(tokens, first) == "OF" and _word(tokens, first - 1) == "UPDATE":
+            break
+        first -= 1
+    if _word(tokens, first) == "OF":
+        return _name_at(tokens, next(p for p in range(i, len(tokens)) if _word(tokens, p) == "ON") + 1)
+    return ""
+
+
+def _closes_assignment(tokens: list[Token], i: int) -> bool:
+    while i < len(tokens) and tokens[i].text != ")":
+        i += 1
+    return _word(tokens, i + 1) == "="
+
+
+def _updated(tokens: list[Token], i: int) -> str:
+    """Returns the table whose columns SET sets."""
+    update = _last(tokens, i, "UPDATE")
+    if _word(tokens, update - 1) == "DO":
+        return _name_at(tokens, _last(tokens, update, "INTO") + 1)
+    return _name_at(tokens, update + (3 if _word(tokens, update + 1) == "OR" else 1))
 
 
 def with_column_added(sql: str, column: str) -> str:

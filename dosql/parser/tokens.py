@@ -140,10 +140,12 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
         elif kind in _ARROWS:  # sqlglot would take the path apart in its own way
             out.append(_like(token, _ARROWS[kind], token.text))
         elif kind is TokenType.HEX_STRING and sql[token.start : token.start + 2].lower() == "0x":
-            value = int(token.text, 16) & ((1 << 64) - 1)
-            if value > INT_MAX:
-                raise SqlSyntaxError("a hexadecimal integer is over 63 bits", position=Position.at(sql, token.start))
-            out.append(_like(token, TokenType.NUMBER, str(value)))
+            value = int(token.text, 16)
+            if value >= 1 << 64:
+                at = Position.at(sql, token.start)
+                raise SqlSyntaxError(f"hex literal too big: {sql[token.start : token.end + 1]}", position=at)
+            written = str(value) if value <= INT_MAX else sql[token.start : token.end + 1]
+            out.append(_like(token, TokenType.NUMBER, written))
         elif (
             functions
             and following is not None

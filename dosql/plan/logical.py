@@ -423,6 +423,7 @@ class AlterTableStatement:
         others: The lists of the schema that change, in the log's form.
         rebuilt: Ids of indexes whose entries change.
         default: Gives the value of a new column whose default is an expression.
+        temporary: Triggers of the session on the table, as they will be.
     """
 
     before: Table
@@ -432,6 +433,7 @@ class AlterTableStatement:
     others: dict[str, Any]
     rebuilt: list[int]
     default: Block | None = None
+    temporary: list[Trigger] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -461,6 +461,7 @@ class CreateTrigger:
         columns: Those of UPDATE OF.
         when: The condition, and its text.
         steps: The statements between BEGIN and END.
+        target_db: Database of the table, where ON names it.
     """
 
     name: str
@@ -474,6 +475,7 @@ class CreateTrigger:
     sql: str = ""
     at: int = 0
     db: str = ""
+    target_db: str = ""
 
 
 @dataclass(slots=True)

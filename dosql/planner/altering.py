@@ -1,11 +1,12 @@
 """ALTER TABLE: from syntax to the table as it will be, and all that names it.
 
-Texts of views, triggers, checks and indexes are rewritten by their tokens, and bound again: what would then mean
-something else, or nothing, is refused, as SQLite does.
+Texts of views, triggers, checks and indexes are bound, to see which of their names are meant, rewritten, and bound
+again: what would then mean something else, or nothing, is refused, as SQLite does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,8 +19,9 @@ from dosql.planner.definitions import bind_create_table, column_type, is_strict,
 from dosql.planner.generated import generated_block
 from dosql.planner.index_terms import index_terms
 from dosql.planner.scope import nearest
-from dosql.planner.views import verify_trigger
-from dosql.schema import Check, Schema, Table
+from dosql.planner.uses import Uses, marked, watching
+from dosql.planner.views import verify_trigger, verify_view
+from dosql.schema import Check, Schema, Table, Trigger, View
 
 if TYPE_CHECKING:
     from dosql.planner.binder import Binder
@@ -92,12 +94,14 @@ class _Alteration:
         if new.lower().startswith(("sqlite_", "dosql_")) or new.lower().endswith("__changelog"):
             raise SchemaError(f"the name {new} is reserved", code="ALREADY_EXISTS", position=self._at)
 
-        def renamed(sql: str) -> str:
-            return str(self._text.with_table_renamed(sql, old, new)) if sql else sql
+        def renamed(sql: str, uses: Uses | None = None) -> str:
+            return str(self._text.with_table_renamed(sql, old, new, uses)) if sql else sql
 
         checks = tuple(replace(c, sql=renamed(c.sql)) for c in self._table.checks)
         after = replace(self._table, name=new, checks=checks, sql=renamed(self._table.sql))
-        return self._made(after, list(range(len(after.columns))), self._others(after, renamed, {}, new))
+        made = self._made(after, list(range(len(after.columns))), self._others(after, renamed, {}, new))
+        made.temporary = self._temporary(renamed, "", new)
+        return made
 
     def _rename_column(self) -> l.AlterTableStatement:
         new, old = self._node.name, self._node.column
@@ -105,14 +109,18 @@ class _Alteration:
         if new.lower() in self._table.positions and new.lower() != old.lower():
             raise SchemaError(f"duplicate column name: {new}", code="ALREADY_EXISTS", position=self._at)
 
-        def renamed(sql: str) -> str:
-            return str(self._text.with_column_renamed(sql, old, new)) if sql else sql
+        def renamed(sql: str, uses: Uses | None = None) -> str:
+            if uses is not None:
+                return str(self._text.with_uses_renamed(sql, old, new, uses))
+            return str(self._text.with_column_renamed(sql, old, new, self._table.name)) if sql else sql
 
         columns = [replace(c, generated=renamed(c.generated)) for c in self._table.columns]
         columns[position] = replace(columns[position], name=new)
         checks = tuple(replace(c, sql=renamed(c.sql)) for c in self._table.checks)
         after = replace(self._table, columns=tuple(columns), checks=checks, sql=renamed(self._table.sql))
-        return self._made(after, list(range(len(columns))), self._others(after, renamed, {old.lower(): new}))
+        made = self._made(after, list(range(len(columns))), self._others(after, renamed, {old.lower(): new}))
+        made.temporary = self._temporary(renamed, old.lower())
+        return made
 
     def _others(self, after: Table, renamed: Any, columns: dict[str, str], name: str = "") -> dict[str, Any]:
         """Returns the other tables, indexes, views and triggers with a name changed."""
@@ -140,17 +148,45 @@ class _Alteration:
                 expressions = tuple(renamed(e) for e in index.expressions)
                 index = replace(index, expressions=expressions, where=renamed(index.where), sql=renamed(index.sql))
             indexes.append(index)
-        views = [
-            replace(v, sql=renamed(v.sql), text=renamed(v.text)) if mentions in v.sql.lower() else v
-            for v in schema.views
-        ]
-        triggers = [
-            replace(t, sql=renamed(t.sql), table=name if name and t.table == before.name else t.table)
-            if mentions in t.sql.lower()
-            else t
-            for t in schema.triggers
-        ]
+        column = next(iter(columns), "")
+        views = [self._view(v, renamed, column) for v in schema.views]
+        triggers = [self._trigger(t, renamed, column, name) for t in schema.triggers]
         return {"tables": tables, "indexes": indexes, "views": views, "triggers": triggers}
+
+    def _marked(self, schema: Schema, column: str) -> Binder:
+        """Returns a binder that tells a column of the table from others of its name."""
+        table = marked(self._table, self._table.positions[column]) if column else self._table
+        return self._binder.over(schema.altered(table, {}))
+
+    def _view(self, view: View, renamed: Any, column: str) -> View:
+        if self._table.name.lower() not in view.sql.lower():
+            return view
+        binder = self._marked(self._schema, column)
+        with watching(Uses(view.sql, self._table, column)) as uses:
+            self._tried("view", view.name, lambda: verify_view(binder, view))
+        sql = renamed(view.sql, uses)
+        at = view.text.rfind(view.sql)
+        return replace(view, sql=sql, text=view.text[:at] + sql + view.text[at + len(view.sql) :])
+
+    def _trigger(self, trigger: Trigger, renamed: Any, column: str, name: str) -> Trigger:
+        temporary = trigger.db == "temp"
+        binder = self._marked(self._binder.schema if temporary else self._schema, column)
+        target = binder.schema.target_of(trigger)
+        own = isinstance(target, Table) and target.id == self._table.id
+        if not own and self._table.name.lower() not in trigger.sql.lower():
+            return trigger
+        with watching(Uses(trigger.sql, self._table, column, own=own)) as uses:
+            self._tried("trigger", trigger.name, lambda: verify_trigger(binder, trigger))
+        if uses.rows and temporary and not trigger.target_db:  # SQLite does not rename in these
+            hint = "Drop the trigger, rename the column, and create the trigger again"
+            message = f"error in trigger {trigger.name}: no such column: {uses.rows[0]}.{self._node.name}"
+            raise SchemaError(message, code="COLUMN_NOT_FOUND", hint=hint, position=self._at)
+        return replace(trigger, sql=renamed(trigger.sql, uses), table=name if own and name else trigger.table)
+
+    def _temporary(self, renamed: Any, column: str, name: str = "") -> list[Trigger]:
+        """Returns the temporary triggers of a table of another database, where they change."""
+        found = [(t, self._trigger(t, renamed, column, name)) for t in self._binder.schema.triggers if t.target_db]
+        return [after for before, after in found if after != before]
 
     # --- columns ---------------------------------------------------------------------------
 
@@ -249,16 +285,13 @@ class _Alteration:
     def _verify(self, made: l.AlterTableStatement) -> None:
         """Binds all that may name the table, against the schema as it will be."""
         after = made.schema
-        binder = self._binder.over(after)
+        known = after if self._table.db != "temp" else self._binder.schema.altered(made.after, made.others)
+        binder = self._binder.over(known)
         what = self._node.action.lower()
         table = made.after
 
         def tried(kind: str, name: str, work: Any) -> None:
-            try:
-                work()
-            except SqlError as e:
-                message = f"error in {kind} {name} after {what}: {e.message}"
-                raise SchemaError(message, code=e.code, position=self._at) from e
+            self._tried(kind, f"{name} after {what}", work)
 
         tried("table", table.name, lambda: (checks_block(binder, table), generated_block(binder, table)))
         for index in after.indexes_of(table.id):
@@ -266,10 +299,16 @@ class _Alteration:
                 tried("index", index.name, lambda index=index: index_terms(binder, table, index))
         for view in after.views:
             if self._mentioned(view.sql):
-                tried("view", view.name, lambda view=view: binder.query(binder.parsed_query(view.sql), None))
+                tried("view", view.name, lambda view=view: verify_view(binder, view))
         for trigger in after.triggers:
             if self._node.action != "ADD":  # as SQLite, which looks at all of them
                 tried("trigger", trigger.name, lambda trigger=trigger: verify_trigger(binder, trigger))
+
+    def _tried(self, kind: str, name: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except SqlError as e:
+            raise SchemaError(f"error in {kind} {name}: {e.message}", code=e.code, position=self._at) from e
 
     def _mentioned(self, sql: str) -> bool:
         names = {self._table.name.lower(), self._node.name.lower() or self._table.name.lower()}

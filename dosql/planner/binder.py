@@ -43,6 +43,7 @@ from dosql.planner.triggers import (
     view_table,
 )
 from dosql.planner.unions import column_collation, unify_reals
+from dosql.planner.uses import watcher
 from dosql.planner.views import bind_create_view, bind_create_virtual, bind_maintain, bind_view
 from dosql.planner.windows import Windows, split
 from dosql.schema import Index, Schema, Table, Trigger, View
@@ -526,6 +527,8 @@ class Binder:
                 return bind_view(self, item, view, number, scope)
             table = self.table(item.name, item.at, item.db)
             indexed = self.indexed_by(table, item.index, item.at)
+            if (uses := watcher(self.sql)) is not None:
+                uses.source(item, table)
             scope.add(table_relation(number, item.alias or table.name, table), self.sql, item.at)
             return l.TableSource(number, item.alias or table.name, table, indexed)
         if isinstance(item, s.TableFunction):

@@ -63,7 +63,7 @@ def bind_update(binder: Binder, node: s.Update) -> l.UpdateStatement:
         _limit(binder, node.limited, block, scope)
         returning = _returning(binder, table, node.returning)
         again = None
-        if binder.schema.triggers_of(table.name) and node.source is None:
+        if binder.schema.triggers_of(table) and node.source is None:
             again, scope = given_block(binder, table, node.alias)
             again.outputs = [l.Output(key_column(scope.relations[0].number), "rowid")]
             bind_assignments(binder, table, scope, node.assignments, again)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dosql.errors import Position, ResourceExhausted, SchemaError, SqlSyntaxError, TypeMismatch
-from dosql.functions import AGGREGATES, SCALARS
+from dosql.functions import AGGREGATES, SCALARS, is_internal
 from dosql.functions.aggregates import COLLECTING
 from dosql.functions.json_text import MARKED
 from dosql.plan import logical as l
@@ -32,6 +32,8 @@ from dosql.plan.expr import (
 from dosql.planner.comparing import collate_of, comparison, folded, row_comparison, uncollated
 from dosql.planner.json_args import as_json
 from dosql.planner.scope import Scope, nearest
+from dosql.planner.uses import watcher
+from dosql.types.numbers import INT_MAX
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType, declared_type
 
 if TYPE_CHECKING:
@@ -165,6 +167,9 @@ class ExpressionBinder:
                 hint="Put the table's name before it",
                 position=self._at(node),
             )
+        uses = watcher(self._binder.sql)
+        if uses is not None:
+            uses.name(node, found[0])
         return found[0]
 
     def _outer_alias(self, name: str) -> Expr | None:
@@ -258,6 +263,8 @@ class ExpressionBinder:
         args = tuple(uncollated(a) for a in args) if op in ("NEG",) else args
         if op == "NEG" and isinstance(args[0], Const) and isinstance(args[0].value, int | float):
             return constant(-args[0].value)
+        if op == "TOO BIG":
+            return Func("raise_syntax", args, SqlType.ANY, True)
         if op == "POS":
             return Op(op, args, args[0].type, nullable) if has_affinity(args[0]) else args[0]
         if op == "||":
@@ -320,7 +327,7 @@ class ExpressionBinder:
             values = [*(v for _, v in whens), otherwise]
             return CaseWhen(whens, otherwise, common_type(values), any(v.nullable for v in values))
         function = SCALARS.get(name)
-        if function is None or name.endswith(MARKED) or name.startswith("raise_"):
+        if function is None or is_internal(name):
             raise SchemaError(
                 f"no such function: {name}",
                 code="FUNCTION_NOT_FOUND",
@@ -404,11 +411,7 @@ class ExpressionBinder:
 
 def _known() -> list[str]:
     """Returns the functions that a user may mean."""
-    return [
-        name
-        for name in (*SCALARS, *AGGREGATES)
-        if not name.endswith(MARKED) and not name.startswith(("json_arrow", "raise_"))
-    ]
+    return [name for name in (*SCALARS, *AGGREGATES) if not is_internal(name)]
 
 
 def constant(value: object) -> Const:
@@ -417,10 +420,10 @@ def constant(value: object) -> Const:
         return NULL
     if isinstance(value, bool):
         return Const(int(value), SqlType.INTEGER)
-    if isinstance(value, int):
+    if isinstance(value, int) and value <= INT_MAX:
         return Const(value, SqlType.INTEGER)
-    if isinstance(value, float):
-        return Const(value, SqlType.REAL)
+    if isinstance(value, int | float):
+        return Const(float(value), SqlType.REAL)
     return Const(value, SqlType.TEXT if isinstance(value, str) else SqlType.BLOB)
 
 

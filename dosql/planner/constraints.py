@@ -16,7 +16,7 @@ from dosql.plan.expr import NULL, ROW_KEY, CaseWhen, Col, Const, Expr, Op, Subqu
 from dosql.planner.binder_expr import ExpressionBinder
 from dosql.planner.comparing import uncollated
 from dosql.planner.definitions import collation_named
-from dosql.planner.determinism import require_determinism
+from dosql.planner.determinism import CHECK, pure, require_determinism
 from dosql.planner.generated import generated_block
 from dosql.planner.index_terms import alike, implied, index_terms
 from dosql.planner.scope import Relation, Scope, key_column, nearest, table_relation
@@ -45,7 +45,8 @@ def checks_block(binder: Binder, table: Table, changed: frozenset[int] | None = 
         condition = _bound(binder, check.sql, scope, "CHECK")
         if touched is not None and not any(isinstance(part, Col) and part.index in touched for part in walk(condition)):
             continue
-        whens.append((Op("NOT", (condition,), SqlType.INTEGER, condition.nullable), Const(place, SqlType.INTEGER)))
+        fails = Op("NOT", (pure(condition, CHECK),), SqlType.INTEGER, condition.nullable)
+        whens.append((fails, Const(place, SqlType.INTEGER)))
     if not whens:
         return None
     block.outputs = [l.Output(CaseWhen(tuple(whens), NULL, SqlType.INTEGER, True), "violated")]
@@ -152,7 +153,7 @@ def validate(binder: Binder, statement: l.CreateTableStatement) -> None:
     with_default = [i for i, c in enumerate(table.columns) if c.default_sql]
     defaults = defaults_block(binder, table, with_default)
     for output in block.outputs if block is not None else ():
-        require_determinism(output.expr, "a CHECK constraint")
+        require_determinism(output.expr, CHECK)
     for output in defaults.outputs if defaults is not None else ():
         if any(isinstance(part, Subquery) for part in walk(output.expr)):
             raise SqlSyntaxError("subqueries are prohibited in DEFAULT")

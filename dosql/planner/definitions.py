@@ -268,6 +268,8 @@ def _default(spec: s.ColumnSpec, kind: SqlType, at: Position) -> tuple[Any, str]
     if isinstance(node, s.Operator) and node.op == "NEG" and isinstance(node.args[0], s.Literal):
         node = s.Literal(-node.args[0].value)
     if not isinstance(node, s.Literal):
+        if isinstance(node, s.Operator) and node.op == "TOO BIG":
+            spec.default_sql = spec.default_text
         if not spec.default_sql:
             raise SqlSyntaxError(f"default value of column {spec.name} is not constant", position=at)
         return None, ""

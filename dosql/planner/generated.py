@@ -9,7 +9,7 @@ from dosql.errors import SchemaError, SqlError, SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan.expr import CastTo, Col, Expr, transform
 from dosql.planner.binder_expr import ExpressionBinder
-from dosql.planner.determinism import require_determinism
+from dosql.planner.determinism import pure, require_determinism
 from dosql.planner.scope import ROW_KEY_NAMES, Scope, table_relation
 from dosql.planner.terms import names_in
 from dosql.schema import Table
@@ -69,4 +69,4 @@ def _bound(binder: Binder, table: Table, position: int, scope: Scope) -> Expr:
     finally:
         binder.sql = outer
     require_determinism(bound, "a generated column")
-    return bound
+    return pure(bound, "a generated column")

@@ -10,7 +10,7 @@ from dosql.plan import logical as l
 from dosql.plan.expr import ROW_KEY, Col, Expr, Op, Subquery, children, conjuncts, transform
 from dosql.planner.binder_expr import ExpressionBinder
 from dosql.planner.comparing import uncollated
-from dosql.planner.determinism import require_determinism
+from dosql.planner.determinism import pure, require_determinism
 from dosql.planner.scope import Scope, table_relation
 from dosql.schema import Index, Table
 from dosql.types.sqltypes import SqlType
@@ -69,9 +69,10 @@ def index_terms(binder: Binder, table: Table, index: Index) -> IndexTerms:
 def terms_block(binder: Binder, table: Table, index: Index) -> l.Block:
     """Returns a block that gives, for each row handed to it, the terms of an index; none where its condition fails."""
     found = index_terms(binder, table, index)
-    outputs = [l.Output(term, "") for term in found.terms]
+    outputs = [l.Output(pure(term, "an index"), "") for term in found.terms]
     source = l.GivenSource(found.source, table.name, table)
-    block = l.Block([l.JoinStep(source)], found.where, outputs, len(outputs))
+    where = [pure(condition, "an index") for condition in found.where]
+    block = l.Block([l.JoinStep(source)], where, outputs, len(outputs))
     block.group_source = binder.new_source()
     return block
 

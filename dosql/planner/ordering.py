@@ -9,7 +9,8 @@ from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import AGGREGATED, Aggregate, Col, Expr, collation_of, has_affinity, transform
 from dosql.planner.comparing import folded
-from dosql.planner.terms import same_item
+from dosql.planner.terms import first_select, same_item
+from dosql.planner.uses import watcher
 
 if TYPE_CHECKING:
     from dosql.planner.binder import Binder
@@ -33,6 +34,10 @@ def order_outputs(binder: Binder, query: s.Query, bound: l.ValuesRows | l.Compou
             place = value.value - 1
         elif isinstance(value, s.Name) and value.table is None and value.column.lower() in names:
             place = names.index(value.column.lower())
+            uses = watcher(binder.sql)
+            if uses is not None and (first := first_select(query.body)) is not None:
+                shown, alias = first.items[place] if place < len(first.items) else (None, None)
+                uses.same(value, shown if alias is None else None)
         elif (found := same_item(query.body, value)) is not None:
             place = found
         else:

@@ -14,7 +14,7 @@ from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import ROW_KEY, Col, Param
 from dosql.planner.scope import Relation, Scope, nearest
-from dosql.schema import Column, Schema, Table, Trigger, View
+from dosql.schema import Column, Table, Trigger, View
 from dosql.types.sqltypes import SqlType
 
 if TYPE_CHECKING:
@@ -52,10 +52,11 @@ def parameter_names(table: Table) -> list[int | str]:
 def view_table(binder: Binder, view: View) -> Table:
     """Returns a table that has the columns of a view."""
     scope = Scope(None)
-    source = binder.source(s.TableRef(view.name), scope)
+    source = binder.source(s.TableRef(view.name, db=view.db), scope)
     columns = scope.relations[0].columns
     names = declared_types(source.query) if isinstance(source, l.QuerySource) else [""] * len(columns)
-    return Table(-1, view.name, tuple(Column(c.name, c.type, d) for c, d in zip(columns, names, strict=True)))
+    found = tuple(Column(c.name, c.type, d) for c, d in zip(columns, names, strict=True))
+    return Table(-1, view.name, found, db=view.db)
 
 
 def declared_types(query: l.Query) -> list[str]:
@@ -85,39 +86,30 @@ def bind_create_trigger(binder: Binder, node: s.CreateTrigger) -> l.CreateTrigge
         SchemaError: There is one of that name, or its table does not exist.
     """
     at = Position.at(binder.sql, node.at)
-    schema = binder.space(node.db)
-    found = schema.table(node.table)
-    if node.db == "temp" and found is None and schema.view(node.table) is None:
-        return _on_another(binder, node, schema, at)
-    if found is not None:
-        schema = schema.beside(found.id)
-    if schema.trigger(node.name) is not None:
+    db = node.target_db or (node.db if node.db != "temp" else "")
+    schema = binder.space(db)
+    view, table = schema.view(node.table), schema.table(node.table)
+    target = table or view
+    if target is None:
+        names = [t.name for t in schema.tables] + [v.name for v in schema.views]
+        raise SchemaError(f"no such table: {node.table}", hint=nearest(node.table, names), position=at)
+    home = node.db or target.db
+    if home != (target.db or "main") and home not in ("", "temp"):
+        raise SchemaError(f"trigger {node.name} cannot reference objects in database {target.db}", position=at)
+    if binder.space(home or "main").trigger(node.name) is not None:
         if node.if_not_exists:
             return l.CreateTriggerStatement(None)
         raise SchemaError(f"trigger {node.name} already exists", code="ALREADY_EXISTS", position=at)
-    view, table = schema.view(node.table), schema.table(node.table)
-    if view is None and table is None:
-        names = [t.name for t in schema.tables] + [v.name for v in schema.views]
-        raise SchemaError(f"no such table: {node.table}", hint=nearest(node.table, names), position=at)
     if table is not None and table.system:
         raise SchemaError("cannot create trigger on system table", position=at)
     if view is not None and node.timing != "INSTEAD OF":
         raise SchemaError(f"cannot create {node.timing} trigger on view: {view.name}", position=at)
     if view is None and node.timing == "INSTEAD OF":
         raise SchemaError(f"cannot create INSTEAD OF trigger on table: {node.table}", position=at)
-    target = table or view
-    assert target is not None
-    if target.db != "temp":
+    if home != "temp":
         stay_at_home(node.steps, target.db or "main", node.name)
-    return l.CreateTriggerStatement(Trigger(node.name, target.name, node.timing, node.event, node.sql, target.db))
-
-
-def _on_another(binder: Binder, node: s.CreateTrigger, temp: Schema, at: Position) -> l.CreateTriggerStatement:
-    """Binds a temporary trigger on a table of another database."""
-    table = binder.table(node.table, node.at)
-    if temp.trigger(node.name) is not None:
-        raise SchemaError(f"trigger {node.name} already exists", code="ALREADY_EXISTS", position=at)
-    return l.CreateTriggerStatement(Trigger(node.name, table.name, node.timing, node.event, node.sql, "temp"))
+    elsewhere = (target.db or "main") if home == "temp" and target.db != "temp" else ""
+    return l.CreateTriggerStatement(Trigger(node.name, target.name, node.timing, node.event, node.sql, home, elsewhere))
 
 
 def stay_at_home(node: Any, db: str, trigger: str) -> None:
@@ -165,7 +157,7 @@ def bind_view_change(binder: Binder, view: View, node: s.Insert | s.Update | s.D
     """
     event = type(node).__name__.upper()
     at = Position.at(binder.sql, node.at)
-    triggers = binder.schema.triggers_of(view.name)
+    triggers = binder.schema.triggers_of(view)
     if not any(t.event == event for t in triggers):
         raise SchemaError(f"cannot modify {view.name} because it is a view", position=at)
     table = view_table(binder, view)

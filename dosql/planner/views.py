@@ -12,7 +12,7 @@ from dosql.plan import syntax as s
 from dosql.planner.scope import Scope
 from dosql.planner.table_functions import bind_virtual
 from dosql.planner.triggers import program_columns, view_table, when_query
-from dosql.schema import Trigger, View
+from dosql.schema import Table, Trigger, View
 from dosql.types.collations import COLLATIONS
 
 if TYPE_CHECKING:
@@ -112,6 +112,19 @@ def bind_maintain(binder: Binder, node: s.Maintain) -> l.MaintainStatement:
     return l.MaintainStatement(node.verb, indexes, tables)
 
 
+def verify_view(binder: Binder, view: View) -> None:
+    """Binds a view's query.
+
+    Raises:
+        SqlError: It names what is not there.
+    """
+    outer, binder.sql = binder.sql, view.sql
+    try:
+        binder.query(binder.parsed_query(view.sql), Scope(None))
+    finally:
+        binder.sql = outer
+
+
 def verify_trigger(binder: Binder, trigger: Trigger) -> None:
     """Binds all of a trigger's program.
 
@@ -120,10 +133,10 @@ def verify_trigger(binder: Binder, trigger: Trigger) -> None:
     """
     node = binder.parse(trigger.sql)
     assert isinstance(node, s.CreateTrigger)
-    view = binder.schema.view(trigger.table)
-    table = binder.schema.table(trigger.table) if view is None else view_table(binder, view)
-    if table is None:
+    target = binder.schema.target_of(trigger)
+    if target is None:
         raise SchemaError(f"no such table: {trigger.table}")
+    table = target if isinstance(target, Table) else view_table(binder, target)
     program_columns(table, node)
     for step in [*node.steps, *([when_query(node)] if node.when is not None else [])]:
         binder.bind_step(trigger, table, step)

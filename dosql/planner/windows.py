@@ -120,6 +120,9 @@ class Windows:
         base = self._named.get(node.base.lower())
         if base is None:
             raise SchemaError(f"no such window: {node.base}", code="WINDOW_NOT_FOUND")
+        places = list(map(id, self._named.values()))
+        if id(node) in places and places.index(id(node)) < places.index(id(base)):
+            return node  # SQLite leaves out the base that comes later
         base = self._resolved(base)
         if node.partition:
             raise SqlSyntaxError(f"cannot override PARTITION clause of window: {node.base}")

@@ -119,6 +119,10 @@ class CombinedSchema(Schema, frozen=True, dict=True):
                 return schema.view(name)
         return None
 
+    def target_of(self, trigger: Trigger) -> Table | View | None:
+        """Returns the table or the view that a trigger belongs to."""
+        return self.part(trigger.target_db or trigger.db or "main").target_of(trigger)
+
     def referencing_of(self, table: Table) -> list[tuple[Table, ForeignKey]]:
         """Returns children of a table, in its own database."""
         return self.beside(table.id).referencing_of(table)

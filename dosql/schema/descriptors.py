@@ -143,6 +143,7 @@ class Trigger(msgspec.Struct, frozen=True):
         timing: BEFORE, AFTER or INSTEAD OF.
         event: INSERT, UPDATE or DELETE.
         sql: Its whole text.
+        target_db: Of its table or view, where that is another database than its own: a temporary trigger's.
     """
 
     name: str
@@ -151,6 +152,7 @@ class Trigger(msgspec.Struct, frozen=True):
     event: str
     sql: str
     db: str = ""
+    target_db: str = ""
 
 
 class Table(msgspec.Struct, frozen=True, dict=True):

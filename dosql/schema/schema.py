@@ -117,9 +117,15 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
             out.setdefault(trigger.table.lower(), []).append(trigger)
         return {k: tuple(v) for k, v in out.items()}
 
-    def triggers_of(self, name: str) -> tuple[Trigger, ...]:
+    def triggers_of(self, target: Table | View) -> tuple[Trigger, ...]:
         """Returns the triggers of a table or a view, in the order they were made."""
-        return self._triggers_by_table.get(name.lower(), ())
+        found = self._triggers_by_table.get(target.name.lower(), ())
+        db = target.db or "main"
+        return tuple([t for t in found if (t.target_db or t.db or "main") == db])
+
+    def target_of(self, trigger: Trigger) -> Table | View | None:
+        """Returns the table or the view that a trigger belongs to."""
+        return self.table(trigger.table) or self.view(trigger.table)
 
     def with_trigger(self, trigger: Trigger) -> Schema:
         """Returns the schema with one more trigger."""
@@ -137,7 +143,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
         """Returns the schema without the view."""
         return self._next(
             views=tuple(v for v in self.views if v.name != name),
-            triggers=tuple(t for t in self.triggers if t.table != name),
+            triggers=tuple(t for t in self.triggers if t.table != name or t.target_db),
         )
 
     def with_table(self, table: Table) -> Schema:
@@ -161,7 +167,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
             tables=tuple(t for t in self.tables if t.id != table_id),
             indexes=tuple(i for i in self.indexes if i.table_id != table_id),
             dropped=(*self.dropped, self.by_id[table_id]),
-            triggers=tuple(t for t in self.triggers if t.table != self.by_id[table_id].name),
+            triggers=tuple(t for t in self.triggers if t.table != self.by_id[table_id].name or t.target_db),
         )
 
     def with_index(self, index: Index) -> Schema:

@@ -9,6 +9,7 @@ from dosql.errors import SerializationFailure
 from dosql.schema import Schema
 from dosql.storage.reads import ReadSet
 from dosql.storage.workspace import Workspace
+from dosql.types.numbers import INT_MIN
 from shared_types.changes import OF_DROPS, keys_in, rows_in
 
 Ops = list[tuple[Any, ...]]
@@ -28,7 +29,7 @@ class KeyFloors:
     def take(self, table_id: int, taker: object, key: int, count: int) -> int:
         """Returns the first of ``count`` ids from ``key`` on that nobody else has taken, and takes them."""
         taken = self._taken.get(table_id)
-        others = 0
+        others = INT_MIN
         if taken is not None:
             others = taken[2] if taken[0] is taker else max(taken[1], taken[2])
             key = max(key, others)

@@ -21,6 +21,7 @@ from dosql.functions import scalar as f
 from dosql.functions.aggregates import COLLECTING
 from dosql.plan.logical import WindowCall
 from dosql.types.compare import sort_key
+from dosql.types.numbers import INT_MAX, INT_MIN
 
 Row = tuple[Any, ...]
 
@@ -202,7 +203,10 @@ class _Partition:
         return [starts[min(count, max(0, number + move + end))] for number, move in zip(self.group, moves, strict=True)]
 
     def _range(self, place: int, sign: int, *, end: bool) -> list[int]:
-        """RANGE with an offset: rows whose order value lies within it."""
+        """RANGE with an offset: rows whose order value lies within it.
+
+        As in SQLite, the offset is added to the rows behind and to the row itself, and what goes over 64 bits is REAL.
+        """
         key, descending, _ = self.call.order[0]
         flip = -1 if descending else 1
         values = [row[key] for row in self.rows]
@@ -211,10 +215,16 @@ class _Partition:
         numbers = [flip * v for v in values[low:high]]
         find = bisect_right if end else bisect_left
         out = []
+        added, shifted = None, numbers
         for i, row in enumerate(self.rows):
             offset = _offset(row[place], end=end, whole=False)
             if low <= i < high:
-                out.append(low + find(numbers, numbers[i - low] + sign * offset))
+                own = numbers[i - low]
+                if sign > 0:
+                    own = flip * _sum(flip * own, flip * offset)
+                elif offset != added:
+                    added, shifted = offset, [flip * _sum(flip * n, flip * offset) for n in numbers]
+                out.append(low + find(shifted, own))
             else:
                 out.append(self.last[i] if end else self.first[i])
         return out
@@ -228,6 +238,11 @@ class _Partition:
             return [j for j in range(start, end) if j != i]
         first, last = self.first[i], self.last[i]
         return [j for j in range(start, end) if not first <= j < last or (exclude == "TIES" and j == i)]
+
+
+def _sum(value: int | float, offset: int | float) -> int | float:
+    total = value + offset
+    return float(total) if total.__class__ is int and not INT_MIN <= total <= INT_MAX else total
 
 
 def _offset(value: Any, *, end: bool, whole: bool = True) -> Any:
