@@ -33,10 +33,10 @@ _CONSTANTS: dict[str, Any] = {
     "encoding": "UTF-8",
     "auto_vacuum": 0,
     "freelist_count": 0,
-    "page_size": 4096,
     "max_page_count": 4294967294,
 }
 _CACHE_SPILL = 483  # of SQLite
+_PAGE_SIZE = 4096
 _TEMP_STORES = {"default": 0, "file": 1, "memory": 2}
 _STORED = ("user_version", "application_id")
 
@@ -270,6 +270,17 @@ def _cache_spill(session: Session, value: str | None) -> Rows:
     return []
 
 
+def _page_size(session: Session, value: str | None) -> Rows:
+    """The unit that ``page_count`` counts in. It may be set as long as there is nothing in the database."""
+    schema = session.view.schema
+    if value is None:
+        return [(schema.settings.get("page_size", _PAGE_SIZE),)]
+    size = int(value) if value.isdigit() else 0
+    if not (schema.tables or schema.settings) and 512 <= size <= 65536 and not size & (size - 1):
+        session.set_stored("page_size", size)
+    return []
+
+
 def _page_count(session: Session, value: str | None) -> Rows:
     """The size of the database on the disk, in units of ``page_size``."""
     fs, size = session.store.fs, 0
@@ -278,7 +289,8 @@ def _page_count(session: Session, value: str | None) -> Rows:
             file = fs.open(name)
             size += file.size()
             file.close()
-    return [(-(-size // _CONSTANTS["page_size"]),)]
+    [(unit,)] = _page_size(session, None)
+    return [(-(-size // unit),)]
 
 
 def _synchronous(session: Session, value: str | None) -> Rows:
@@ -319,6 +331,7 @@ HANDLERS: dict[str, Callable[[Session, str | None], Rows]] = {
     "busy_timeout": _busy_timeout,
     "cache_spill": _cache_spill,
     "temp_store": _temp_store,
+    "page_size": _page_size,
     "page_count": _page_count,
     **{name: _stored(name) for name in _STORED},
     "table_info": _table_info,

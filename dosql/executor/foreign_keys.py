@@ -319,8 +319,8 @@ def parents_there(
 
 
 def _is_own_parent(reference: Reference, child: Table, row: tuple[int, Any], values: tuple[Any, ...]) -> bool:
-    """Whether a row is its own parent only after a conversion: SQLite compares both as they are then."""
-    if reference.parent.id != child.id:
+    """Whether a row is its own parent only after a conversion: SQLite compares both as they are, but for row ids."""
+    if reference.parent.id != child.id or reference.unique is None:
         return False
     own = _values(child, reference.columns, *row)
     return own == _converted(child, reference.columns, values) and any(

@@ -12,6 +12,7 @@ from dosql.errors import Position, ResourceExhausted, SqlSyntaxError
 from dosql.parser import rewriting
 from dosql.parser.definitions import DEFINITION_VERBS, parse_definition
 from dosql.parser.depth import cramped, with_room
+from dosql.parser.naming import name_columns
 from dosql.parser.tokens import DIALECT, mend, tokenize
 from dosql.parser.translate import translate
 from dosql.parser.upsert import split_upsert
@@ -131,6 +132,7 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
         statement.upserts = upserts
     if isinstance(statement, Update):
         statement.conflict = conflict
+    name_columns(sql, given, statement)
     return statement
 
 

@@ -223,7 +223,7 @@ class OrderItem:
 
 @dataclass(slots=True)
 class Select:
-    """One SELECT without ORDER BY and LIMIT."""
+    """One SELECT without ORDER BY and LIMIT. ``texts`` are those of its items, where they are known."""
 
     items: list[tuple[Expr, str | None]]
     source: FromItem | None = None
@@ -232,6 +232,7 @@ class Select:
     having: Expr | None = None
     distinct: bool = False
     windows: dict[str, Window] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -299,6 +300,7 @@ class Insert:
     upserts: list[Upsert] = field(default_factory=list)
     alias: str | None = None
     db: str = ""
+    texts: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -316,6 +318,7 @@ class Update:
     limited: Query | None = None
     db: str = ""
     index: str | None = None
+    texts: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -330,6 +333,7 @@ class Delete:
     limited: Query | None = None
     db: str = ""
     index: str | None = None
+    texts: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)

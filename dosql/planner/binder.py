@@ -29,15 +29,16 @@ from dosql.planner.generated import generated_block
 from dosql.planner.index_terms import IndexTerms, index_terms, terms_block, validate_index
 from dosql.planner.joins import bind_from, bind_join
 from dosql.planner.locking import lock_rows
-from dosql.planner.ordering import order_outputs, regroup, sorting
+from dosql.planner.ordering import order_outputs, order_select, regroup
 from dosql.planner.recursion import Working, bind_recursive, parts_of
 from dosql.planner.rules.merge_queries import is_simple
 from dosql.planner.scope import Relation, Scope, nearest, table_relation
 from dosql.planner.table_functions import bind_function, bind_virtual, function_named, names_file, take_arguments
-from dosql.planner.terms import any_of, whole_number, written
+from dosql.planner.terms import any_of, item_name, whole_number, with_texts
 from dosql.planner.triggers import (
     bind_create_trigger,
     bind_view_change,
+    column_types,
     parameter_names,
     row_scope,
     view_table,
@@ -156,7 +157,9 @@ class Binder:
             case s.CreateTableAs():
                 assert node.query is not None
                 query = self.query(node.query, None)
-                create = bind_create_table(self.schema.home(node.db), self.sql, table_of(node, query))
+                create = bind_create_table(
+                    self.schema.home(node.db), self.sql, table_of(node, query, column_types(query))
+                )
                 return l.CreateTableAsStatement(create, query)
             case s.CreateIndex():
                 index = bind_create_index(self._of_table(node.table, node.db), self.sql, node)
@@ -367,13 +370,13 @@ class Binder:
         expressions = ExpressionBinder(self, scope, "GROUP BY", register, windows.bind)
         scope.register = register
         aliases: dict[str, int] = {}
-        for item, alias in node.items:
+        for item, alias, text in with_texts(node.items, node.texts):
             if isinstance(item, s.Star):
                 block.outputs += self.star(item, scope)
             else:
                 if alias is not None:
                     aliases.setdefault(alias.lower(), len(block.outputs))
-                block.outputs.append(l.Output(expressions.bind(item), alias or self.item_name(item)))
+                block.outputs.append(l.Output(expressions.bind(item), alias or item_name(item, text)))
         block.visible = len(block.outputs)
         if block.visible > COLUMNS_MAX:
             raise Unsupported(f"more than {COLUMNS_MAX} result columns")
@@ -388,7 +391,7 @@ class Binder:
             block.having = expressions.bind(self._aliased(node.having, node, scope))
             windows.allowed = True
         block.grouped = bool(node.group_by) or bool(pending)
-        self._order(query, aliases, block, expressions)
+        order_select(self, query, aliases, block, expressions)
         if pending and not block.grouped and node.source is not None:
             raise SqlSyntaxError(f"misuse of aggregate: {pending[0].name}()", hint="Put it into the SELECT list too")
         scope.register = None
@@ -428,12 +431,6 @@ class Binder:
             raise SqlSyntaxError("no tables specified")
         return out
 
-    def item_name(self, item: s.Expr) -> str:
-        """Returns the name of a result column without one."""
-        if isinstance(item, s.Name):
-            return item.column
-        return written(item)
-
     def _aliased(self, node: s.Expr, select: s.Select, scope: Scope) -> s.Expr:
         """Returns what an alias stands for, where ``node`` is a bare alias that is no column."""
         if isinstance(node, s.Name) and node.table is None and not scope.find(None, node.column):
@@ -448,7 +445,7 @@ class Binder:
             inner = inner.value
         place = whole_number(inner)
         if place is not None:
-            bound = self._position(place, block).expr
+            bound = self.position(place, block).expr
             if isinstance(term, s.Collate):
                 bound = Op("COLLATE", (bound,), bound.type, bound.nullable, self.collation(term.name, term.at))
         else:
@@ -457,7 +454,8 @@ class Binder:
             raise SqlSyntaxError("aggregate functions are not allowed in the GROUP BY clause")
         return bound
 
-    def _position(self, term: s.Literal, block: l.Block) -> l.Output:
+    def position(self, term: s.Literal, block: l.Block) -> l.Output:
+        """Returns the result column that a number stands for."""
         if not 1 <= term.value <= block.visible:
             raise SqlSyntaxError(
                 f"term {term.value} is out of range: it should be between 1 and {block.visible}",
@@ -466,34 +464,9 @@ class Binder:
         place: int = term.value
         return block.outputs[place - 1]
 
-    def _order(self, query: s.Query, aliases: dict[str, int], block: l.Block, expressions: ExpressionBinder) -> None:
-        for item in query.order_by:
-            number = whole_number(item.value)
-            if number is not None:
-                place = block.outputs.index(self._position(number, block))
-            else:
-                place = self._order_output(item.value, aliases, block, expressions)
-            key = l.SortKey(
-                place, item.descending, item.nulls_first, sorting(self, item.value, block.outputs[place].expr)
-            )
-            block.order_by.append(key)
-
     def collation(self, name: str, at: int = 0) -> str:
         """Returns a collation as plans name it: empty is BINARY."""
         return collation_named(name, Position.at(self.sql, at) if at else None)
-
-    def _order_output(
-        self, value: s.Expr, aliases: dict[str, int], block: l.Block, expressions: ExpressionBinder
-    ) -> int:
-        """Returns the place of the output that an ORDER BY term sorts by; a hidden one is made if needed."""
-        if isinstance(value, s.Name) and value.table is None and value.column.lower() in aliases:
-            return aliases[value.column.lower()]
-        bound = expressions.bind(value)
-        for i, output in enumerate(block.outputs):
-            if output.expr == bound:
-                return i
-        block.outputs.append(l.Output(bound, ""))
-        return len(block.outputs) - 1
 
     # --- FROM ------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dosql.errors import Position, RequestError, SqlSyntaxError
+from dosql.errors import Position, RequestError, SchemaError, SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import IGNORED, ROW_KEY, Subquery, collation_of, conjuncts, walk
@@ -19,6 +19,7 @@ from dosql.planner.constraints import (
 )
 from dosql.planner.joins import bind_from
 from dosql.planner.scope import Scope, key_column, table_relation
+from dosql.planner.terms import item_name, with_texts
 from dosql.schema import Table
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def bind_insert(binder: Binder, node: s.Insert) -> l.InsertStatement:
                 f"table {table.name} gets {query.visible} values for {len(targets)} columns",
                 position=Position.at(binder.sql, node.at),
             )
-    returning = _returning(binder, table, node.returning)
+    returning = _returning(binder, table, node)
     bound = l.InsertStatement(table, targets if query else [], query, node.conflict, returning)
     bound.upserts = [bind_upsert(binder, table, node.alias, upsert) for upsert in node.upserts]
     bound.default_columns = [i for i, c in enumerate(table.columns) if c.default_sql and i not in bound.targets]
@@ -61,7 +62,7 @@ def bind_update(binder: Binder, node: s.Update) -> l.UpdateStatement:
         targets = bind_assignments(binder, table, scope, node.assignments, block)
         block.visible = len(block.outputs)
         _limit(binder, node.limited, block, scope)
-        returning = _returning(binder, table, node.returning)
+        returning = _returning(binder, table, node)
         again = None
         if binder.schema.triggers_of(table) and node.source is None:
             again, scope = given_block(binder, table, node.alias)
@@ -80,7 +81,7 @@ def bind_delete(binder: Binder, node: s.Delete) -> l.DeleteStatement:
     with binder.with_ctes(node.limited):
         block, scope = _target_block(binder, table, node)
         _limit(binder, node.limited, block, scope)
-        return l.DeleteStatement(table, block, _returning(binder, table, node.returning))
+        return l.DeleteStatement(table, block, _returning(binder, table, node))
 
 
 def _limit(binder: Binder, given: s.Query | None, block: l.Block, scope: Scope) -> None:
@@ -108,6 +109,7 @@ def _target_block(
         if isinstance(source, s.Join):  # its conditions do not see the table that is changed
             inner = Scope(scope.parent, outer_uses=scope.outer_uses)
             bind_from(binder, source, inner, block)
+            _merged_once(inner, Position.at(binder.sql, node.at))
             scope.relations += inner.relations
         else:
             bind_from(binder, source, scope, block)
@@ -122,6 +124,14 @@ def _target_block(
     return block, scope
 
 
+def _merged_once(scope: Scope, at: Position) -> None:
+    """Raises if a further table has a column that USING or NATURAL merged: SQLite reads all their columns, by name."""
+    for name in sorted(set().union(*(relation.hidden for relation in scope.relations))):
+        if sum(r.named(name) is not None and name not in r.hidden for r in scope.relations) > 1:
+            hint = "Join with ON, or put the tables into a subquery"
+            raise SchemaError(f"ambiguous column name: {name}", code="AMBIGUOUS_COLUMN", hint=hint, position=at)
+
+
 def _named_once(scope: Scope) -> None:
     """Raises if two sources of UPDATE ... FROM have one name: SQLite reads all their columns, by name."""
     names: set[str] = set()
@@ -133,19 +143,19 @@ def _named_once(scope: Scope) -> None:
         names.add(relation.alias.lower())
 
 
-def _returning(binder: Binder, table: Table, items: list[tuple[s.Expr, str | None]]) -> l.Block | None:
-    if not items:
+def _returning(binder: Binder, table: Table, node: s.Insert | s.Update | s.Delete) -> l.Block | None:
+    if not node.returning:
         return None
     number = binder.new_source()
     scope = Scope(None)
     scope.add(table_relation(number, table.name, table), binder.sql, 0)
     block = l.Block([l.JoinStep(l.GivenSource(number, table.name, table))], [], [], 0)
     expressions = ExpressionBinder(binder, scope, "RETURNING")
-    for item, name in items:
+    for item, name, text in with_texts(node.returning, node.texts):
         if isinstance(item, s.Star):
             block.outputs += binder.star(item, scope)
         else:
-            block.outputs.append(l.Output(expressions.bind(item), name or binder.item_name(item)))
+            block.outputs.append(l.Output(expressions.bind(item), name or item_name(item, text)))
     block.visible = len(block.outputs)
     return block
 

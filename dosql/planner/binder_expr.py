@@ -70,6 +70,7 @@ class ExpressionBinder:
         self._register = register
         self._window = window
         self._inside_aggregate = False
+        self.decided = False  # what is bound now is not computed: the order is known before it
         self._depth = 0
         self._rows: dict[int, tuple[l.Query, tuple[Col, ...]]] = {}
 
@@ -221,7 +222,7 @@ class ExpressionBinder:
         parts = self._row(node.value) if isinstance(node.value, s.Row | s.Scalar) else None
         value = self.bind(node.value) if parts is None else None
         query, outer = self._binder.subquery(node.query, self._scope)
-        if query.visible != len(parts or [value]):
+        if query.visible != len(parts or [value]) and not self.decided:
             raise SqlSyntaxError(
                 f"the subquery of IN gives {query.visible} columns - expected {len(parts or [value])}",
                 position=self._at(node),
@@ -327,7 +328,7 @@ class ExpressionBinder:
             values = [*(v for _, v in whens), otherwise]
             return CaseWhen(whens, otherwise, common_type(values), any(v.nullable for v in values))
         function = SCALARS.get(name)
-        if function is None or is_internal(name):
+        if function is None or (is_internal(name) and not name.startswith("json_arrow")):
             raise SchemaError(
                 f"no such function: {name}",
                 code="FUNCTION_NOT_FOUND",

@@ -150,20 +150,25 @@ def collation_named(name: str, at: Position | None = None) -> str:
     return "" if upper == "BINARY" else upper
 
 
-def table_of(node: s.CreateTableAs, query: Query) -> s.CreateTable:
-    """Returns the CREATE TABLE of a table that gets the rows of a query."""
+_SHOWN_TYPES = {SqlType.ANY: "", SqlType.INTEGER: "INT", SqlType.NUMERIC: "NUM"}
+_SHORT = 50  # characters of a CREATE TABLE that stands on one line, as in SQLite
+
+
+def table_of(node: s.CreateTableAs, query: Query, types: list[tuple[SqlType, str]]) -> s.CreateTable:
+    """Returns the CREATE TABLE of a table that gets the rows of a query, whose columns have these types."""
     columns: list[s.ColumnSpec] = []
     taken: set[str] = set()
-    for output in query.outputs[: query.visible]:
+    for output, (kind, said) in zip(query.outputs, types, strict=False):
         name, number = output.name, 0
         while name.lower() in taken:
             number += 1
             name = f"{output.name}:{number}"
         taken.add(name.lower())
-        kind = output.expr.type
-        declared = {SqlType.ANY: "", SqlType.INTEGER: "INT"}.get(kind, kind.value)
+        declared = said if "(" in said else _SHOWN_TYPES.get(kind, kind.value)
         columns.append(s.ColumnSpec(name, declared, at=node.at))
-    body = ",".join(f"{node.texts.quoted(c.name)} {c.declared}".strip() for c in columns)
+    parts = [f"{node.texts.quoted(c.name)} {c.declared}".strip() for c in columns]
+    length = sum(len(name) + name.count('"') + 2 for name in (node.name, *(c.name for c in columns))) + 5 * len(columns)
+    body = ",".join(parts) if length < _SHORT else "\n  " + ",\n  ".join(parts) + "\n"
     return s.CreateTable(
         node.name, columns, None, [], node.if_not_exists, f"CREATE TABLE {node.name}({body})", node.at, node.db
     )

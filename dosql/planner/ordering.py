@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from dosql.errors import SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import AGGREGATED, Aggregate, Col, Expr, collation_of, has_affinity, transform
+from dosql.plan.expr import AGGREGATED, ROW_KEY, Aggregate, Col, Expr, collation_of, has_affinity, transform
 from dosql.planner.comparing import folded
-from dosql.planner.terms import first_select, same_item
+from dosql.planner.terms import first_select, same_item, whole_number
 from dosql.planner.uses import watcher
 
 if TYPE_CHECKING:
     from dosql.planner.binder import Binder
+    from dosql.planner.binder_expr import ExpressionBinder
 
 
 def sorting(binder: Binder, value: s.Expr, expr: Expr) -> str:
@@ -44,6 +45,39 @@ def order_outputs(binder: Binder, query: s.Query, bound: l.ValuesRows | l.Compou
             raise SqlSyntaxError("an ORDER BY term of a compound SELECT must be a result column")
         collation = sorting(binder, item.value, bound.outputs[place].expr)
         bound.order_by.append(l.SortKey(place, item.descending, item.nulls_first, collation))
+
+
+def order_select(
+    binder: Binder, query: s.Query, aliases: dict[str, int], block: l.Block, expressions: ExpressionBinder
+) -> None:
+    """Binds ORDER BY of a single SELECT. What stands behind the row's key orders nothing, and is left out."""
+    for item in query.order_by:
+        number = whole_number(item.value)
+        if expressions.decided:
+            if number is None:
+                expressions.bind(item.value)
+            continue
+        if number is not None:
+            place = block.outputs.index(binder.position(number, block))
+        else:
+            place = _place(item.value, aliases, block, expressions)
+        expr = block.outputs[place].expr
+        key = l.SortKey(place, item.descending, item.nulls_first, sorting(binder, item.value, expr))
+        block.order_by.append(key)
+        alone = len(block.steps) == 1 and isinstance(block.steps[0].source, l.TableSource) and not block.grouped
+        expressions.decided = alone and isinstance(expr, Col) and expr.index == ROW_KEY
+
+
+def _place(value: s.Expr, aliases: dict[str, int], block: l.Block, expressions: ExpressionBinder) -> int:
+    """Returns the place of the output that an ORDER BY term sorts by; a hidden one is made if needed."""
+    if isinstance(value, s.Name) and value.table is None and value.column.lower() in aliases:
+        return aliases[value.column.lower()]
+    bound = expressions.bind(value)
+    for i, output in enumerate(block.outputs):
+        if output.expr == bound:
+            return i
+    block.outputs.append(l.Output(bound, ""))
+    return len(block.outputs) - 1
 
 
 def regroup(block: l.Block, pending: list[Aggregate]) -> None:

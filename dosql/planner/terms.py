@@ -77,6 +77,20 @@ def bare_text(node: s.Expr) -> str:
     return re.sub(r"\bat=\d+", "", repr(node)).lower()
 
 
+Items = list[tuple[s.Expr, str | None]]
+
+
+def with_texts(items: Items, texts: list[str]) -> Iterator[tuple[s.Expr, str | None, str]]:
+    """Yields result columns with their texts, "" where they are not known."""
+    for i, (item, alias) in enumerate(items):
+        yield item, alias, texts[i] if texts else ""
+
+
+def item_name(item: s.Expr, text: str) -> str:
+    """Returns the name of a result column that is given none: the column's, or its text."""
+    return item.column if isinstance(item, s.Name) else text or written(item)
+
+
 def written(node: s.Expr) -> str:
     """Returns a name for a result column without one: near what was written."""
     match node:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dosql.errors import Position, SchemaError, SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import ROW_KEY, Col, Param
+from dosql.plan.expr import ROW_KEY, CastTo, Col, Expr, Op, Param, Subquery
 from dosql.planner.scope import Relation, Scope, nearest
 from dosql.schema import Column, Table, Trigger, View
 from dosql.types.sqltypes import SqlType
@@ -54,29 +54,50 @@ def view_table(binder: Binder, view: View) -> Table:
     scope = Scope(None)
     source = binder.source(s.TableRef(view.name, db=view.db), scope)
     columns = scope.relations[0].columns
-    names = declared_types(source.query) if isinstance(source, l.QuerySource) else [""] * len(columns)
+    names = [d for _, d in column_types(source.query)] if isinstance(source, l.QuerySource) else [""] * len(columns)
     found = tuple(Column(c.name, c.type, d) for c, d in zip(columns, names, strict=True))
     return Table(-1, view.name, found, db=view.db)
 
 
-def declared_types(query: l.Query) -> list[str]:
-    """Returns the declared types of a query's columns: of the table's column where it is one, else by its values."""
-    while isinstance(query, l.CompoundRows):
-        query = query.left
-    sources = {step.source.number: step.source for step in query.steps} if isinstance(query, l.Block) else {}
-    out = []
-    for output in query.outputs[: query.visible]:
-        expr = output.expr
-        if isinstance(query, l.Block) and isinstance(expr, Col) and expr.source == query.group_source:
-            expr = query.group_by[expr.index] if expr.index < len(query.group_by) else expr
-        declared = _SHOWN_TYPES.get(expr.type, expr.type.value)
-        source = sources.get(expr.source) if isinstance(expr, Col) else None
-        if isinstance(source, l.TableSource) and isinstance(expr, Col):
-            declared = "INTEGER" if expr.index == ROW_KEY else source.table.columns[expr.index].declared
-        elif isinstance(source, l.QuerySource) and isinstance(expr, Col):
-            declared = declared_types(source.query)[expr.index]
-        out.append(declared)
-    return out
+ColumnType = tuple[SqlType, str]
+_NO_TYPE = (SqlType.ANY, "")
+
+
+def column_types(query: l.Query) -> list[ColumnType]:
+    """Returns type and declared type of a query's columns: of the table's column, or of CAST.
+
+    What is calculated has no type (https://www.sqlite.org/lang_createtable.html#create_table_as_select_statements).
+    """
+    if isinstance(query, l.CompoundRows):
+        left, right = column_types(query.left), column_types(query.right)
+        return [a if a[0] is b[0] else _NO_TYPE for a, b in zip(left, right, strict=True)]
+    if not isinstance(query, l.Block):
+        return [_NO_TYPE] * query.visible
+    return [_column_type(query, output.expr) for output in query.outputs[: query.visible]]
+
+
+def _column_type(query: l.Block, expr: Expr) -> ColumnType:
+    if isinstance(expr, Col) and expr.source == query.group_source:
+        keys = len(query.group_by)
+        if expr.index < keys:
+            return _column_type(query, query.group_by[expr.index])
+        aggregate = query.aggregates[expr.index - keys] if expr.index - keys < len(query.aggregates) else None
+        bare = aggregate is not None and aggregate.name == "bare"
+        return _column_type(query, aggregate.args[0]) if aggregate is not None and bare else _NO_TYPE
+    if isinstance(expr, CastTo):
+        return expr.type, _SHOWN_TYPES.get(expr.type, expr.type.value)
+    if isinstance(expr, Op) and expr.op == "COLLATE":
+        return _column_type(query, expr.args[0])
+    if isinstance(expr, Subquery) and expr.kind == "scalar":
+        return column_types(expr.query)[0]
+    if isinstance(expr, Col):
+        source = next((step.source for step in query.steps if step.source.number == expr.source), None)
+        if isinstance(source, l.TableSource):
+            column = None if expr.index == ROW_KEY else source.table.columns[expr.index]
+            return (SqlType.INTEGER, "INTEGER") if column is None else (column.type, column.declared)
+        if isinstance(source, l.QuerySource):
+            return column_types(source.query)[expr.index]
+    return _NO_TYPE
 
 
 def bind_create_trigger(binder: Binder, node: s.CreateTrigger) -> l.CreateTriggerStatement:
