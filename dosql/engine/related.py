@@ -83,7 +83,7 @@ class Related:
         node = parse(trigger.sql)
         assert isinstance(node, s.CreateTrigger)
         if trigger.db != "temp":
-            stay_at_home(node.steps, trigger.db or "main", trigger.name)
+            stay_at_home(node.steps, trigger.db or "main", f"trigger {trigger.name}")
         steps: list[Step] = []
 
         def compiled() -> list[Step]:

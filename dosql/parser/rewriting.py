@@ -44,7 +44,8 @@ def with_table_renamed(sql: str, old: str, new: str, uses: Uses | None = None) -
         if before == "." and (_word(tokens, i - 2) not in ("MAIN", "TEMP") or after == "("):
             return False
         if after == ".":
-            return uses is None or not uses.aliased
+            behind = tokens[i + 2].start if i + 2 < len(tokens) else -1
+            return uses is None or not (uses.aliased or behind in uses.others)
         if uses is None:
             return before in _BEFORE_OWN
         return tokens[i].start in uses.tables or _is_target(tokens, i - 2 if before == "." else i)

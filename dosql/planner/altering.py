@@ -155,8 +155,7 @@ class _Alteration:
 
     def _marked(self, schema: Schema, column: str) -> Binder:
         """Returns a binder that tells a column of the table from others of its name."""
-        table = marked(self._table, self._table.positions[column]) if column else self._table
-        return self._binder.over(schema.altered(table, {}))
+        return self._binder.over(schema.altered(marked(self._table, column), {}))
 
     def _view(self, view: View, renamed: Any, column: str) -> View:
         if self._table.name.lower() not in view.sql.lower():

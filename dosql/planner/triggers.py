@@ -128,29 +128,29 @@ def bind_create_trigger(binder: Binder, node: s.CreateTrigger) -> l.CreateTrigge
     if view is None and node.timing == "INSTEAD OF":
         raise SchemaError(f"cannot create INSTEAD OF trigger on table: {node.table}", position=at)
     if home != "temp":
-        stay_at_home(node.steps, target.db or "main", node.name)
+        stay_at_home(node.steps, target.db or "main", f"trigger {node.name}")
     elsewhere = (target.db or "main") if home == "temp" and target.db != "temp" else ""
     return l.CreateTriggerStatement(Trigger(node.name, target.name, node.timing, node.event, node.sql, home, elsewhere))
 
 
-def stay_at_home(node: Any, db: str, trigger: str) -> None:
-    """Makes names of a trigger's own database plain.
+def stay_at_home(node: Any, db: str, owner: str) -> None:
+    """Makes names of a trigger's or a view's own database plain. ``owner`` says what it is, for the message.
 
     Raises:
         SchemaError: It names another database.
     """
     if isinstance(node, list | tuple):
         for part in node:
-            stay_at_home(part, db, trigger)
+            stay_at_home(part, db, owner)
         return
     if not is_dataclass(node):
         return
     if isinstance(node, s.TableRef | s.Insert | s.Update | s.Delete) and node.db:
         if node.db != db:
-            raise SchemaError(f"trigger {trigger} cannot reference objects in database {node.db}")
+            raise SchemaError(f"{owner} cannot reference objects in database {node.db}")
         node.db = ""
     for part in fields(node):
-        stay_at_home(getattr(node, part.name), db, trigger)
+        stay_at_home(getattr(node, part.name), db, owner)
 
 
 def program_columns(table: Table, node: s.CreateTrigger) -> frozenset[int]:

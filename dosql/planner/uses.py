@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import msgspec
+
 from dosql.plan import syntax as s
-from dosql.plan.expr import Col, Expr, Param
+from dosql.plan.expr import ROW_KEY, Col, Expr, Param
 from dosql.schema import Table
 
 
@@ -54,6 +56,8 @@ class Uses:
 
     def name(self, node: s.Name, found: Expr) -> None:
         """Takes what an expression's name was found to be."""
+        if not self.column and isinstance(found, Col) and found.index == ROW_KEY:
+            return
         (self.columns if self._is_marked(node, found) else self.others).add(node.at)
 
     def source(self, item: s.TableRef, table: Table) -> None:
@@ -88,9 +92,9 @@ def watching(uses: Uses) -> Iterator[Uses]:
         _WATCHING.reset(token)
 
 
-def marked(table: Table, position: int) -> Table:
-    """Returns a table with the name of one column marked."""
-    columns = list(table.columns)
-    fields = {name: getattr(columns[position], name) for name in columns[position].__struct_fields__}
-    columns[position] = type(columns[position])(**{**fields, "name": Marked(columns[position].name)})
-    return type(table)(**{**{n: getattr(table, n) for n in table.__struct_fields__}, "columns": tuple(columns)})
+def marked(table: Table, column: str = "") -> Table:
+    """Returns a table with the name of one column marked, or of all."""
+    columns = tuple(
+        msgspec.structs.replace(c, name=Marked(c.name)) if column in ("", c.name.lower()) else c for c in table.columns
+    )
+    return msgspec.structs.replace(table, columns=columns)

@@ -11,7 +11,7 @@ from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.planner.scope import Scope
 from dosql.planner.table_functions import bind_virtual
-from dosql.planner.triggers import program_columns, view_table, when_query
+from dosql.planner.triggers import program_columns, stay_at_home, view_table, when_query
 from dosql.schema import Table, Trigger, View
 from dosql.types.collations import COLLATIONS
 
@@ -37,6 +37,8 @@ def bind_view(binder: Binder, item: s.TableRef, view: View, number: int, scope: 
     try:
         parsed = binder.parse(view.sql)
         assert isinstance(parsed, s.Query)
+        if view.db not in ("", "main", "temp"):
+            stay_at_home(parsed, view.db, f"view {view.name}")
         query = binder.query(parsed, Scope(None))
     except SqlError as e:
         told = e.message if len(binder.views) > 1 else f"view {view.name} cannot be read: {e.message}"
@@ -76,6 +78,8 @@ def bind_create_view(binder: Binder, node: s.CreateView) -> l.CreateViewStatemen
     if _has_parameters(node.query):
         raise SqlSyntaxError("a view cannot have parameters", position=at)
     names = []
+    if node.db != "temp":
+        stay_at_home(node.query, node.db or "main", f"view {node.name}")
     try:
         names = l.output_names(binder.query(node.query, Scope(None)))
     except SchemaError as e:
