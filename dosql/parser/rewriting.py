@@ -12,7 +12,7 @@ from dosql.parser.tokens import tokenize, words
 from dosql.plan.syntax import CreateTable
 
 if TYPE_CHECKING:
-    from dosql.planner.uses import Uses
+    from dosql.plan.uses import Uses
 
 _NAMES = (TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING)
 _BEFORE_OWN = ("TABLE", "REFERENCES", "ON", "EXISTS")

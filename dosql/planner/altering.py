@@ -14,12 +14,12 @@ import msgspec
 from dosql.errors import Position, RequestError, SchemaError, SqlError, SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
+from dosql.plan.uses import Uses, marked, watching
 from dosql.planner.constraints import checks_block, validate
 from dosql.planner.definitions import bind_create_table, column_type, is_strict, strict_type
 from dosql.planner.generated import generated_block
 from dosql.planner.index_terms import index_terms
 from dosql.planner.scope import nearest
-from dosql.planner.uses import Uses, marked, watching
 from dosql.planner.views import verify_trigger, verify_view
 from dosql.schema import Check, Schema, Table, Trigger, View
 

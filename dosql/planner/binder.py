@@ -20,6 +20,7 @@ from dosql.plan.expr import (
     has_affinity,
     walk,
 )
+from dosql.plan.uses import watcher
 from dosql.planner.altering import bind_alter
 from dosql.planner.binder_changes import bind_delete, bind_insert, bind_update
 from dosql.planner.binder_expr import ExpressionBinder
@@ -44,7 +45,6 @@ from dosql.planner.triggers import (
     view_table,
 )
 from dosql.planner.unions import column_collation, unify_reals
-from dosql.planner.uses import watcher
 from dosql.planner.views import bind_create_view, bind_create_virtual, bind_maintain, bind_view
 from dosql.planner.windows import Windows, split
 from dosql.schema import Index, Schema, Table, Trigger, View

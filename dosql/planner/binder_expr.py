@@ -29,10 +29,10 @@ from dosql.plan.expr import (
     has_affinity,
     walk,
 )
+from dosql.plan.uses import watcher
 from dosql.planner.comparing import collate_of, comparison, folded, row_comparison, uncollated
 from dosql.planner.json_args import as_json
 from dosql.planner.scope import Scope, nearest
-from dosql.planner.uses import watcher
 from dosql.types.numbers import INT_MAX
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType, declared_type
 

@@ -8,9 +8,9 @@ from dosql.errors import SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import AGGREGATED, ROW_KEY, Aggregate, Col, Expr, collation_of, has_affinity, transform
+from dosql.plan.uses import watcher
 from dosql.planner.comparing import folded
 from dosql.planner.terms import first_select, same_item, whole_number
-from dosql.planner.uses import watcher
 
 if TYPE_CHECKING:
     from dosql.planner.binder import Binder
