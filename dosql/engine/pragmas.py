@@ -149,7 +149,13 @@ def _table_info(session: Session, name: str | None) -> Rows:
     return [(place, *row[1:6]) for place, row in enumerate(shown)]
 
 
+_OWN_TYPES = ("ANY", "BLOB", "INT", "INTEGER", "REAL", "TEXT")
 _SCHEMA_COLUMNS = (("type", "TEXT"), ("name", "TEXT"), ("tbl_name", "TEXT"), ("rootpage", "INT"), ("sql", "TEXT"))
+
+
+def _shown_type(declared: str) -> str:
+    """Returns a declared type: SQLite's own ones in capitals."""
+    return declared.upper() if declared.upper() in _OWN_TYPES else declared
 
 
 def _table_xinfo(session: Session, name: str | None) -> Rows:
@@ -165,11 +171,11 @@ def _table_xinfo(session: Session, name: str | None) -> Rows:
             key = table.primary_key.index(i) + 1 if i in table.primary_key else 0
             not_null = int(not column.nullable and i not in table.primary_key)
             hidden = 0 if not column.generated else 3 if column.stored else 2
-            out.append((i, column.name, column.declared, not_null, default, key, hidden))
+            out.append((i, column.name, _shown_type(column.declared), not_null, default, key, hidden))
     for view in session.view.schema.views:
         if view.name.lower() == (name or "").lower():
             made = bind_view_table(session.view.schema, view, parse)
-            out += [(i, column.name, column.declared, 0, None, 0, 0) for i, column in enumerate(made.columns)]
+            out += [(i, c.name, _shown_type(c.declared), 0, None, 0, 0) for i, c in enumerate(made.columns)]
     return out
 
 

@@ -15,7 +15,7 @@ from dosql.errors import DosqlError, SqlSyntaxError
 from dosql.executor.foreign_keys import Reference, references_of, touches
 from dosql.executor.inserting import Inserter, Upserter
 from dosql.executor.lone import LoneChange, LoneDelete, LoneInsert, LoneUpdate, LoneUpsert
-from dosql.executor.row import CompiledQuery, compile_query
+from dosql.executor.row import CompiledQuery, Run, compile_query, warm_query
 from dosql.executor.row.guard import Growth, MemoryExceeded, begin_again
 from dosql.executor.rules import RowDefaults
 from dosql.executor.triggers import EventTriggers
@@ -171,6 +171,15 @@ class Statement:
         if isinstance(body, l.QueryStatement) and body.locks is None and not self.asks_last:
             assert self.query is not None
             self.run = self.query.run
+        if self.query is not None:
+            self.query.heated = self._heated
+
+    def _heated(self, run: Run) -> None:
+        """Takes the function of the query, once there is one."""
+        if self.run is not None:
+            self.run = run
+        if isinstance(self.alone, LoneUpdate | LoneDelete):
+            self.alone.query = run
 
     def _compile_change(
         self,
@@ -302,7 +311,10 @@ class Statement:
                         self.counts[table_id] = statistics.rows(table_id)
             return made
 
-        compiled = compile_query(query, plan, self.sql, counts)
+        if counts is None and not isinstance(self.body, l.ExplainStatement):
+            compiled = warm_query(query, plan, self.sql)
+        else:
+            compiled = compile_query(query, plan, self.sql, counts)
         compiled.again = cache(lambda: compile_query(query, plan, self.sql, counts, spills=True))
         if compiled.recursive:
             self.scans.append(LONG)

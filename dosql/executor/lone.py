@@ -226,10 +226,10 @@ class LoneUpdate:
         self._slots = [table.slots[position] for position in targets]
         self._bare = rules is None and not self.writer.depends(self._slots)
         self._rules = rules
-        self._query = query
+        self.query = query
 
     def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
-        rows = self._query(head, values)
+        rows = self.query(head, values)
         if not rows:
             return NOTHING
         return self.apply(head, rows[0]) if len(rows) == 1 else None
@@ -257,7 +257,7 @@ class LoneUpdate:
     def within(
         self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
     ) -> Within | None:
-        rows = self._query(workspace, values)
+        rows = self.query(workspace, values)
         if not rows:
             return NO_ROW
         return self.apply_within(workspace, rows[0], show) if len(rows) == 1 else None
@@ -296,11 +296,11 @@ class LoneDelete:
     def __init__(self, schema: Schema, table: Table, query: Run) -> None:
         self.writer = SingleWriter(schema, table)
         self._id, self._table = table.id, table
-        self._query = query
+        self.query = query
         self._bare = not self.writer.depends()
 
     def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
-        rows = self._query(head, values)
+        rows = self.query(head, values)
         if not rows:
             return NOTHING
         if len(rows) > 1:
@@ -318,7 +318,7 @@ class LoneDelete:
     def within(
         self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
     ) -> Within | None:
-        rows = self._query(workspace, values)
+        rows = self.query(workspace, values)
         if not rows:
             return NO_ROW
         key = rows[0][0]

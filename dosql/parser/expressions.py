@@ -221,6 +221,8 @@ class ExpressionTranslator:
             end = ("CURRENT ROW", None) if spec.args.get("end") is None else self._side(spec, "end")
             exclude = spec.args.get("exclude")
             excluded = "NO OTHERS" if exclude is None else str(exclude.this).upper()
+            if spec.args.get("start") is None:
+                raise SqlSyntaxError("a frame has no bounds", hint="Write ROWS BETWEEN 1 PRECEDING AND CURRENT ROW")
             out.frame = s.Frame(str(spec.args.get("kind") or "RANGE").upper(), *start, *end, excluded)
         return out
 

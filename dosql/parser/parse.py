@@ -12,6 +12,7 @@ from dosql.errors import Position, ResourceExhausted, SqlSyntaxError
 from dosql.parser import rewriting
 from dosql.parser.definitions import DEFINITION_VERBS, parse_definition
 from dosql.parser.depth import cramped, with_room
+from dosql.parser.gaps import check_gaps
 from dosql.parser.naming import name_columns
 from dosql.parser.tokens import DIALECT, mend, tokenize
 from dosql.parser.translate import translate
@@ -38,7 +39,6 @@ _OPTION = r"\s*(?:ANALYZE|FORMAT\s+(?:JSON|TEXT))\s*"
 _EXPLAIN = re.compile(
     rf"\s*EXPLAIN\b\s*((?:QUERY\s+PLAN|CODE|ANALYZE)\b\s*|\({_OPTION}(?:,{_OPTION})*\)\s*)?", re.IGNORECASE
 )
-_ENDS_LIST = (TokenType.FROM, TokenType.R_PAREN, TokenType.WHERE, TokenType.COMMA)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -105,6 +105,7 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
             hint=_suggestion(verb),
             position=Position.at(sql, tokens[0].start),
         )
+    check_gaps(sql, tokens)
     tokens = _without_hints(tokens)
     if verb == "REPLACE":  # sqlglot gives up on some
         tokens = [*_like(tokens[0], "INSERT OR REPLACE"), *tokens[1:]]
@@ -196,11 +197,7 @@ def _check_shape(sql: str, tokens: list[Token]) -> None:
     depth = 0
     chain = prefixes = 0
     compounds = [0]
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-        if token.token_type is TokenType.COMMA and (following is None or following.token_type in _ENDS_LIST):
-            near = "the end of the statement" if following is None else repr(following.text)
-            offset = len(sql.rstrip()) if following is None else following.start
-            raise SqlSyntaxError(f"syntax error at {near}", position=Position.at(sql, offset))
+    for token in tokens:
         prefixes = prefixes + 1 if token.token_type in _PREFIXES else 0
         if prefixes > _NESTING_MAX:
             raise ResourceExhausted(

@@ -89,6 +89,8 @@ class _Translator(ExpressionTranslator):
                     raise self.unsupported("this form of SET", item)
                 bound = value if isinstance(value, s.Scalar) else self.expr(value)
                 assignments.append((column.name if quoted else self.ident(column.this), bound, offset_of(column)))
+        if not assignments:
+            raise SqlSyntaxError("syntax error: expected SET", position=Position.at(self._sql, len(self._sql.rstrip())))
         source = self._from(tree)
         where = self._where(tree)
         out = s.Update(table.name, table.alias, assignments, where, source, self._returning(tree), table.at)
@@ -185,7 +187,10 @@ class _Translator(ExpressionTranslator):
         if isinstance(tree, exp.Subquery):
             return self._body(tree.this)
         if isinstance(tree, exp.Values):
-            return s.Values([[self.expr(e) for e in self._tuple(t)] for t in tree.expressions])
+            rows = [[self.expr(e) for e in self._tuple(t)] for t in tree.expressions]
+            if not all(rows):
+                raise SqlSyntaxError("syntax error: a row of VALUES has no value")
+            return s.Values(rows)
         if type(tree) in _COMPOUND:
             op = _COMPOUND[type(tree)]
             if not tree.args.get("distinct", True):

@@ -147,6 +147,8 @@ class _Alteration:
             if index.table_id == before.id:
                 expressions = tuple(renamed(e) for e in index.expressions)
                 index = replace(index, expressions=expressions, where=renamed(index.where), sql=renamed(index.sql))
+                if name and index.implied:
+                    index = replace(index, name=f"sqlite_autoindex_{name}_{index.name.rpartition('_')[2]}")
             indexes.append(index)
         column = next(iter(columns), "")
         views = [self._view(v, renamed, column) for v in schema.views]

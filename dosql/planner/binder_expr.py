@@ -378,12 +378,12 @@ class ExpressionBinder:
             order = tuple((self.bind(o.value), o.descending, o.nulls_first) for o in node.order)
         finally:
             self._inside_aggregate = False
-        if name not in COLLECTING:  # to the others order is nothing
-            order = ()
         if node.distinct and len(args) != 1:
             raise SqlSyntaxError("DISTINCT aggregates must have exactly one argument", position=self._at(node))
         if name == "string_agg":
             name = "group_concat"
+        if name not in COLLECTING:  # to the others order is nothing
+            order = ()
         if name in ("sum", "avg", "total") and args[0].type in TEMPORAL_TYPES:
             raise TypeMismatch(f"{name}() cannot take a {args[0].type}", position=self._at(node))
         if name == "group_concat":

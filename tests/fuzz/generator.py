@@ -360,7 +360,8 @@ class Generator:
         if name == "count(*)":
             return "count(*)" + where
         if name == "group_concat":
-            return f"group_concat({value}, ',' ORDER BY {value} COLLATE BINARY, typeof({value})){where}"
+            name = r.choice(["group_concat", "string_agg"])
+            return f"{name}({value}, ',' ORDER BY {value} COLLATE BINARY, typeof({value})){where}"
         return f"{name}({distinct}{value}){where}"
 
     def _windowed(self, text: str, where: str, sources: list[Table]) -> str:

@@ -13,7 +13,7 @@ import apsw
 from dosql.engine import Database, Session
 from dosql.engine.statement import Statement
 from dosql.errors import DosqlError, InternalError
-from dosql.executor.row import blocks, picking, spilling, window_passes
+from dosql.executor.row import blocks, picking, spilling, warm, window_passes
 from dosql.executor.row.compile import CompiledQuery
 from dosql.executor.row.guard import Allowance
 from dosql.executor.vector import join_plan, plan, preload
@@ -183,7 +183,8 @@ def run_seed(seed: int) -> None:
     Raises:
         Mismatch: The engines differ; its text is a script that shows it.
     """
-    with (whole_columns, no_memory, nullcontext)[seed % 3](), suppress(TooLong):
+    mode = (whole_columns, no_memory, nullcontext)[seed % 3]
+    with mode(), _changed((warm, "HOT", 1 if seed // 6 % 2 else warm.HOT)), suppress(TooLong):
         _run(seed)
 
 

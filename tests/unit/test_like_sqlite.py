@@ -98,6 +98,23 @@ SCRIPTS = {
         CREATE VIEW two.v4 AS SELECT y FROM two.t2; SELECT * FROM two.v4; SELECT * FROM v4; SELECT * FROM v;
         CREATE TEMP VIEW tv AS SELECT * FROM two.t2 LEFT JOIN main.t1; SELECT * FROM tv;
         CREATE VIEW w AS WITH q AS (SELECT * FROM two.t2) SELECT * FROM q""",
+    "what is not whole": """
+        CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 2); SELECT; SELECT FROM t; SELECT DISTINCT FROM t;
+        SELECT WHERE 1; SELECT ALL; SELECT 1 UNION SELECT; SELECT (SELECT); INSERT INTO t SELECT; SELECT , a FROM t;
+        SELECT a, FROM t; SELECT (, 1); SELECT max(a, ) FROM t; SELECT a FROM t WHERE; SELECT a FROM t GROUP BY;
+        SELECT a FROM t ORDER BY; SELECT a FROM t HAVING; UPDATE t; UPDATE t SET; UPDATE t SET WHERE 1; VALUES ();
+        SELECT * FROM t JOIN t ON; SELECT a FROM t WHERE a IN; SELECT sum(a) OVER (ROWS) FROM t; SELECT 1a;
+        SELECT 0x; SELECT 1and 1; SELECT 1e5, .5e-3, 0x1f, 5., 1.e2, 1_000; SELECT a IN () FROM t;
+        SELECT a IS DISTINCT FROM b FROM t; INSERT INTO t DEFAULT VALUES; SELECT count(*) FROM t""",
+    "string_agg and group_concat in an order": """
+        CREATE TABLE s(g, v); INSERT INTO s VALUES ('a', 1), ('a', 2), ('b', 3), ('b', NULL), ('c', 5);
+        SELECT g, string_agg(v, '-' ORDER BY v DESC), group_concat(v ORDER BY v DESC) FROM s GROUP BY g ORDER BY g;
+        SELECT string_agg(v, '-' ORDER BY g DESC, v) FILTER (WHERE v > 1), string_agg(v, ',') FROM s""",
+    "indexes of constraints go with their table": """
+        CREATE TABLE a(x UNIQUE, y PRIMARY KEY); ALTER TABLE a RENAME TO b; CREATE TABLE a(x UNIQUE);
+        INSERT INTO b VALUES (1, 2); INSERT INTO b VALUES (1, 3); INSERT INTO a VALUES (1); INSERT INTO a VALUES (1);
+        SELECT name, tbl_name FROM sqlite_schema WHERE type = 'index'; DROP TABLE b; INSERT INTO a VALUES (2);
+        SELECT name FROM sqlite_schema; CREATE TABLE i(a int, b Text, c varchar(3)); PRAGMA table_info(i)""",
     "names of tables that CREATE TABLE AS makes": """
         CREATE TABLE s(a INTEGER, b TEXT, c REAL, f); INSERT INTO s VALUES (1, 'x', 2.5, NULL);
         CREATE TABLE x AS SELECT CAST(a AS TEXT) q, a+1, 'x', count(*), a||b, (SELECT a FROM s), +a, f, -c FROM s;

@@ -10,9 +10,11 @@ Modules:
     paths: access paths to loops.
     blocks: whole blocks: joins, groups, order, limit.
     runtime: what generated code calls.
+    warm: what looks a row up until it is worth a function.
     compile: plans to functions.
 """
 
-from dosql.executor.row.compile import CompiledQuery, compile_query
+from dosql.executor.row.compile import CompiledQuery, compile_query, warm_query
+from dosql.executor.row.warm import Run
 
-__all__ = ["CompiledQuery", "compile_query"]
+__all__ = ["CompiledQuery", "Run", "compile_query", "warm_query"]

@@ -14,6 +14,7 @@ from dosql.executor.row.emitter import Module
 from dosql.executor.row.guard import Allowance, MemoryExceeded, begin_again
 from dosql.executor.row.runtime import NAMES
 from dosql.executor.row.spilling import SpillArea
+from dosql.executor.row.warm import Run, by_closures, may_be_plain
 from dosql.plan.logical import Block, Query
 from dosql.plan.physical import BlockPlan
 
@@ -31,13 +32,15 @@ class CompiledQuery:
         plans: Plans of its blocks, the outermost first.
         recursive: It has a part that may run for long without reading any table.
         again: Compiles it so that what has no room in memory is kept on disk.
+        heated: Is told of ``run`` when it changes: see :mod:`dosql.executor.row.warm`.
     """
 
-    run: Callable[..., list[tuple[Any, ...]]]
+    run: Run
     source: str
     plans: list[BlockPlan] = field(default_factory=list)
     recursive: bool = False
     again: Callable[[], CompiledQuery] | None = None
+    heated: Callable[[Run], None] | None = None
 
     def rows(self, view: Any, params: Any) -> list[tuple[Any, ...]]:
         """As ``run``; where that takes too much memory, it runs :meth:`out_of_core`."""
@@ -61,6 +64,28 @@ class CompiledQuery:
         with SpillArea(allowance) as area:
             rows = list(self.again().run(view, params))
         return rows, area.spilled_bytes
+
+
+def warm_query(query: Query, plan: Callable[[Block, float], BlockPlan], comment: str) -> CompiledQuery:
+    """As :func:`compile_query`, but a statement that looks one row up gets its function when it has run often."""
+    if not may_be_plain(query):
+        return compile_query(query, plan, comment)
+    assert isinstance(query, Block)
+    made = plan(query, 0.0)
+
+    def compiled() -> CompiledQuery:
+        return compile_query(query, lambda block, runs: made if block is query else plan(block, runs), comment)
+
+    def heated(run: Run) -> None:
+        out.run = run
+        if out.heated is not None:
+            out.heated(run)
+
+    run = by_closures(made, lambda: compiled().run, heated)
+    if run is None:
+        return compiled()
+    out = CompiledQuery(run, "", [made])
+    return out
 
 
 def compile_query(
