@@ -23,6 +23,7 @@ _INITIAL = {
     "max": ["None"],
     "bare": ["None", "False"],
 }
+FIRST = "<of the first row>"
 _ORDERED = {*NUMERIC_TYPES, *TEMPORAL_TYPES, SqlType.TEXT, SqlType.BLOB}
 
 
@@ -50,6 +51,10 @@ class AggregateEmitter:
         initial: list[str] = []
         for aggregate in block.aggregates:
             names = []
+            if aggregate.name == "same":  # the first row of a group gives it
+                self._states.append([f"g[{len(initial)}]"])
+                initial.append(FIRST)
+                continue
             for value in [*_INITIAL.get(aggregate.name, ["[]"]), *(["set()"] if aggregate.distinct else [])]:
                 names.append(f"g[{len(initial)}]" if self._grouped else function.module.fresh("a"))
                 initial.append(value)
@@ -100,7 +105,9 @@ class AggregateEmitter:
             else:
                 lines.add(f"g = groups.get({key})")
                 with lines.block("if g is None:"):
-                    lines.add(f"g = groups[{key}] = [{', '.join(self._initial)}]")
+                    same = iter([a.args[0] for a in self._block.aggregates if a.name == "same"])
+                    initial = [self._expressions.value(next(same)) if i is FIRST else i for i in self._initial]
+                    lines.add(f"g = groups[{key}] = [{', '.join(initial)}]")
                 self._updates(lines)
             lines.depth = depth
         else:
@@ -119,6 +126,8 @@ class AggregateEmitter:
 
     def _update(self, lines: Lines, aggregate: Aggregate, names: list[str]) -> None:
         name = aggregate.name
+        if name == "same":
+            return
         if not aggregate.args and name == "count":
             lines.add(f"{names[0]} += 1")
             return

@@ -147,6 +147,7 @@ class _State:
         self._counts = np.zeros(0, dtype=np.int64)
         self._totals: Array | None = None
         self._real: Array | None = None  # groups that a real number was added to, where that is not so of all
+        self._first: list[Any] = []  # values that are the same in all rows of a group
 
     def add(self, kernels: Kernels, batch: Batch, where: Array | None, groups: Array | None, count: int) -> None:
         """Adds the rows of a batch.
@@ -159,6 +160,10 @@ class _State:
             count: Number of groups.
         """
         measure = self._measure
+        if measure.name == "same":
+            assert groups is not None
+            self._take(batch, where, groups, count)
+            return
         if len(self._counts) < count:
             self._counts = np.concatenate([self._counts, np.zeros(count - len(self._counts), dtype=np.int64)])
         keep: Array | None = None  # of those that count
@@ -199,6 +204,28 @@ class _State:
             if self._real is not None:
                 found[: len(self._real)] |= self._real
             self._real = found
+
+    def _take(self, batch: Batch, where: Array | None, groups: Array, count: int) -> None:
+        """Keeps the value of the first row of each group that is new."""
+        known = len(self._first)
+        if count == known:
+            return
+        first = np.zeros(count, dtype=np.int64)
+        first[groups[::-1]] = np.arange(len(groups) - 1, -1, -1)  # the last assignment stays
+        rows = first[known:] if where is None else np.flatnonzero(where)[first[known:]]
+        column = self._measure.arg
+        if column.kind:
+            values, valid = batch.numbers(column, column.kind)
+            found = values[rows].tolist()
+            if valid is not None:
+                found = [value if there else None for value, there in zip(found, valid[rows].tolist(), strict=True)]
+            self._first += found
+            return
+        coded = batch.codes(column) if column.type is SqlType.TEXT else None
+        if coded is not None:
+            self._first += map(coded.values.__getitem__, coded.codes[rows].tolist())
+        else:
+            self._first += map(batch.values(column).__getitem__, rows.tolist())
 
     def _resized(self, dtype: Any, count: int, fill: Any) -> Array:
         known = self._totals
@@ -263,6 +290,8 @@ class _State:
 
     def states(self) -> list[list[Any]]:
         """Returns, for each variable that row mode has for this aggregate, the values of all groups."""
+        if self._measure.name == "same":
+            return [self._first]
         counts = self._counts.tolist()
         if self._measure.name == "count":
             return [counts]

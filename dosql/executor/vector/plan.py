@@ -57,7 +57,7 @@ _COMPUTED = {"+", "-", "*"}
 FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 ON_TEXT = {"TEXT", "TEXTS", "WITHIN", "IN", "LIKE", "EACH"}
 """Operators of conditions on texts, which take longer than those on numbers."""
-_AGGREGATES = {"count", "sum", "total", "avg", "min", "max"}
+_AGGREGATES = {"count", "sum", "total", "avg", "min", "max", "same"}
 _COMPARABLE = {"count", "sum", "min", "max"}
 _KEYS_MAX = 4
 _TEXT_TESTS_MAX = 4
@@ -520,6 +520,8 @@ class Translation:
         if not aggregate.args:
             return Measure(aggregate.name, None, condition)
         arg = aggregate.args[0]
+        if aggregate.name == "same":
+            return Measure("same", self.column(arg), None)
         if aggregate.name == "count" and isinstance(arg, Col):
             return Measure("count", self.column(arg), condition)
         adds = aggregate.name in ("sum", "avg", "total")

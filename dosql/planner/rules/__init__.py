@@ -13,6 +13,7 @@ from dosql.errors import InternalError
 from dosql.plan.logical import Block
 from dosql.planner.rules.common_factors import common_factors
 from dosql.planner.rules.drop_distinct import drop_distinct
+from dosql.planner.rules.drop_group_keys import drop_group_keys
 from dosql.planner.rules.drop_joins import drop_joins
 from dosql.planner.rules.equal_values import equal_values
 from dosql.planner.rules.extreme_by_order import extreme_by_order
@@ -35,6 +36,7 @@ RULES: list[Rule] = [
     drop_joins,
     drop_distinct,
     common_factors,
+    drop_group_keys,
     equal_values,
     implied_filters,
     or_to_in,
