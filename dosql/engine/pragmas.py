@@ -125,7 +125,7 @@ def _stored(name: str) -> Callable[[Session, str | None], Rows]:
         if value is None:
             return [(session.view.schema.settings.get(name, 0),)]
         try:
-            number = int(value, 0)
+            number = int(value, 0) if len(value) < 40 else cast_integer(value)
         except ValueError:
             number = cast_integer(value) if value[:1].isdigit() or value[:1] in "+-" else -1
             if number < 0 and value[:1] not in "+-":
@@ -263,7 +263,7 @@ def _temp_store(session: Session, value: str | None) -> Rows:
     """Temporary tables are in memory whatever it says."""
     if value is None:
         return [(session.temp_store,)]
-    session.temp_store = _TEMP_STORES.get(value.lower(), int(value) if value.isdigit() and int(value) < 3 else 0)
+    session.temp_store = _TEMP_STORES.get(value.lower(), int(value) if value in ("1", "2") else 0)
     return []
 
 
@@ -281,7 +281,7 @@ def _page_size(session: Session, value: str | None) -> Rows:
     schema = session.view.schema
     if value is None:
         return [(schema.settings.get("page_size", _PAGE_SIZE),)]
-    size = int(value) if value.isdigit() else 0
+    size = int(value) if value.isdigit() and len(value) < 6 else 0
     if not (schema.tables or schema.settings) and 512 <= size <= 65536 and not size & (size - 1):
         session.set_stored("page_size", size)
     return []

@@ -47,11 +47,18 @@ def _math(call: Callable[..., float], arity: int = 1) -> ScalarFunction:
             return None
         try:
             value = call(*numbers)
-        except (ValueError, OverflowError, ZeroDivisionError):
+        except OverflowError:
+            odd = len(numbers) == 2 and numbers[1] % 2 == 1
+            return -math.inf if numbers[0] < 0 and (odd or call is math.sinh) else math.inf
+        except (ValueError, ZeroDivisionError):
             return None
         return None if value != value else value
 
     return ScalarFunction(run, SqlType.REAL, (arity, arity), nullable=True)
+
+
+def _pow(base: float, exponent: float) -> float:
+    return math.inf if base == 0 and exponent < 0 else math.pow(base, exponent)
 
 
 def _log(*args: Any) -> Any:
@@ -193,8 +200,8 @@ SCALARS: dict[str, ScalarFunction] = {
     "ln": _math(math.log),
     "log10": _math(math.log10),
     "log2": _math(math.log2),
-    "pow": _math(math.pow, 2),
-    "power": _math(math.pow, 2),
+    "pow": _math(_pow, 2),
+    "power": _math(_pow, 2),
     "log": ScalarFunction(_log, _REAL, (1, 2), nullable=True),
     "mod": _math(math.fmod, 2),
     "trunc": _whole(math.trunc),

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from dosql.errors import ResourceExhausted
 from dosql.functions.scalar import number, text
+from dosql.types.numbers import INT_MAX, whole_in
 
 WIDTH_MAX = 10_000_000
 DIGITS = 16
@@ -56,6 +57,11 @@ class _Spec(NamedTuple):
     kind: str
 
 
+def _small(digits: str | None) -> int:
+    number = whole_in(digits or "0")
+    return INT_MAX if number is None else number
+
+
 @lru_cache(maxsize=512)
 def _read(source: str) -> tuple[list[str], list[_Spec], str]:
     """Returns what a template has in front of each of its specifications, these, and what is behind the last."""
@@ -68,8 +74,8 @@ def _read(source: str) -> tuple[list[str], list[_Spec], str]:
         flags, width, precision, kind = found.groups()
         if kind is None:
             return literals[:-1], specs, literals[-1] + (found.group() if len(found.group()) == 1 else "")
-        wanted = -1 if width == "*" else int(width or 0)
-        digits = None if precision is None else -1 if precision == "*" else abs(int(precision or 0))
+        wanted = -1 if width == "*" else _small(width)
+        digits = None if precision is None else -1 if precision == "*" else abs(_small(precision))
         specs.append(_Spec(frozenset(flags), wanted, digits, kind))
     return literals, specs, source[at:]
 

@@ -10,12 +10,12 @@ from functools import lru_cache
 from typing import Any
 
 from dosql.errors import TypeMismatch
-from dosql.functions.scalar import integer, text
+from dosql.functions.scalar import integer, sized, text
 
 
 def randomblob(count: Any) -> bytes:
     """randomblob(n): n random bytes, one at least."""
-    return os.urandom(max(1, min(integer(count) or 1, 1_000_000_000)))
+    return os.urandom(max(1, sized(integer(count) or 1)))
 
 
 def uuid4_blob() -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dosql.errors import TypeMismatch
 from dosql.functions.scalar import text
-from dosql.types.numbers import INT_MAX, INT_MIN
+from dosql.types.numbers import INT_MAX, INT_MIN, whole_in
 
 
 class JsonText(str):
@@ -192,8 +192,8 @@ def value_of(element: Any) -> Any:
         return element
     if isinstance(element, Number):
         if element.lstrip("-").isdigit():
-            whole = int(element)
-            return whole if INT_MIN <= whole <= INT_MAX else float(whole)
+            whole = whole_in(element)
+            return float(element) if whole is None else whole
         if element[-1:] in "+-.eE":
             raise TypeMismatch("malformed JSON")
         return float(element)

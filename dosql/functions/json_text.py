@@ -29,7 +29,7 @@ from dosql.functions.json_member import ELSEWHERE, reader_of_arrow, reader_of_pa
 from dosql.functions.json_reader import JsonReader
 from dosql.functions.jsonb import decoded, encoded, is_jsonb, wrong_at
 from dosql.functions.scalar import integer, text
-from dosql.types.numbers import number_to_text
+from dosql.types.numbers import INT_MAX, number_to_text, whole_in
 
 _STEP = re.compile(r'\.(?:"((?:[^"\\]|\\.)*)"|([^.\[]+))|\[(?:(\d+|#(?:-(\d+))?)\])?')
 
@@ -153,7 +153,10 @@ def steps_of(path: str) -> tuple[Step, ...]:
             out.append((path, 0))  # an array refuses it; elsewhere there is nothing to find
             break
         if place is not None:
-            out.append(("#", int(back or 0)) if place[0] == "#" else int(place))
+            behind = place[0] == "#"
+            number = whole_in((back if behind else place) or "0")
+            number = INT_MAX if number is None else number
+            out.append(("#", number) if behind else number)
         else:
             out.append(_name(quoted) if quoted is not None else name)
         at = found.end()

@@ -20,6 +20,7 @@ from dosql.functions.scalar import text
 DAY_MS = 86_400_000
 UNIX_MS = 210_866_760_000_000  # of 1970-01-01
 LAST_MS = 464_269_060_799_999  # of 9999-12-31
+FIRST_ZONED_MS = 148_731_163_200_000 + 2 * DAY_MS  # of 0001-01-03: before it there are no time zones
 
 _DATE = re.compile(r"(-?)(\d{4})-(\d{2})-(\d{2})(?:[ T]*|$)", re.ASCII)
 _TIME = re.compile(r"(\d{2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?\s*(?:[Zz]|([+-])(\d{2}):(\d{2}))?\s*", re.ASCII)
@@ -154,6 +155,9 @@ class Moment:
         self.raw = None
 
     def _zone(self, *, to_local: bool) -> None:
+        self.check()
+        if not FIRST_ZONED_MS <= self.ms <= LAST_MS - DAY_MS:
+            return
         at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.ms - UNIX_MS)
         if to_local:
             offset = at.astimezone().utcoffset()

@@ -15,7 +15,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from typing import Any
 
-from dosql.errors import TypeMismatch
+from dosql.errors import ResourceExhausted, TypeMismatch
 from dosql.types.compare import sort_key
 from dosql.types.numbers import (
     INT_MAX,
@@ -209,6 +209,7 @@ def is_(a: Any, b: Any) -> bool:
 
 
 PATTERN_MAX = 50_000
+LENGTH_MAX = 1_000_000_000
 """Longest pattern of LIKE and GLOB, in characters; SQLite's limit is as many bytes."""
 
 
@@ -246,8 +247,10 @@ def like(value: Any, pattern: Any, escape: Any = NO_ESCAPE) -> bool | None:
     """``value LIKE pattern [ESCAPE escape]``; ASCII letters match without case."""
     if value is None or pattern is None or escape is None:
         return None
-    if escape is not NO_ESCAPE and len(escape) != 1:
-        raise TypeMismatch("ESCAPE expression must be a single character")
+    if escape is not NO_ESCAPE:
+        escape = text(escape)
+        if len(escape) != 1:
+            raise TypeMismatch("ESCAPE expression must be a single character")
     return _like_pattern(text(pattern), None if escape is NO_ESCAPE else escape).fullmatch(text(value)) is not None
 
 
@@ -487,7 +490,18 @@ def random_() -> int:
 
 def zeroblob(a: Any) -> bytes:
     """zeroblob(n)."""
-    return bytes(max(0, min(integer(a) or 0, 1 << 30)))
+    return bytes(max(0, sized(integer(a) or 0)))
+
+
+def sized(length: int) -> int:
+    """Returns the length of a new value.
+
+    Raises:
+        ResourceExhausted: It is over :data:`LENGTH_MAX`.
+    """
+    if length > LENGTH_MAX:
+        raise ResourceExhausted(f"string or blob too big: the limit is {LENGTH_MAX} bytes")
+    return length
 
 
 def current_timestamp() -> str:

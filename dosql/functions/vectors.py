@@ -25,7 +25,8 @@ def vector_of(value: Any, *, wide: bool = False) -> bytes:
     """
     try:
         if isinstance(value, bytes):
-            return value if is_wide(value) == wide else pack(unpack(value), wide=wide)
+            elements = unpack(value)
+            return value if is_wide(value) == wide else pack(elements, wide=wide)
         if isinstance(value, str):
             return pack(_LIST.decode(value), wide=wide)
     except (ValueError, msgspec.DecodeError) as e:

@@ -10,7 +10,7 @@ from sqlglot import exp
 from dosql.errors import Position, SqlSyntaxError, Unsupported
 from dosql.parser.tokens import unmarked
 from dosql.plan import syntax as s
-from dosql.types.numbers import INT_MAX
+from dosql.types.numbers import whole_in
 
 _BINARY: dict[type[exp.Expression], str] = {
     exp.Add: "+",
@@ -115,8 +115,8 @@ class ExpressionTranslator:
             if clean[:2].lower() == "0x":  # over 63 bits: those of a negative number
                 return s.Literal(int(clean, 16) - (1 << 64), offset_of(node))
             if clean.isdigit():
-                value = int(clean)
-                return s.Literal(value if value <= INT_MAX else float(value), offset_of(node))
+                value = whole_in(clean)
+                return s.Literal(float(clean) if value is None else value, offset_of(node))
             return s.Literal(float(clean), offset_of(node))
         except ValueError:
             raise SqlSyntaxError(f"{text!r} is not a number") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from sqlglot.errors import ParseError
+from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from dosql.errors import Position, ResourceExhausted, SqlSyntaxError
@@ -83,6 +83,8 @@ def parse(sql: str) -> Statement:
 
 
 def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
+    if not tokens:
+        raise SqlSyntaxError("the statement is empty")
     verb = tokens[0].text.upper()
     if verb in DEFINITION_VERBS:
         definition = parse_definition(sql, tokens, lambda part: _parse_tokens(sql, part))
@@ -121,6 +123,8 @@ def _parse_tokens(sql: str, tokens: list[Token]) -> Statement:
         tokens = [tokens[0], *tokens[3:]]
     try:
         found = cramped(lambda: DIALECT.parser().parse(tokens, sql))
+    except TokenError as e:
+        raise SqlSyntaxError("a name or a type cannot be read", position=Position.at(sql, given[0].start)) from e
     except ParseError as e:
         raise _syntax_error(sql, given, e) from e
     if len(found) != 1 or found[0] is None:

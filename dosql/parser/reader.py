@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 
-from sqlglot.errors import ParseError
+from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from dosql.errors import Position, SqlSyntaxError, Unsupported
@@ -193,9 +193,12 @@ class Reader:
             raise self.error("expected a value")
         try:
             found = DIALECT.parser().parse(mend(self.sql, part), self.sql)
-        except ParseError as e:
+        except (ParseError, TokenError) as e:
             self.at = start
             raise self.error("expected a value") from e
+        if len(found) != 1 or found[0] is None:
+            self.at = start
+            raise self.error("expected a value")
         return translate_expression(self.sql, found[0])
 
     def expression(self) -> Expr:

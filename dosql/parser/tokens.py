@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ from sqlglot.errors import TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from dosql.errors import Position, SqlSyntaxError
-from dosql.types.numbers import INT_MAX
+from dosql.types.numbers import INT_MAX, whole_in
 
 
 class _Dialect(SQLite):
@@ -31,6 +32,9 @@ class _Dialect(SQLite):
 
 
 DIALECT = _Dialect()
+logging.getLogger("sqlglot").addFilter(
+    lambda record: "as a 'Command'" not in record.getMessage()
+)  # it is an error here
 MARK = "\ue000"
 PARAMETERS_MAX = 32766
 
@@ -104,7 +108,7 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
         if kind is TokenType.PLACEHOLDER:
             number = highest + 1
             if following is not None and following.token_type is TokenType.NUMBER and following.start == token.end + 1:
-                number = int(following.text) if following.text.isdigit() else 0
+                number = whole_in(following.text) or 0 if following.text.isdigit() else 0
                 i += 1
             if not 1 <= number <= PARAMETERS_MAX:
                 raise SqlSyntaxError(
@@ -140,10 +144,10 @@ def mend(sql: str, tokens: list[Token], *, functions: bool = True) -> list[Token
         elif kind in _ARROWS:  # sqlglot would take the path apart in its own way
             out.append(_like(token, _ARROWS[kind], token.text))
         elif kind is TokenType.HEX_STRING and sql[token.start : token.start + 2].lower() == "0x":
-            value = int(token.text, 16)
-            if value >= 1 << 64:
+            if len(token.text.lstrip("0xX")) > 16:
                 at = Position.at(sql, token.start)
                 raise SqlSyntaxError(f"hex literal too big: {sql[token.start : token.end + 1]}", position=at)
+            value = int(token.text, 16)
             written = str(value) if value <= INT_MAX else sql[token.start : token.end + 1]
             out.append(_like(token, TokenType.NUMBER, written))
         elif (

@@ -216,6 +216,8 @@ class _Translator(ExpressionTranslator):
         if distinct is not None:
             self.only(distinct)
         having = tree.args.get("having")
+        if not tree.expressions:
+            raise SqlSyntaxError("syntax error: a SELECT has no result column")
         return s.Select(
             [self._item(e) for e in tree.expressions],
             self._from(tree),

@@ -246,9 +246,11 @@ class Binder:
     def parse_expression(self, sql: str) -> s.Expr:
         """Parses ``SELECT expression``."""
         parsed = self.parse(sql)
-        assert isinstance(parsed, s.Query)
-        assert isinstance(parsed.body, s.Select)
-        return parsed.body.items[0][0]
+        body = parsed.body if isinstance(parsed, s.Query) else None
+        alone = isinstance(body, s.Select) and s.Query(s.Select(body.items[:1], texts=body.texts)) == parsed
+        if not isinstance(body, s.Select) or not alone or [alias for _, alias in body.items] != [None]:
+            raise SqlSyntaxError(f"expected an expression: {sql.removeprefix('SELECT').strip()}")
+        return body.items[0][0]
 
     def new_source(self) -> int:
         self._next_source += 1

@@ -136,6 +136,8 @@ class Windows:
         given, default = node.frame, l.Frame("RANGE", _SIDES[0], None, _SIDES[2], None, "NO OTHERS")
         if given is None:
             return default
+        if given.start not in _SIDES or given.end not in _SIDES:
+            raise SqlSyntaxError("unsupported frame specification")
         if _SIDES.index(given.start) > _SIDES.index(given.end) or given.start == _SIDES[4] or given.end == _SIDES[0]:
             raise SqlSyntaxError("unsupported frame specification")
         offsets = given.start_value is not None or given.end_value is not None

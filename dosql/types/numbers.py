@@ -7,6 +7,7 @@ import re
 
 INT_MIN = -(1 << 63)
 INT_MAX = (1 << 63) - 1
+_DIGITS = 30
 
 _INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?\d+[ \t\n\v\f\r]*", re.ASCII)
 _REAL = re.compile(r"[ \t\n\v\f\r]*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)[ \t\n\v\f\r]*", re.ASCII)
@@ -14,11 +15,22 @@ _INTEGER_PREFIX = re.compile(r"[ \t\n\v\f\r]*([+-]?\d+)", re.ASCII)
 _REAL_PREFIX = re.compile(r"[ \t\n\v\f\r]*([+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?))", re.ASCII)
 
 
+def whole_in(digits: str) -> int | None:
+    """Returns the integer that digits with a sign are, None if it has more than 64 bits; for any number of digits."""
+    if len(digits) > _DIGITS:
+        bare = digits.strip().lstrip("+-").lstrip("0")
+        if len(bare) > _DIGITS:
+            return None
+        digits = ("-" if digits.lstrip()[:1] == "-" else "") + (bare or "0")
+    value = int(digits)
+    return value if INT_MIN <= value <= INT_MAX else None
+
+
 def number_in(text: str) -> int | float | None:
     """Returns the number a text is, as a whole, or None if it is none."""
     if _INTEGER.fullmatch(text):
-        value = int(text)
-        return value if INT_MIN <= value <= INT_MAX else float(value)
+        value = whole_in(text)
+        return float(text) if value is None else value
     if _REAL.fullmatch(text):
         return float(text)
     return None
@@ -32,8 +44,8 @@ def number_prefix(value: str | bytes) -> int | float:
         return 0
     digits = real.group(1)
     if digits.lstrip("+-").isdigit():
-        whole = int(digits)
-        return whole if INT_MIN <= whole <= INT_MAX else float(whole)
+        whole = whole_in(digits)
+        return float(digits) if whole is None else whole
     return float(digits)
 
 
@@ -41,7 +53,10 @@ def integer_prefix(value: str | bytes) -> int:
     """Returns the integer a text begins with, 0 if none, clamped to 64 bits (CAST AS INTEGER)."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     found = _INTEGER_PREFIX.match(text)
-    return max(INT_MIN, min(INT_MAX, int(found.group(1)))) if found else 0
+    if not found:
+        return 0
+    whole = whole_in(found.group(1))
+    return (INT_MIN if found.group(1)[0] == "-" else INT_MAX) if whole is None else whole
 
 
 def real_to_integer(value: float) -> int:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import random
+import re
 
 import pytest
 from hypothesis import given
@@ -10,7 +13,10 @@ from hypothesis import strategies as st
 
 from dosql.engine import Database, Session
 from dosql.errors import DosqlError, InternalError, TransactionError
+from dosql.functions import AGGREGATES, SCALARS, is_internal
+from dosql.parser import split
 from tests.fuzz.generator import Generator
+from tests.test_sql_features import examples
 
 _TEXT = """
 SELECT FROM WHERE GROUP BY ORDER HAVING LIMIT OFFSET JOIN LEFT FULL ON USING UNION ALL EXCEPT INTERSECT VALUES WITH
@@ -90,6 +96,81 @@ def test_statements_with_a_part_missing_doubled_or_replaced(seed: int, data: st.
             break
     _run(session, " ".join(words))
     _still_there(session)
+
+
+TOKEN = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|\w+|\s+|.""", re.DOTALL)
+DOCUMENTED = [(fixture, sql) for fixture, example, _ in (p.values for p in examples()) for sql in split(example)]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_documented_statements_with_parts_moved(seed: int) -> None:
+    rng = random.Random(seed)
+    fixture, _ = rng.choice(DOCUMENTED)
+    session = Database.open(":memory:").session()
+    for sql in split(fixture):
+        session.execute(sql)
+    for _ in range(50):
+        parts = TOKEN.findall(rng.choice(DOCUMENTED)[1])
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(len(parts) + 1)
+            other = rng.choice(DOCUMENTED)[1].split()
+            parts[at : at + rng.choice((0, 1, 1, 3))] = rng.choice(
+                ([], [f" {rng.choice(WORDS)} "], other[:2], parts[:4])
+            )
+        _run(session, "".join(parts))
+    _still_there(session)
+
+
+VALUES = [
+    *("NULL", "0", "-1", "2.5", "-0.0", "9e999", "-9e999", "9223372036854775807", "-9223372036854775808", "1e300"),
+    *("''", "'abc'", "'5'", "' 7x'", "'é😀'", "x''", "x'00ff'", "'%d%s'", """'[1,{"a":2}]'""", "'$.a'", "'$[0]'"),
+    *("'{bad'", "char(0)", "'now'", "'2024-02-30'", "'+1 month'", "'utc'", "zeroblob(3)", "100000", "1e-310"),
+]
+
+
+@pytest.mark.parametrize("name", [n for n in (*SCALARS, *AGGREGATES) if not is_internal(n)])
+def test_functions_of_odd_values(session: Session, name: str) -> None:
+    rng = random.Random(name)
+    fewest, most = SCALARS[name].arity if name in SCALARS else AGGREGATES[name]
+    for _ in range(40):
+        count = rng.randint(fewest, fewest + 3 if most < 0 else most)
+        _run(session, f"SELECT {name}({', '.join(rng.choice(VALUES) for _ in range(count))})")
+    _still_there(session)
+
+
+ODD = [
+    "SELECT sum(a) OVER (ROWS) FROM t",
+    "SELECT sum(a) OVER (ORDER BY a ROWS BETWEEN 0 - 1 PRECEDING AND ROW) FROM t",
+    "CREATE INDEX i ON t( JOIN c)",
+    "CREATE INDEX i ON t(a FROM t)",
+    "CREATE TABLE n (a INTEGER, b + TEXT DEFAULT ELSE 'x')",
+    "CREATE TRIGGER x AFTER INSERT ON t BEGIN ; END",
+    """SELECT json_valid(CAST('{"a":"1}' AS BLOB'{"a":"1}' AS BLOB))""",
+    "SELECT 1 LIMIT 9e999",
+    "SELECT 1 LIMIT 1 OFFSET -9e999",
+    "SELECT zeroblob(9e999)",
+    "SELECT randomblob(1e300)",
+    "SELECT vector_extract(x'ff')",
+    "SELECT like('a', 'b', 1e300)",
+    "PRAGMA busy_timeout = " + "1" * 5_000,
+    "SELECT ?" + "1" * 5_000,
+    "SELECT 0x" + "f" * 5_000,
+]
+
+
+@pytest.mark.parametrize("sql", ODD)
+def test_odd_statements_are_refused(session: Session, sql: str) -> None:
+    assert _run(session, sql) is not None
+    _still_there(session)
+
+
+def test_numbers_of_any_length(session: Session) -> None:
+    digits, zeros = "1" * 5_000, "0" * 5_000
+    assert session.execute(f"SELECT {digits}, {zeros}7, -{digits}, 0x{zeros}1").rows == [(math.inf, 7, -math.inf, 1)]
+    sql = f"SELECT '{zeros}7' + 1, CAST('{digits}' AS INTEGER), CAST('-{digits}x' AS INTEGER), '{digits}' + 0"
+    assert session.execute(sql).rows == [(8, 2**63 - 1, -(2**63), math.inf)]
+    session.execute(f"UPDATE t SET a = '{zeros}9' WHERE a = '{zeros}1'")
+    assert session.execute("SELECT a FROM t ORDER BY a").rows == [(2,), (9,)]
 
 
 BOMBS = {

@@ -113,7 +113,7 @@ def compile_query(
     module = Module()
     emitter = QueryEmitter(module, plan, counts, spills=spills)
     emitter.query(query, name="run")
-    head = [f"# {line}" for line in comment.splitlines()]
+    head = [f"# {line}" for line in comment.replace("\0", " ").splitlines()]
     source = "\n".join([*head, *("\n".join(lines) + "\n" for lines in module.functions)])
     filename = f"<statement {next(_numbers)}>"
     namespace = {**NAMES, **module.namespace}

@@ -290,16 +290,20 @@ def limit_of(value: Any) -> int:
     """LIMIT: NULL or negative is no limit."""
     if value is None:
         return INT_MAX
-    number = number_operand(value)
-    if number is ABOVE or number != int(number):
-        raise TypeMismatch("LIMIT and OFFSET must be integers")
-    return INT_MAX if number < 0 else int(number)
+    number = _whole(value)
+    return INT_MAX if number < 0 else number
 
 
 def offset_of(value: Any) -> int:
     """OFFSET: NULL or negative is 0."""
-    limit = limit_of(value)
-    return 0 if limit == INT_MAX else limit
+    return 0 if value is None else max(0, _whole(value))
+
+
+def _whole(value: Any) -> int:
+    number = number_operand(value)
+    if number is ABOVE or math.isinf(number) or number != int(number):
+        raise TypeMismatch("LIMIT and OFFSET must be integers")
+    return int(number)
 
 
 def scalar(rows: list[tuple[Any, ...]], column: int = 0) -> Any:
