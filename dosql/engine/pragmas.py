@@ -18,7 +18,7 @@ from dosql.plan.logical import PragmaStatement
 from dosql.planner import bind_view_table
 from dosql.planner.definitions import is_strict, sql_literal
 from dosql.planner.windows import WINDOW_FUNCTIONS
-from dosql.schema import Table
+from dosql.schema import Table, TemporaryNeeded
 from dosql.storage.federation import Federation
 from dosql.types.collations import COLLATIONS
 from dosql.types.sqltypes import SqlType
@@ -58,8 +58,13 @@ def run_pragma(session: Session, body: PragmaStatement) -> Rows:
     """
     name, value = body.name, body.value
     handler = HANDLERS.get(name)
+    if handler is not None and body.db and name in OF_SCHEMA:
+        try:
+            return handler(Part(session, body.db), value)  # type: ignore[arg-type]
+        except TemporaryNeeded:  # there is nothing in it
+            return []
     if handler is not None:
-        return handler(session if not body.db or name not in OF_SCHEMA else Part(session, body.db), value)  # type: ignore[arg-type]
+        return handler(session, value)
     if value is None:
         return [(_CONSTANTS[name],)] if name in _CONSTANTS else []
     return []

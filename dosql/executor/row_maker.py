@@ -48,7 +48,7 @@ def row_maker(table: Table, columns: Sequence[tuple[Column, int | None, Any]]) -
         lines.append(f"        {name} = c{number}({name})")
         parts.append(name)
     lines.append(f"    return ({''.join(part + ', ' for part in parts)})")
-    exec(compile("\n".join(lines), f"<rows of {table.name}>", "exec"), names)
+    exec(compile("\n".join(lines), f"<rows of {table.name!r}>", "exec"), names)
     made: RowMaker = names["made"]
     return made
 

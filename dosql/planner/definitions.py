@@ -271,7 +271,11 @@ def _default(spec: s.ColumnSpec, kind: SqlType, at: Position) -> tuple[Any, str]
     if isinstance(node, s.Name) and node.table is None:  # SQLite: a bare word is a text
         node = s.Literal(node.column if node.quoted else words.get(node.column.lower(), node.column))
     if isinstance(node, s.Operator) and node.op == "NEG" and isinstance(node.args[0], s.Literal):
-        node = s.Literal(-node.args[0].value)
+        number = node.args[0].value
+        if isinstance(number, int | float):
+            node = s.Literal(-number)
+        else:
+            spec.default_sql = spec.default_text
     if not isinstance(node, s.Literal):
         if isinstance(node, s.Operator) and node.op == "TOO BIG":
             spec.default_sql = spec.default_text

@@ -15,7 +15,7 @@ from typing import Any
 from dosql.errors import TypeMismatch
 from dosql.types.numbers import INT_MAX, INT_MIN, number_in, number_to_text
 from dosql.types.sqltypes import SqlType
-from dosql.types.temporal import date_stored, timestamp_stored
+from dosql.types.temporal import date_kept, timestamp_kept
 from shared_types.values import date_of, datetime_of
 
 Storer = Callable[[Any], Any]
@@ -116,8 +116,8 @@ _STORERS: dict[SqlType, Storer] = {
     SqlType.TEXT: _text,
     SqlType.BLOB: _blob,
     SqlType.BOOLEAN: _boolean,
-    SqlType.DATE: date_stored,
-    SqlType.TIMESTAMP: timestamp_stored,
+    SqlType.DATE: date_kept,
+    SqlType.TIMESTAMP: timestamp_kept,
     SqlType.NUMERIC: _numeric,
     SqlType.ANY: _any,
 }

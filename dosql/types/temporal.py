@@ -34,6 +34,36 @@ def date_stored(value: Any) -> int:
     raise TypeMismatch(f"{value!r} is not a DATE", hint="Write it as 'YYYY-MM-DD'")
 
 
+_DAYS = range(-719_162, 2_932_897)  # 0001-01-01 to 9999-12-31
+_MICROS = range(_DAYS.start * MICROS_PER_DAY, _DAYS.stop * MICROS_PER_DAY)
+
+
+def date_kept(value: Any) -> int:
+    """As :func:`date_stored`, of what is a date that Python and the lake have.
+
+    Raises:
+        TypeMismatch: It is none, or not of the years 1 to 9999.
+    """
+    days = date_stored(value)
+    if days not in _DAYS:
+        raise TypeMismatch(f"{days} is not a DATE", hint="Days since 1970-01-01 go from -719162 to 2932896")
+    return days
+
+
+def timestamp_kept(value: Any) -> int:
+    """As :func:`timestamp_stored`, of the years 1 to 9999.
+
+    Raises:
+        TypeMismatch: It is none of these.
+    """
+    micros = timestamp_stored(value)
+    if micros not in _MICROS:
+        raise TypeMismatch(
+            f"{micros} is not a TIMESTAMP", hint="Microseconds since 1970-01-01 are of the years 1 to 9999"
+        )
+    return micros
+
+
 def timestamp_stored(value: Any) -> int:
     """Returns microseconds since 1970-01-01 of an ISO 8601 text, a datetime, or a microsecond count.
 

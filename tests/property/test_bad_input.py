@@ -6,6 +6,7 @@ import contextlib
 import math
 import random
 import re
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,10 @@ def _session() -> Session:
     session = Database.open(":memory:").session()
     session.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT, x ANY)")
     session.execute("INSERT INTO t VALUES (1, 'one', 1.5), (2, NULL, x'00')")
+    session.execute("CREATE TABLE days (a DATE, b TIMESTAMP)")
+    session.execute(
+        "INSERT INTO days VALUES ('0001-01-01', '9999-12-31 23:59:59.999999'), ('9999-12-31', '0001-01-01')"
+    )
     session.store.flush()
     return session
 
@@ -152,6 +157,11 @@ ODD = [
     "SELECT randomblob(1e300)",
     "SELECT vector_extract(x'ff')",
     "SELECT like('a', 'b', 1e300)",
+    "SELECT CAST(6984395 AS DATE)",
+    "SELECT CAST(9223372036854775807 AS TIMESTAMP)",
+    "INSERT INTO days VALUES (6984395, NULL)",
+    "UPDATE days SET a = a + 99999999",
+    "INSERT INTO days VALUES (NULL, 9223372036854775807)",
     "PRAGMA busy_timeout = " + "1" * 5_000,
     "SELECT ?" + "1" * 5_000,
     "SELECT 0x" + "f" * 5_000,
@@ -162,6 +172,26 @@ ODD = [
 def test_odd_statements_are_refused(session: Session, sql: str) -> None:
     assert _run(session, sql) is not None
     _still_there(session)
+
+
+def test_dates_of_all_years(session: Session) -> None:
+    first, last = date(1, 1, 1), date(9999, 12, 31)
+    assert session.execute("SELECT a FROM days WHERE a > -99999999 AND a < 99999999 ORDER BY a").rows == [
+        (first,),
+        (last,),
+    ]
+    assert session.execute("SELECT CAST(2932896 AS DATE), CAST(-719162 AS DATE)").rows == [(last, first)]
+    assert session.execute("SELECT max(b) - min(b) FROM days").rows == [
+        ((last - first).days * 86_400_000_000 + 86_399_999_999,)
+    ]
+    assert session.execute("PRAGMA temp.foreign_key_check").rows == []
+
+
+def test_names_with_a_zero_byte(session: Session) -> None:
+    session.execute('CREATE TABLE "a\0b" ("x\0" INTEGER PRIMARY KEY, y TEXT)')
+    session.execute('INSERT INTO "a\0b" VALUES (?, ?)', (1, "q\0r"))
+    session.execute('UPDATE "a\0b" SET y = y || ? WHERE "x\0" = 1', ("s",))
+    assert session.execute('SELECT "x\0", y FROM "a\0b" -- \0').rows == [(1, "q\0rs")]
 
 
 def test_numbers_of_any_length(session: Session) -> None:

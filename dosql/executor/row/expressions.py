@@ -48,8 +48,8 @@ _CASTS = {
     SqlType.BLOB: "cast_blob",
     SqlType.BOOLEAN: "cast_boolean",
     SqlType.NUMERIC: "cast_numeric",
-    SqlType.DATE: "as_date",
-    SqlType.TIMESTAMP: "as_timestamp",
+    SqlType.DATE: "cast_date",
+    SqlType.TIMESTAMP: "cast_timestamp",
 }
 _HEIGHT_MAX = 24
 """Levels of an expression in one piece of code: Python takes 200 nested parentheses, and a level needs up to 4."""

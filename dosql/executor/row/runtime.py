@@ -47,7 +47,14 @@ from dosql.types.keys import (
 )
 from dosql.types.numbers import INT_MAX, INT_MIN, integer_prefix, number_in, number_prefix, real_to_integer
 from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
-from dosql.types.temporal import MICROS_PER_DAY, date_stored, temporal_text, timestamp_stored
+from dosql.types.temporal import (
+    MICROS_PER_DAY,
+    date_kept,
+    date_stored,
+    temporal_text,
+    timestamp_kept,
+    timestamp_stored,
+)
 
 
 def as_date(value: Any) -> Any:
@@ -424,6 +431,16 @@ def cast_boolean(value: Any) -> Any:
     return None if result is None else int(result)
 
 
+def cast_date(value: Any) -> Any:
+    """CAST AS DATE."""
+    return None if value is None else date_kept(value)
+
+
+def cast_timestamp(value: Any) -> Any:
+    """CAST AS TIMESTAMP."""
+    return None if value is None else timestamp_kept(value)
+
+
 def date_as_text(value: Any) -> Any:
     """A DATE as text."""
     return None if value is None else temporal_text(SqlType.DATE, value)
@@ -472,6 +489,8 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "add": f.add,
     "and3": f.and3,
     "as_date": as_date,
+    "cast_date": cast_date,
+    "cast_timestamp": cast_timestamp,
     "as_timestamp": as_timestamp,
     "bisect_left": bisect_left,
     "bisect_right": bisect_right,
