@@ -154,6 +154,11 @@ _SHOWN_TYPES = {SqlType.ANY: "", SqlType.INTEGER: "INT", SqlType.NUMERIC: "NUM"}
 _SHORT = 50  # characters of a CREATE TABLE that stands on one line, as in SQLite
 
 
+def shown_type(kind: SqlType) -> str:
+    """Returns a type as SQLite writes it in CREATE TABLE AS."""
+    return _SHOWN_TYPES.get(kind, kind.value)
+
+
 def table_of(node: s.CreateTableAs, query: Query, types: list[tuple[SqlType, str]]) -> s.CreateTable:
     """Returns the CREATE TABLE of a table that gets the rows of a query, whose columns have these types."""
     columns: list[s.ColumnSpec] = []
@@ -164,7 +169,7 @@ def table_of(node: s.CreateTableAs, query: Query, types: list[tuple[SqlType, str
             number += 1
             name = f"{output.name}:{number}"
         taken.add(name.lower())
-        declared = said if "(" in said else _SHOWN_TYPES.get(kind, kind.value)
+        declared = said if "(" in said else shown_type(kind)
         columns.append(s.ColumnSpec(name, declared, at=node.at))
     parts = [f"{node.texts.quoted(c.name)} {c.declared}".strip() for c in columns]
     length = sum(len(name) + name.count('"') + 2 for name in (node.name, *(c.name for c in columns))) + 5 * len(columns)

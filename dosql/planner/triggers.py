@@ -13,6 +13,7 @@ from dosql.errors import Position, SchemaError, SqlSyntaxError
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
 from dosql.plan.expr import ROW_KEY, CastTo, Col, Expr, Op, Param, Subquery
+from dosql.planner.definitions import shown_type
 from dosql.planner.scope import Relation, Scope, nearest
 from dosql.schema import Column, Table, Trigger, View
 from dosql.types.sqltypes import SqlType
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _KEY_NAMES = ("rowid", "oid", "_rowid_")
 _QUERY = "SELECT"
-_SHOWN_TYPES = {SqlType.ANY: "", SqlType.INTEGER: "INT", SqlType.NUMERIC: "NUM"}
 
 
 def row_scope(table: Table, event: str) -> Scope:
@@ -85,7 +85,7 @@ def _column_type(query: l.Block, expr: Expr) -> ColumnType:
         bare = aggregate is not None and aggregate.name == "bare"
         return _column_type(query, aggregate.args[0]) if aggregate is not None and bare else _NO_TYPE
     if isinstance(expr, CastTo):
-        return expr.type, _SHOWN_TYPES.get(expr.type, expr.type.value)
+        return expr.type, shown_type(expr.type)
     if isinstance(expr, Op) and expr.op == "COLLATE":
         return _column_type(query, expr.args[0])
     if isinstance(expr, Subquery) and expr.kind == "scalar":

@@ -26,6 +26,7 @@ class Table:
     columns: list[Column]
     keys: list[str] = field(default_factory=list)
     view: bool = False
+    base: Table | None = None
 
     @property
     def written(self) -> list[Column]:
@@ -129,7 +130,7 @@ class Generator:
         where = f" WHERE {self.condition([table], 1, '')}" if self.maybe(0.5) else ""
         if " LIKE " in where:  # SQLite loses rows of a LEFT JOIN with a view that has ``number LIKE text``
             where = ""
-        view = Table(self._name("v"), [Column(c.name, c.kind) for c in picked], view=True)
+        view = Table(self._name("v"), [Column(c.name, c.kind) for c in picked], view=True, base=table)
         self.views.append(view)
         return f"CREATE VIEW {view.name} AS SELECT {names} FROM {table.name}{where}"
 
@@ -435,8 +436,11 @@ class Generator:
         return f"INSERT{conflict} INTO {table.name} ({names}) VALUES {', '.join(rows)}{upsert}{returning}"
 
     def alteration(self) -> str:
-        """Returns ALTER TABLE ADD COLUMN, or RENAME TO."""
+        """Returns ALTER TABLE ADD COLUMN, or RENAME COLUMN."""
         table = self.r.choice(self.tables)
+        named = [c for c in table.columns if not c.generated and c.name != "id"]
+        if named and self.maybe(0.5):
+            return self._renaming(table, self.r.choice(named))
         column = Column(self._name("n"), self.r.choice(["INTEGER", "TEXT", "REAL"]))
         default = f" DEFAULT {self.literal(column.kind)}" if self.maybe(0.5) else ""
         if "g" in [c.name for c in table.columns]:
@@ -444,3 +448,12 @@ class Generator:
         else:
             table.columns.append(column)
         return f"ALTER TABLE {table.name} ADD COLUMN {column.name} {column.kind}{default}"
+
+    def _renaming(self, table: Table, column: Column) -> str:
+        """Returns RENAME COLUMN; views that show the column show it by its new name."""
+        old, column.name = column.name, self._name("n")
+        table.keys = [column.name if key == old else key for key in table.keys]
+        for view in self.views:
+            for shown in view.columns if view.base is table else ():
+                shown.name = column.name if shown.name == old else shown.name
+        return f"ALTER TABLE {table.name} RENAME COLUMN {old} TO {column.name}"
