@@ -160,7 +160,10 @@ def shown_type(kind: SqlType) -> str:
 
 
 def table_of(node: s.CreateTableAs, query: Query, types: list[tuple[SqlType, str]]) -> s.CreateTable:
-    """Returns the CREATE TABLE of a table that gets the rows of a query, whose columns have these types."""
+    """Returns the CREATE TABLE of a table that gets the rows of a query, whose columns have these types.
+
+    What is calculated has the type of its values, as far as that is known: in the lake it is a number then.
+    """
     columns: list[s.ColumnSpec] = []
     taken: set[str] = set()
     for output, (kind, said) in zip(query.outputs, types, strict=False):
@@ -169,7 +172,7 @@ def table_of(node: s.CreateTableAs, query: Query, types: list[tuple[SqlType, str
             number += 1
             name = f"{output.name}:{number}"
         taken.add(name.lower())
-        declared = said if "(" in said else shown_type(kind)
+        declared = said if "(" in said else shown_type(output.expr.type if kind is SqlType.ANY else kind)
         columns.append(s.ColumnSpec(name, declared, at=node.at))
     parts = [f"{node.texts.quoted(c.name)} {c.declared}".strip() for c in columns]
     length = sum(len(name) + name.count('"') + 2 for name in (node.name, *(c.name for c in columns))) + 5 * len(columns)

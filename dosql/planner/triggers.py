@@ -64,10 +64,7 @@ _NO_TYPE = (SqlType.ANY, "")
 
 
 def column_types(query: l.Query) -> list[ColumnType]:
-    """Returns type and declared type of a query's columns: of the table's column, or of CAST.
-
-    What is calculated has no type (https://www.sqlite.org/lang_createtable.html#create_table_as_select_statements).
-    """
+    """Returns type and declared type of a query's columns: of the table's column, or of CAST; else none."""
     if isinstance(query, l.CompoundRows):
         left, right = column_types(query.left), column_types(query.right)
         return [a if a[0] is b[0] else _NO_TYPE for a, b in zip(left, right, strict=True)]

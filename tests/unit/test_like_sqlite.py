@@ -117,9 +117,9 @@ SCRIPTS = {
         SELECT name FROM sqlite_schema; CREATE TABLE i(a int, b Text, c varchar(3)); PRAGMA table_info(i)""",
     "names of tables that CREATE TABLE AS makes": """
         CREATE TABLE s(a INTEGER, b TEXT, c REAL, f); INSERT INTO s VALUES (1, 'x', 2.5, NULL);
-        CREATE TABLE x AS SELECT CAST(a AS TEXT) q, a+1, 'x', count(*), a||b, (SELECT a FROM s), +a, f, -c FROM s;
-        CREATE TABLE y AS SELECT a AS id, b || c, length(b) FROM s;
-        CREATE TABLE z AS SELECT max(a), b FROM s GROUP BY c;
+        CREATE TABLE x AS SELECT CAST(a AS TEXT) q, CAST(c AS INT), (SELECT a FROM s), f, b AS bb, rowid FROM s;
+        CREATE TABLE y AS SELECT a AS id, b, b FROM (SELECT * FROM s);
+        CREATE TABLE z AS SELECT a, b FROM s GROUP BY a, c;
         CREATE TABLE w AS SELECT a FROM s UNION ALL SELECT b FROM s; SELECT sql FROM sqlite_schema; SELECT * FROM x""",
 }
 
