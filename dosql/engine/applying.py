@@ -62,7 +62,7 @@ def _applied(statement: Statement, workspace: Workspace, rows: Rows, values: tup
         return statement.updater.update(workspace, rows, values, keep=keep)
     if isinstance(body, l.ViewChangeStatement):
         assert statement.triggers is not None
-        return _change_view(workspace, body, statement.triggers, rows)
+        return _change_view(workspace, body, statement.triggers, rows, keep)
     assert isinstance(body, l.DeleteStatement)
     return delete_rows(workspace, body.table, rows, statement.triggers, keep=keep)
 
@@ -72,7 +72,9 @@ def apply_change(statement: Statement, workspace: Workspace, values: tuple[Any, 
     return apply_rows(statement, workspace, rows_to_change(statement, workspace, values), values)
 
 
-def _change_view(workspace: Workspace, body: l.ViewChangeStatement, triggers: EventTriggers, rows: Rows) -> Change:
+def _change_view(
+    workspace: Workspace, body: l.ViewChangeStatement, triggers: EventTriggers, rows: Rows, keep: Keep
+) -> Change:
     width = len(body.table.columns)
     change = Change()
     for row in rows:
@@ -91,6 +93,9 @@ def _change_view(workspace: Workspace, body: l.ViewChangeStatement, triggers: Ev
             new = (-1, tuple(given))
         if triggers.run(workspace, triggers.after, old, new):
             change.count += 1
+            shown = new or old
+            if keep is not None and shown is not None:
+                keep(shown)
     return change
 
 

@@ -190,6 +190,8 @@ class Statement:
         schema = self.schema
         if isinstance(body, l.ViewChangeStatement):
             self.triggers = related.triggers(table, body.event)
+            if body.event == "UPDATE" and self.triggers is not None:
+                self.triggers = self.triggers.of_columns(frozenset(body.targets))
             self.referential = bool(schema.referencing)
             return
         event = type(body).__name__.removesuffix("Statement").upper()

@@ -411,6 +411,7 @@ class ViewChangeStatement:
     table: Table
     targets: list[int]
     query: Query | None
+    returning: Block | None = None
 
 
 @dataclass(slots=True)

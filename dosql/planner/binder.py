@@ -22,7 +22,7 @@ from dosql.plan.expr import (
 )
 from dosql.plan.uses import watcher
 from dosql.planner.altering import bind_alter
-from dosql.planner.binder_changes import bind_delete, bind_insert, bind_update
+from dosql.planner.binder_changes import bind_delete, bind_insert, bind_update, returning_block
 from dosql.planner.binder_expr import ExpressionBinder
 from dosql.planner.constraints import checks_block, defaults_block, validate
 from dosql.planner.definitions import bind_create_index, bind_create_table, bind_drop, collation_named, table_of
@@ -197,8 +197,11 @@ class Binder:
 
     def _change(self, node: s.Insert | s.Update | s.Delete) -> l.Bound:
         view = self.space(node.db).view(node.table)
-        if view is not None and not node.returning:
-            return bind_view_change(self, view, node)
+        if view is not None:
+            with self.with_ctes(None if isinstance(node, s.Insert) else node.limited):
+                changed = bind_view_change(self, view, node)
+                changed.returning = returning_block(self, changed.table, node)
+            return changed
         if isinstance(node, s.Insert):
             return bind_insert(self, node)
         return bind_update(self, node) if isinstance(node, s.Update) else bind_delete(self, node)

@@ -46,7 +46,7 @@ def bind_insert(binder: Binder, node: s.Insert) -> l.InsertStatement:
                 f"table {table.name} gets {query.visible} values for {len(targets)} columns",
                 position=Position.at(binder.sql, node.at),
             )
-    returning = _returning(binder, table, node)
+    returning = returning_block(binder, table, node)
     bound = l.InsertStatement(table, targets if query else [], query, node.conflict, returning)
     bound.upserts = [bind_upsert(binder, table, node.alias, upsert) for upsert in node.upserts]
     bound.default_columns = [i for i, c in enumerate(table.columns) if c.default_sql and i not in bound.targets]
@@ -62,7 +62,7 @@ def bind_update(binder: Binder, node: s.Update) -> l.UpdateStatement:
         targets = bind_assignments(binder, table, scope, node.assignments, block)
         block.visible = len(block.outputs)
         _limit(binder, node.limited, block, scope)
-        returning = _returning(binder, table, node)
+        returning = returning_block(binder, table, node)
         again = None
         if binder.schema.triggers_of(table) and node.source is None:
             again, scope = given_block(binder, table, node.alias)
@@ -81,7 +81,7 @@ def bind_delete(binder: Binder, node: s.Delete) -> l.DeleteStatement:
     with binder.with_ctes(node.limited):
         block, scope = _target_block(binder, table, node)
         _limit(binder, node.limited, block, scope)
-        return l.DeleteStatement(table, block, _returning(binder, table, node))
+        return l.DeleteStatement(table, block, returning_block(binder, table, node))
 
 
 def _limit(binder: Binder, given: s.Query | None, block: l.Block, scope: Scope) -> None:
@@ -143,7 +143,8 @@ def _named_once(scope: Scope) -> None:
         names.add(relation.alias.lower())
 
 
-def _returning(binder: Binder, table: Table, node: s.Insert | s.Update | s.Delete) -> l.Block | None:
+def returning_block(binder: Binder, table: Table, node: s.Insert | s.Update | s.Delete) -> l.Block | None:
+    """Returns what RETURNING shows of rows of a table, or of a view whose columns it has."""
     if not node.returning:
         return None
     number = binder.new_source()

@@ -167,6 +167,14 @@ def when_query(node: s.CreateTrigger) -> s.Query:
     return s.Query(s.Select([(node.when, None)]))
 
 
+def _fires(binder: Binder, trigger: Trigger, table: Table, targets: list[int]) -> bool:
+    """Whether a trigger fires for an UPDATE of these columns."""
+    parsed = binder.parse(trigger.sql)
+    assert isinstance(parsed, s.CreateTrigger)
+    columns = program_columns(table, parsed)
+    return not columns or not columns.isdisjoint(targets)
+
+
 def bind_view_change(binder: Binder, view: View, node: s.Insert | s.Update | s.Delete) -> l.ViewChangeStatement:
     """Binds a change of a view, which its INSTEAD OF triggers carry out.
 
@@ -175,9 +183,10 @@ def bind_view_change(binder: Binder, view: View, node: s.Insert | s.Update | s.D
     """
     event = type(node).__name__.upper()
     at = Position.at(binder.sql, node.at)
-    triggers = binder.schema.triggers_of(view)
-    if not any(t.event == event for t in triggers):
-        raise SchemaError(f"cannot modify {view.name} because it is a view", position=at)
+    triggers = [t for t in binder.schema.triggers_of(view) if t.event == event]
+    refused = SchemaError(f"cannot modify {view.name} because it is a view", position=at)
+    if not triggers:
+        raise refused
     table = view_table(binder, view)
     names = table.positions
 
@@ -197,6 +206,8 @@ def bind_view_change(binder: Binder, view: View, node: s.Insert | s.Update | s.D
         return l.ViewChangeStatement(event, table, targets, query)
     given = node.assignments if isinstance(node, s.Update) else []
     targets = [position(name) for name, _, _ in given]
+    if given and not any(_fires(binder, trigger, table, targets) for trigger in triggers):
+        raise refused
     alias = node.alias or view.name
     items: list[tuple[s.Expr, str | None]] = [(s.Name(alias, c.name), None) for c in table.columns]
     items += [(value, None) for _, value, _ in given]

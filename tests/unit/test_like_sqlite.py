@@ -92,6 +92,18 @@ SCRIPTS = {
         SELECT k, group_concat(k) OVER (ORDER BY k DESC RANGE BETWEEN 100 PRECEDING AND 2 PRECEDING) FROM t;
         SELECT k, group_concat(k) OVER (ORDER BY k RANGE BETWEEN 1 FOLLOWING AND 100 FOLLOWING) FROM t;
         SELECT k, sum(1) OVER (ORDER BY k / 10.0 RANGE BETWEEN 0.1 PRECEDING AND 0.5 FOLLOWING) FROM t""",
+    "changes of views": """
+        CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT, c REAL); INSERT INTO t VALUES (1, 'x', 1.5), (2, 'y', 2);
+        CREATE VIEW w AS SELECT a, upper(b) ub, c * 2 c2 FROM t WHERE c IS NOT NULL;
+        CREATE TRIGGER wi INSTEAD OF INSERT ON w BEGIN INSERT INTO t VALUES (new.a, lower(new.ub), new.c2 / 2); END;
+        CREATE TRIGGER wu INSTEAD OF UPDATE OF ub ON w BEGIN UPDATE t SET b = new.ub WHERE a = old.a; END;
+        CREATE TRIGGER wd INSTEAD OF DELETE ON w WHEN old.a <> 2 BEGIN DELETE FROM t WHERE a = old.a; END;
+        INSERT INTO w VALUES (50, 'FIFTY', 10) RETURNING *, a + 1; UPDATE w SET c2 = 1 WHERE a = 50;
+        UPDATE w SET ub = 'changed' WHERE a = 50 RETURNING ub, a, c2; UPDATE w SET c2 = 1, ub = 'q' RETURNING *;
+        SELECT * FROM t; WITH q AS (SELECT 50 AS i) DELETE FROM w WHERE a IN (SELECT i FROM q) RETURNING a, ub;
+        DELETE FROM w RETURNING a; SELECT * FROM t; INSERT INTO w(a) VALUES (70) RETURNING nope;
+        CREATE TRIGGER wv INSTEAD OF UPDATE ON w BEGIN SELECT raise(IGNORE) WHERE new.a = 2; END;
+        UPDATE w SET c2 = 100 RETURNING a, c2; CREATE VIEW x AS SELECT 1 AS one; INSERT INTO x VALUES (1) RETURNING one""",
     "views stay in their database": """
         ATTACH ':memory:' AS two; CREATE TABLE two.t2(y); INSERT INTO two.t2 VALUES (1); CREATE TABLE t1(a);
         CREATE VIEW v AS SELECT y FROM two.t2; CREATE VIEW v AS SELECT a FROM main.t1;
