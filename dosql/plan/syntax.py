@@ -229,7 +229,12 @@ class OrderItem:
 
 @dataclass(slots=True)
 class Select:
-    """One SELECT without ORDER BY and LIMIT. ``texts`` are those of its items, where they are known."""
+    """One SELECT without ORDER BY and LIMIT.
+
+    Attributes:
+        texts: Those of its items, where they are known.
+        shown: Its columns are those of the whole statement, or of a view.
+    """
 
     items: list[tuple[Expr, str | None]]
     source: FromItem | None = None
@@ -239,6 +244,7 @@ class Select:
     distinct: bool = False
     windows: dict[str, Window] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
+    shown: bool = False
 
 
 @dataclass(slots=True)

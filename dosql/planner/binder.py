@@ -250,7 +250,7 @@ class Binder:
         """Parses ``SELECT expression``."""
         parsed = self.parse(sql)
         body = parsed.body if isinstance(parsed, s.Query) else None
-        alone = isinstance(body, s.Select) and s.Query(s.Select(body.items[:1], texts=body.texts)) == parsed
+        alone = isinstance(body, s.Select) and s.Query(s.Select(body.items[:1], texts=body.texts, shown=True)) == parsed
         if not isinstance(body, s.Select) or not alone or [alias for _, alias in body.items] != [None]:
             raise SqlSyntaxError(f"expected an expression: {sql.removeprefix('SELECT').strip()}")
         return body.items[0][0]
@@ -381,7 +381,8 @@ class Binder:
             else:
                 if alias is not None:
                     aliases.setdefault(alias.lower(), len(block.outputs))
-                block.outputs.append(l.Output(expressions.bind(item), alias or item_name(item, text)))
+                bound = expressions.bind(item)
+                block.outputs.append(l.Output(bound, alias or item_name(item, text, bound if node.shown else None)))
         block.visible = len(block.outputs)
         if block.visible > COLUMNS_MAX:
             raise Unsupported(f"more than {COLUMNS_MAX} result columns")

@@ -156,7 +156,8 @@ def returning_block(binder: Binder, table: Table, node: s.Insert | s.Update | s.
         if isinstance(item, s.Star):
             block.outputs += binder.star(item, scope)
         else:
-            block.outputs.append(l.Output(expressions.bind(item), name or item_name(item, text)))
+            bound = expressions.bind(item)
+            block.outputs.append(l.Output(bound, name or item_name(item, text, bound)))
     block.visible = len(block.outputs)
     return block
 

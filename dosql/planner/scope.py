@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dosql.errors import Position, SchemaError
 from dosql.plan import syntax as s
@@ -160,4 +160,7 @@ def table_relation(number: int, alias: str, table: Table) -> Relation:
         Col(number, ROW_KEY if i == table.key_column else i, c.type, c.nullable, c.name, c.collation)
         for i, c in enumerate(table.columns)
     ]
-    return Relation(number, alias, columns, None if table.without_rowid else key_column(number), db=table.db)
+    key = None if table.without_rowid else key_column(number)
+    if key is not None and table.key_column >= 0:  # SQLite: the row id has the name of its column
+        key = replace(key, name=columns[table.key_column].name)
+    return Relation(number, alias, columns, key, db=table.db)

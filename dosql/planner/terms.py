@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
 from dosql.plan import syntax as s
-from dosql.plan.expr import Const, Expr, Op, own_collation
+from dosql.plan.expr import Col, Const, Expr, Op, own_collation
 from dosql.types.sqltypes import NUMERIC_TYPES, SqlType
 
 
@@ -86,9 +86,11 @@ def with_texts(items: Items, texts: list[str]) -> Iterator[tuple[s.Expr, str | N
         yield item, alias, texts[i] if texts else ""
 
 
-def item_name(item: s.Expr, text: str) -> str:
-    """Returns the name of a result column that is given none: the column's, or its text."""
-    return item.column if isinstance(item, s.Name) else text or written(item)
+def item_name(item: s.Expr, text: str, bound: Expr | None = None) -> str:
+    """Returns the name of a result column that is given none: the column's, as its table has it, or its text."""
+    if isinstance(item, s.Name):
+        return bound.name if isinstance(bound, Col) and bound.name else item.column
+    return text or written(item)
 
 
 def written(node: s.Expr) -> str:

@@ -192,6 +192,37 @@ NAMES = [
 ]
 
 
+CASES = [
+    'SELECT id, ID, t.iD, "full name", rowid, oid FROM t',
+    "SELECT y, id FROM v",
+    "SELECT ID FROM (SELECT id FROM t)",
+    "WITH c AS (SELECT ID FROM t) SELECT iD FROM c",
+    "SELECT ID, X, count(*) FROM t GROUP BY id ORDER BY x LIMIT 1",
+    "SELECT ID FROM t UNION SELECT 5",
+    "SELECT iD, q.ID FROM t JOIN (SELECT 1 AS id) q USING (id)",
+    "INSERT INTO t(x) VALUES (1) RETURNING ID, X",
+    "SELECT * FROM made",
+]
+
+
+def test_columns_are_named_as_their_table_has_them() -> None:
+    database, oracle = Database.open(":memory:"), apsw.Connection(":memory:")
+    session = database.session()
+    schema = [
+        'CREATE TABLE t(Id INTEGER PRIMARY KEY, "Full Name" TEXT, x)',
+        "INSERT INTO t VALUES (1, 'a', 2)",
+        "CREATE VIEW v AS SELECT ID, X AS Y FROM t",
+        "CREATE TABLE made AS SELECT ID, X FROM t",
+    ]
+    for sql in schema:
+        session.execute(sql)
+        oracle.execute(sql)
+    for sql in CASES:
+        theirs = [name for name, _ in oracle.execute(sql).get_description()]
+        assert list(session.execute(sql).columns) == theirs, sql
+    database.close()
+
+
 def test_unnamed_columns_have_their_texts() -> None:
     database, oracle = Database.open(":memory:"), apsw.Connection(":memory:")
     session = database.session()
