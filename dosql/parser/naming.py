@@ -13,12 +13,10 @@ _BEHIND = {"FROM", "WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "UNIO
 def name_columns(sql: str, tokens: list[Token], statement: s.Statement) -> None:
     """Says which SELECT gives a statement its columns, with their texts if one of them needs a name."""
     if isinstance(statement, s.Query):
-        body = statement.body
-        while isinstance(body, s.Compound):
-            body = body.left
-        if isinstance(body, s.Select):
-            body.shown = True
-            body.texts = _texts(sql, tokens, "SELECT", len(body.items)) if _needed(body.items) else []
+        first = s.first_select(statement.body)
+        if first is not None:
+            first.shown = True
+            first.texts = _texts(sql, tokens, "SELECT", len(first.items)) if _needed(first.items) else []
     elif isinstance(statement, s.Insert | s.Update | s.Delete) and _needed(statement.returning):
         statement.texts = _texts(sql, tokens, "RETURNING", len(statement.returning))
 

@@ -266,6 +266,13 @@ class Compound:
 Body: TypeAlias = "Select | Values | Compound"
 
 
+def first_select(body: Body) -> Select | None:
+    """Returns the part of a compound SELECT that gives the names; None where it is VALUES."""
+    while isinstance(body, Compound):
+        body = body.left
+    return body if isinstance(body, Select) else None
+
+
 @dataclass(slots=True)
 class RowLock:
     """FOR UPDATE or FOR SHARE. ``wait`` is WAIT, NOWAIT or SKIP LOCKED; ``tables`` empty is all of FROM."""

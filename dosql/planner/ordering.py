@@ -10,7 +10,7 @@ from dosql.plan import syntax as s
 from dosql.plan.expr import AGGREGATED, ROW_KEY, Aggregate, Col, Expr, collation_of, has_affinity, transform
 from dosql.plan.uses import watcher
 from dosql.planner.comparing import folded
-from dosql.planner.terms import first_select, same_item, whole_number
+from dosql.planner.terms import same_item, whole_number
 
 if TYPE_CHECKING:
     from dosql.planner.binder import Binder
@@ -36,7 +36,7 @@ def order_outputs(binder: Binder, query: s.Query, bound: l.ValuesRows | l.Compou
         elif isinstance(value, s.Name) and value.table is None and value.column.lower() in names:
             place = names.index(value.column.lower())
             uses = watcher(binder.sql)
-            if uses is not None and (first := first_select(query.body)) is not None:
+            if uses is not None and (first := s.first_select(query.body)) is not None:
                 shown, alias = first.items[place] if place < len(first.items) else (None, None)
                 uses.same(value, shown if alias is None else None)
         elif (found := same_item(query.body, value)) is not None:

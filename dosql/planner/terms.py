@@ -31,13 +31,6 @@ def any_of(values: list[Expr]) -> Expr:
     return made if collation is None else Op("COLLATE", (made,), common, made.nullable, collation)
 
 
-def first_select(body: s.Body) -> s.Select | None:
-    """Returns the part of a compound SELECT that gives the names; None where it is VALUES."""
-    while isinstance(body, s.Compound):
-        body = body.left
-    return body if isinstance(body, s.Select) else None
-
-
 def same_item(body: s.Body, value: s.Expr) -> int | None:
     """Returns the place of the result column that is written like a term of ORDER BY."""
     while isinstance(body, s.Compound):

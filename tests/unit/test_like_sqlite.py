@@ -205,31 +205,25 @@ CASES = [
 ]
 
 
-def test_columns_are_named_as_their_table_has_them() -> None:
-    database, oracle = Database.open(":memory:"), apsw.Connection(":memory:")
-    session = database.session()
-    schema = [
+SCHEMAS = {
+    "as their table has them": [
         'CREATE TABLE t(Id INTEGER PRIMARY KEY, "Full Name" TEXT, x)',
         "INSERT INTO t VALUES (1, 'a', 2)",
         "CREATE VIEW v AS SELECT ID, X AS Y FROM t",
         "CREATE TABLE made AS SELECT ID, X FROM t",
-    ]
-    for sql in schema:
-        session.execute(sql)
-        oracle.execute(sql)
-    for sql in CASES:
-        theirs = [name for name, _ in oracle.execute(sql).get_description()]
-        assert list(session.execute(sql).columns) == theirs, sql
-    database.close()
+    ],
+    "by their texts": ["CREATE TABLE t(a INTEGER, b TEXT, c REAL)", "INSERT INTO t VALUES (1, 'x', 2.5)"],
+}
 
 
-def test_unnamed_columns_have_their_texts() -> None:
+@pytest.mark.parametrize(("how", "queries"), [("as their table has them", CASES), ("by their texts", NAMES)])
+def test_columns_are_named(how: str, queries: list[str]) -> None:
     database, oracle = Database.open(":memory:"), apsw.Connection(":memory:")
     session = database.session()
-    for sql in ("CREATE TABLE t(a INTEGER, b TEXT, c REAL)", "INSERT INTO t VALUES (1, 'x', 2.5)"):
+    for sql in SCHEMAS[how]:
         session.execute(sql)
         oracle.execute(sql)
-    for sql in NAMES:
+    for sql in queries:
         theirs = [name for name, _ in oracle.execute(sql).get_description()]
         assert list(session.execute(sql).columns) == theirs, sql
     database.close()

@@ -88,8 +88,8 @@ def _row_by_key(step: Step, block: Block) -> Run | None:
     wanted = path.values[0]
     if not isinstance(wanted, Param | Const):
         return None
-    parts = [_part(output.expr, source) for output in block.outputs]
-    if None in parts:
+    parts = [part for output in block.outputs if (part := _part(output.expr, source)) is not None]
+    if len(parts) < len(block.outputs):
         return None
     table_id, place = source.table.id, wanted.index if isinstance(wanted, Param) else -1
     fixed = wanted.value if isinstance(wanted, Const) else None
@@ -110,7 +110,7 @@ def _row_by_key(step: Step, block: Block) -> Run | None:
         if i == len(keys) or keys[i] != key:
             return []
         cols = node.cols
-        return [tuple([part(cols, i, key, values) for part in parts])]  # type: ignore[misc]
+        return [tuple([part(cols, i, key, values) for part in parts])]
 
     return run
 
