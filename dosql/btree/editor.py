@@ -154,6 +154,39 @@ class TreeEditor:
             self._unlink(path)
         return before
 
+    def add_entry(self, key: Any) -> None:
+        """As :meth:`insert`, of a key that is not there, in a tree without columns."""
+        self.count += 1
+        if self.owner.undo is not None:
+            self.owner.undo.append((self.name, TreeEditor.delete, key))
+        leaf = self._tail
+        if leaf is not None and key > leaf.keys[-1] and len(leaf.keys) < FANOUT:
+            leaf.keys.append(key)
+            return
+        leaf, path = self._descend(key)
+        if not leaf.owned:
+            leaf.own_all()
+        keys = leaf.keys
+        at = bisect_left(keys, key)
+        keys.insert(at, key)
+        if len(keys) > FANOUT:
+            self._split_leaf(leaf, path, FANOUT if at == FANOUT else FANOUT // 2)
+        elif at == len(keys) - 1 and all(i == len(node.keys) for node, i in path):
+            self._tail = leaf
+
+    def drop_entry(self, key: Any) -> None:
+        """As :meth:`delete`, in a tree without columns."""
+        leaf, path = self._descend(key)
+        if not leaf.owned:
+            leaf.own_all()
+        keys = leaf.keys
+        del keys[bisect_left(keys, key)]
+        self.count -= 1
+        if self.owner.undo is not None:
+            self.owner.undo.append((self.name, TreeEditor.insert, key, ()))
+        if not keys:
+            self._unlink(path)
+
     def _runs(self, keys: Sequence[Any]) -> Iterator[tuple[Leaf, list[tuple[Inner, int]], int, int, list[int]]]:
         """Yields, for ascending keys that are there, an owned leaf with its path, the keys' range, and their places."""
         done = 0

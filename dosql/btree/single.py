@@ -102,6 +102,42 @@ def without_row(tree: Tree, place: Place, counter: Owner) -> Tree | None:
     return Tree(_above(path, leaf, keys, columns, counter), tree.count - 1, tree.key_kind, tree.kinds)
 
 
+def with_entry(tree: Tree, key: Any, counter: Owner) -> Tree | None:
+    """As :func:`with_row`, of a tree without columns."""
+    path: _Path = []
+    node: Any = tree.root
+    while (children := node.children) is not None:
+        i = bisect_right(node.keys, key)
+        path.append((node, i))
+        node = children[i]
+    keys = node.keys
+    if len(keys) >= FANOUT:
+        return None
+    at = bisect_left(keys, key)
+    if at < len(keys) and keys[at] == key:
+        return None
+    keys = [*keys]
+    keys.insert(at, key)
+    return Tree(_above(path, node, keys, [], counter), tree.count + 1, tree.key_kind, tree.kinds)
+
+
+def without_entry(tree: Tree, key: Any, counter: Owner) -> Tree | None:
+    """As :func:`without_row`, of a tree without columns; None also where the key is not there."""
+    path: _Path = []
+    node: Any = tree.root
+    while (children := node.children) is not None:
+        i = bisect_right(node.keys, key)
+        path.append((node, i))
+        node = children[i]
+    keys = node.keys
+    at = bisect_left(keys, key)
+    if at == len(keys) or keys[at] != key or len(keys) == 1:
+        return None
+    keys = [*keys]
+    del keys[at]
+    return Tree(_above(path, node, keys, [], counter), tree.count - 1, tree.key_kind, tree.kinds)
+
+
 def _above(path: _Path, before: Leaf, keys: Any, columns: list[Any], counter: Owner) -> Node:
     """Returns the root above a leaf that comes in the place of the one that ``path`` ends at."""
     if before.address is not None:

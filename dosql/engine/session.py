@@ -36,11 +36,12 @@ from dosql.executor.changes import Change
 from dosql.executor.definitions import create_table
 from dosql.executor.foreign_keys import enforce, test_deferred
 from dosql.executor.inserting import Inserter
+from dosql.executor.lone import LoneChange
 from dosql.executor.row.guard import MemoryExceeded, begin_again
 from dosql.functions.last_change import current
 from dosql.plan import logical as l
 from dosql.storage import Snapshot, Workspace
-from dosql.transaction import DATABASE, LockWait
+from dosql.transaction import LockWait
 from dosql.types.numbers import INT_MAX, INT_MIN
 
 if TYPE_CHECKING:
@@ -114,10 +115,8 @@ class Session(Preparing):
         run = statement.run
         if run is None:
             alone = statement.alone
-            if alone is not None and (
-                not statement.referential or alone.references is not None or not self.foreign_keys
-            ):
-                done = self._change_lone(statement, values)
+            if alone is not None:
+                done = self._change_lone(statement, alone, values)
                 if done is not None:
                     return done
             return self._execute_other(statement, values)
@@ -253,28 +252,62 @@ class Session(Preparing):
             return None
         return self.execute_many(*found)
 
-    def _change_lone(self, statement: Statement, values: tuple[Any, ...]) -> Result | None:
+    def _change_lone(self, statement: Statement, alone: LoneChange, values: tuple[Any, ...]) -> Result | None:
         """Changes one row the short way; None where the long one must do it, or fail.
 
         A row is tested before it is touched, so that what fails here has done nothing.
         """
         if self.query_only or self._waited is not None or self.ignores_checks or self.defers_keys:
             return None
+        if statement.referential and self.foreign_keys and alone.references is None:
+            return None
+        workspace = self._workspace
         try:
-            if self._workspace is None:
-                return self._change_alone(statement, values)
-            return self._change_within(statement, values)
+            if workspace is None:
+                return self._change_alone(statement, alone, values)
+            if workspace is not self._short and not self._goes_short(workspace):
+                return None
+            store, owner, returning = self._store, self._owner, statement.returning
+            if store.failure is not None or owner is None or owner.changed >= store.settings.transaction_rows_max:
+                return None
+            if alone.reads and (store.conflicts.open > 1 or store.conflicts.last_writes):
+                return None  # what was read must not count if the statement has to run again
+            show = None if returning is None else lambda row: returning.run(workspace, values, given=[row])
+            done = alone.within(workspace, values, refers=self.foreign_keys, show=show)
         except DosqlError:
             return None
         except MemoryError:
             raise
         except Exception as e:
             raise mistaken(statement, e) from e
+        if done is None:
+            return None
+        self._candidates = None
+        count, key, rows = done
+        owner.changed += count
+        self.last_change.note(count, key)
+        if rows:
+            rows = presented(rows, statement)
+        return Result(statement.columns, statement.types, rows, workspace.base.lsn, count, key)
 
-    def _change_alone(self, statement: Statement, values: tuple[Any, ...]) -> Result | None:
+    def _goes_short(self, workspace: Workspace) -> bool:
+        """Whether single rows can be changed the short way in a transaction that is open.
+
+        Raises:
+            LockWait: Another one has the database for itself.
+        """
+        if self._read_only or self._owner is None or self._each_statement or self._store.tiered:
+            return False
+        if workspace.claims is None:
+            return False
+        workspace.claims.begin()
+        self._short = workspace
+        return True
+
+    def _change_alone(self, statement: Statement, alone: LoneChange, values: tuple[Any, ...]) -> Result | None:
         """Changes one row in a transaction of its own."""
-        store, alone = self._store, statement.alone
-        if alone is None or self._owner is not None or not store.direct or store.locks:
+        store = self._store
+        if self._owner is not None or not store.direct or store.locks:
             return None
         head = store.head
         if statement.schema is not head.schema:
@@ -293,33 +326,6 @@ class Session(Preparing):
         lsn = store.commit_row(trees, ops, alone.writer.counter)
         self.last_change.note(1, key)
         return Result(statement.columns, statement.types, rows, lsn, 1, key, store.settings.logged)
-
-    def _change_within(self, statement: Statement, values: tuple[Any, ...]) -> Result | None:
-        """Changes one row in the transaction that is open, where no other can be in its way."""
-        owner, workspace, store, alone = self._owner, self._workspace, self._store, statement.alone
-        if self._read_only or workspace is None or owner is None or alone is None or self._each_statement:
-            return None
-        if workspace.claims is None or workspace.conflict is not None or store.tiered:
-            return None
-        conflicts = store.conflicts
-        if alone.reads and (conflicts.open > 1 or conflicts.last_writes):
-            return None  # what was read must not count if the statement has to run again
-        if store.failure is not None or owner.changed >= store.settings.transaction_rows_max:
-            return None
-        if DATABASE not in owner.held:
-            workspace.claims.begin()
-        returning = statement.returning
-        show = None if returning is None else lambda row: returning.run(workspace, values, given=[row])
-        done = alone.within(workspace, values, refers=self.foreign_keys, show=show)
-        if done is None:
-            return None
-        self._candidates = None
-        count, key, rows = done
-        owner.changed += count
-        self.last_change.note(count, key)
-        if rows:
-            rows = presented(rows, statement)
-        return Result(statement.columns, statement.types, rows, workspace.lsn, count, key)
 
     def _execute_other(self, statement: Statement, values: tuple[Any, ...]) -> Result:
         if self._workspace is None and statement.schema is not self._store.head.schema:

@@ -31,7 +31,7 @@ from dosql.functions.last_change import LastChange
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.claims import StaleRow
 from dosql.storage.reads import ReadSet
-from dosql.storage.table_writer import has_entry
+from dosql.storage.index_entries import has_entry
 from dosql.storage.workspace import Mark
 from dosql.transaction import DATABASE, LockWait, Owner, Request
 
@@ -85,6 +85,7 @@ class Transactions:
         self._store = database.store
         self._cache = database.statements
         self._workspace: Workspace | None = None
+        self._short: Workspace | None = None
         self._read_only = False
         self._each_statement = False
         self._owner: Owner | None = None
@@ -223,7 +224,7 @@ class Transactions:
             close_attached(self._store)
 
     def _end(self) -> None:
-        workspace, self._workspace = self._workspace, None
+        workspace, self._workspace, self._short = self._workspace, None, None
         assert workspace is not None
         self._savepoints.clear()
         self._savepoint_began = False

@@ -61,13 +61,11 @@ def delete_rows(
         return Change(len(keys))
     change = Change()
     for row in keys if triggers is None else sorted(keys, key=itemgetter(0)):  # they may see which went first
-        before = writer.row_at(row[0])
+        before = writer.row_at(row[0]) if triggers is not None else writer.take(row[0])
         if before is None:  # a trigger has removed it
             continue
         if triggers is not None and not delete_row(workspace, table, (row[0], before), triggers):
             continue
-        if triggers is None:
-            writer.delete(row[0], before)
         change.count += 1
         if keep is not None:
             keep((row[0], before))

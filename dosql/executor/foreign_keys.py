@@ -27,7 +27,7 @@ from dosql.schema import ForeignKey, Index, Schema, Table
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.claims import StaleRow
 from dosql.storage.reads import images
-from dosql.storage.table_writer import has_entry
+from dosql.storage.index_entries import has_entry
 from dosql.types.keys import after_prefix, decode_row_key
 from shared_types.changes import OF_ROWS, OP_INSERT_MANY
 

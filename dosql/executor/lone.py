@@ -7,7 +7,7 @@ other changes does it or says what is wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from dosql.btree import max_key
 from dosql.executor.foreign_keys import Reference, parents_there
@@ -23,26 +23,14 @@ from shared_types.changes import OP_DELETE, OP_INSERT, OP_UPDATE
 Run: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 
 
-class Lone(NamedTuple):
-    """What became of it.
-
-    Attributes:
-        trees: Of the next snapshot.
-        ops: The change in the log's form; empty where no row was changed.
-        row: The row as RETURNING sees it, None likewise.
-        key: Of an inserted row.
-    """
-
-    trees: Trees
-    ops: list[tuple[Any, ...]]
-    row: tuple[int, Sequence[Any]] | None
-    key: int | None
-
+Lone: TypeAlias = tuple[Trees, list[tuple[Any, ...]], tuple[int, Sequence[Any]] | None, int | None]
+"""What became of it: the trees of the next snapshot; the change in the log's form; the row as RETURNING sees it, None
+where no row was changed; and the key of an inserted row."""
 
 Show: TypeAlias = Callable[[tuple[int, Sequence[Any]]], list[tuple[Any, ...]]]
 Within: TypeAlias = tuple[int, int | None, list[tuple[Any, ...]]]
 """Number of rows that were changed, the key of an inserted one, and what RETURNING shows."""
-NOTHING = Lone({}, [], None, None)
+NOTHING: Lone = ({}, [], None, None)
 """No row was changed."""
 NO_ROW: Within = (0, None, [])
 
@@ -136,7 +124,7 @@ class LoneInsert:
         changed = self.writer.inserted(trees, key, stored)
         if changed is None:
             return None if self._conflict is None else self._resolved(head, values, row)
-        return Lone(changed, [(OP_INSERT, self._id, key, None, stored)], row, key)
+        return changed, [(OP_INSERT, self._id, key, None, stored)], row, key
 
     def _resolved(self, head: Snapshot, values: tuple[Any, ...], row: tuple[int, tuple[Any, ...]]) -> Lone | None:
         """Does what is to be done where a row with the key of the one that comes is there; None if there is none."""
@@ -154,29 +142,28 @@ class LoneInsert:
         if changed is None:
             return None
         ops = [(OP_DELETE, self._id, key, before, None), (OP_INSERT, self._id, key, None, stored)]
-        return Lone(changed, ops, row, key)
+        return changed, ops, row, key
 
     def within(
         self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
     ) -> Within | None:
         stored = self._make(values)
-        writer, place = workspace.writer(self._table), self._key_place
+        writer = workspace.writers.get(self._id) or workspace.writer(self._table)
+        place = self._key_place
         key = None if place is None else values[place]
-        before = None
         if key is None:
             key = writer.next_key()
         elif key.__class__ is not int:
             return None
         elif self._conflict is not None:
             before = writer.row_at(key)
-        row = (key, stored)
+            if before is not None:
+                return self._resolved_within(workspace, values, (key, stored), before, show)
         if self._rules is not None:
-            self._rules.verify(workspace, [row])
-        if before is not None:
-            return self._resolved_within(workspace, values, row, before, show)
-        if refers and self.references and not parents_there(workspace, self._table, self.references, row):
+            self._rules.verify(workspace, [(key, stored)])
+        if refers and self.references and not parents_there(workspace, self._table, self.references, (key, stored)):
             return None
-        shown = [] if show is None else show(row)
+        shown = [] if show is None else show((key, stored))
         writer.insert(key, stored)
         return 1, key, shown
 
@@ -190,6 +177,8 @@ class LoneInsert:
     ) -> Within | None:
         """Does as :meth:`_resolved` in a transaction, of whose rows ``before`` has the key."""
         key, stored = row
+        if self._rules is not None:
+            self._rules.verify(workspace, [row])
         if workspace.reads is not None:
             workspace.reads.key(self._id, key)
         conflict = self._conflict
@@ -252,7 +241,7 @@ class LoneUpdate:
         changed = self.writer.updated(head.trees, place, (before, after), changes)
         if changed is None:
             return None
-        return Lone(changed, [(OP_UPDATE, self._id, key, before, after)], (key, after), None)
+        return changed, [(OP_UPDATE, self._id, key, before, after)], (key, after), None
 
     def within(
         self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
@@ -297,7 +286,6 @@ class LoneDelete:
         self.writer = SingleWriter(schema, table)
         self._id, self._table = table.id, table
         self.query = query
-        self._bare = not self.writer.depends()
 
     def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
         rows = self.query(head, values)
@@ -306,14 +294,11 @@ class LoneDelete:
         if len(rows) > 1:
             return None
         key = rows[0][0]
-        place = self.writer.place(head.trees, key)
-        if place is None:
+        done = self.writer.deleted(head.trees, key)
+        if done is None:
             return None
-        before = row_at(place)
-        changed = self.writer.deleted(head.trees, place, before)
-        if changed is None:
-            return None
-        return Lone(changed, [(OP_DELETE, self._id, key, before, None)], (key, before), None)
+        trees, before = done
+        return trees, [(OP_DELETE, self._id, key, before, None)], (key, before), None
 
     def within(
         self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
@@ -323,13 +308,14 @@ class LoneDelete:
             return NO_ROW
         key = rows[0][0]
         writer = workspace.writer(self._table)
-        if self._bare and show is None and len(rows) == 1:
-            writer.remove(key)
-            return 1, None, []
-        before = writer.row_at(key)
-        if before is None or len(rows) > 1:
+        if len(rows) > 1:
             return None
-        shown = [] if show is None else show((key, before))
+        if show is None:
+            return None if writer.take(key) is None else (1, None, [])
+        before = writer.row_at(key)
+        if before is None:
+            return None
+        shown = show((key, before))
         writer.delete(key, before)
         return 1, None, shown
 

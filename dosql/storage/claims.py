@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dosql.errors import SerializationFailure
-from dosql.transaction import DATABASE, LockTable, Owner
+from dosql.transaction import DATABASE, WHOLE, LockTable, Owner
 
 REFERENCES = -1000
 """Minus the id of a table or an index: tree id of the locks on its keys as those that foreign keys refer to."""
@@ -54,11 +54,17 @@ class Claims:
             LockWait: Another transaction has it.
             StaleRow: It was changed after the snapshot.
         """
-        if self._owner is None:
+        owner = self._owner
+        if owner is None:
             self._locks.check(None, table_id, key, shared=shared)
             return
-        self._locks.claim(self._owner, table_id, key, shared=shared)
-        if self._seen is not None and self._last_writes.get((table_id, key), 0) > self._seen:
+        tree = self._locks.trees.get(table_id)
+        held = owner.held.get(table_id)
+        if shared or tree is None or held is None or WHOLE in tree or tree.setdefault(key, owner) is not owner:
+            self._locks.claim(owner, table_id, key, shared=shared)
+        else:
+            held.add(key)
+        if self._last_writes and self._seen is not None and self._last_writes.get((table_id, key), 0) > self._seen:
             raise StaleRow(
                 f"row {key} was changed by another transaction after this one began", hint="Run the transaction again"
             )

@@ -10,10 +10,11 @@ from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias
 
 from dosql.btree import Owner
-from dosql.btree.single import Place, place_of, with_row, with_values, without_row
+from dosql.btree.single import Place, place_of, with_entry, with_row, with_values, without_entry, without_row
 from dosql.index import entry_maker
 from dosql.schema import Schema, Table
-from dosql.storage.table_writer import has_entry
+from dosql.storage.index_entries import has_entry
+from dosql.storage.table_code import hot_writer, written
 from dosql.types.keys import encode_row_key
 
 Trees: TypeAlias = dict[int, Any]
@@ -21,6 +22,8 @@ Trees: TypeAlias = dict[int, Any]
 
 class SingleWriter:
     """Changes single rows of one table.
+
+    Where a table is written often, :mod:`dosql.storage.table_code` takes over what is done for each row.
 
     Args:
         schema: The schema that the trees belong to.
@@ -30,16 +33,24 @@ class SingleWriter:
         counter: Its ``dirty_bytes`` are the estimated memory of the nodes that were made in place of pages.
     """
 
-    __slots__ = ("_id", "_indexes", "counter")
+    CODE = "alone"
+
+    __slots__ = ("_id", "_makers", "_table", "counter", "indexes")
 
     def __init__(self, schema: Schema, table: Table) -> None:
-        self._id = table.id
-        self._indexes = [(entry_maker(table, index), index.id, index.unique) for index in schema.indexes_of(table.id)]
+        self._id, self._table = table.id, table
+        self.indexes = schema.indexes_of(table.id)
+        self._makers = [(entry_maker(table, index), index.id, index.unique) for index in self.indexes]
         self.counter = Owner()
+        self.__class__ = hot_writer(table, self.indexes, SingleWriter) or SingleWriter
+
+    def _warm(self) -> None:
+        """Counts a row that is written by what is here."""
+        self.__class__ = written(self._table, self.indexes, SingleWriter) or SingleWriter
 
     def depends(self, slots: Collection[int] | None = None) -> bool:
         """Whether an index depends on one of some stored columns, or there is any."""
-        return any(slots is None or not maker.slots.isdisjoint(slots) for maker, _, _ in self._indexes)
+        return any(slots is None or not maker.slots.isdisjoint(slots) for maker, _, _ in self._makers)
 
     def place(self, trees: Trees, key: int) -> Place | None:
         """Returns where a row is, None if it is not there."""
@@ -47,21 +58,22 @@ class SingleWriter:
 
     def inserted(self, trees: Trees, key: int, stored: Sequence[Any]) -> Trees | None:
         """Returns trees with one more row."""
+        self._warm()
         tree = with_row(trees[self._id], key, stored, self.counter)
         if tree is None:
             return None
         changed = trees.copy()
         changed[self._id] = tree
-        if self._indexes:
+        if self._makers:
             tail = encode_row_key(key)
-            for maker, index_id, unique in self._indexes:
+            for maker, index_id, unique in self._makers:
                 prefix = maker.prefix(stored, key)
                 if prefix is None:
                     continue
                 entries = trees[index_id]
                 if unique and not maker.has_null(stored, key) and has_entry(entries, prefix):
                     return None
-                tree = with_row(entries, prefix + tail, (), self.counter)
+                tree = with_entry(entries, prefix + tail, self.counter)
                 if tree is None:
                     return None
                 changed[index_id] = tree
@@ -87,9 +99,9 @@ class SingleWriter:
             return None
         changed = trees.copy()
         changed[self._id] = tree
-        if self._indexes:
+        if self._makers:
             slots = {slot for slot, _ in changes}
-            for maker, index_id, unique in self._indexes:
+            for maker, index_id, unique in self._makers:
                 if maker.slots.isdisjoint(slots):
                     continue
                 moved = self._moved(maker, trees[index_id], _key_at(place), states, unique=unique)
@@ -108,34 +120,32 @@ class SingleWriter:
             return None
         tail = encode_row_key(key)
         if old is not None:
-            entries = self._without(entries, old + tail)
+            entries = without_entry(entries, old + tail, self.counter)
         if new is not None and entries is not None:
-            entries = with_row(entries, new + tail, (), self.counter)
+            entries = with_entry(entries, new + tail, self.counter)
         return entries
 
-    def _without(self, entries: Any, entry: bytes) -> Any | None:
-        place = place_of(entries, entry)
-        return None if place is None else without_row(entries, place, self.counter)
-
-    def deleted(self, trees: Trees, place: Place, stored: Sequence[Any]) -> Trees | None:
-        """Returns trees without the row at ``place``, which has these stored columns."""
-        tree = without_row(trees[self._id], place, self.counter)
-        if tree is None:
+    def deleted(self, trees: Trees, key: int) -> tuple[Trees, tuple[Any, ...]] | None:
+        """Returns trees without a row, and its stored columns."""
+        self._warm()
+        place = place_of(trees[self._id], key)
+        tree = None if place is None else without_row(trees[self._id], place, self.counter)
+        if tree is None or place is None:
             return None
+        stored = row_at(place)
         changed = trees.copy()
         changed[self._id] = tree
-        if self._indexes:
-            key = _key_at(place)
+        if self._makers:
             tail = encode_row_key(key)
-            for maker, index_id, _ in self._indexes:
+            for maker, index_id, _ in self._makers:
                 prefix = maker.prefix(stored, key)
                 if prefix is None:
                     continue
-                tree = self._without(trees[index_id], prefix + tail)
+                tree = without_entry(trees[index_id], prefix + tail, self.counter)
                 if tree is None:
                     return None
                 changed[index_id] = tree
-        return changed
+        return changed, stored
 
 
 def _key_at(place: Place) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from dosql.btree import Tree, TreeEditor, spans
 from dosql.errors import ConstraintViolation, ResourceExhausted
 from dosql.index import EntryMaker, entry_maker
 from dosql.index.entries import rows_of
 from dosql.schema import Index, Table
+from dosql.storage.index_entries import is_taken, move_entry
+from dosql.storage.table_code import hot_writer, written
 from dosql.storage.violations import key_violation, unique_violation
 from dosql.types.keys import KEY_BYTES, after_prefix, decode_row_key, encode_row_key
 from dosql.types.numbers import INT_MAX
@@ -29,7 +32,12 @@ if TYPE_CHECKING:
 
 
 class TableWriter:
-    """Writes the rows of one table and keeps its indexes in step."""
+    """Writes the rows of one table and keeps its indexes in step.
+
+    Where a table is written often, :mod:`dosql.storage.table_code` takes over what is done for each row.
+    """
+
+    CODE = "in_transaction"
 
     __slots__ = ("_claims", "_editor", "_indexes", "_key_floors", "_ops", "_table", "_workspace")
 
@@ -40,10 +48,18 @@ class TableWriter:
         self._workspace = workspace
         self._claims = workspace.claims
         self._key_floors = key_floors
+        indexes = workspace.schema.indexes_of(table.id)
         self._indexes = [  # the newest first: the order in which SQLite looks for violations
-            (entry_maker(table, index), workspace.editor(index.id))
-            for index in reversed(workspace.schema.indexes_of(table.id))
+            (entry_maker(table, index), workspace.editor(index.id)) for index in reversed(indexes)
         ]
+        hot = hot_writer(table, indexes, TableWriter)
+        if hot is not None:
+            self.__class__ = hot
+
+    def _warm(self) -> None:
+        """Counts a row that is written by what is here."""
+        table = self._table
+        self.__class__ = written(table, self._workspace.schema.indexes_of(table.id), TableWriter) or TableWriter
 
     @property
     def count(self) -> int:
@@ -97,6 +113,7 @@ class TableWriter:
         Raises:
             ConstraintViolation: The key, or the values of a UNIQUE index, are there already.
         """
+        self._warm()
         prefixes: list[tuple[bytes, EntryMaker, TreeEditor]] = []
         for maker, editor in self._indexes:
             prefix = maker.prefix(stored, key)
@@ -109,17 +126,21 @@ class TableWriter:
                 self._claims.row(self._table.id, key)
         if checked:
             for prefix, maker, editor in prefixes:
-                if maker.definition.unique and not maker.has_null(stored, key) and _taken(editor, prefix, None):
+                if maker.definition.unique and not maker.has_null(stored, key) and is_taken(editor, prefix, None):
                     raise self._refused(maker, prefix)
         if not self._editor.insert(key, stored):
-            if self._workspace.reads is not None:
-                self._workspace.reads.key(self._table.id, key)
-            raise key_violation(self._table)
+            self._refuse_key(key)
         if prefixes:
             tail = encode_row_key(key)
             for prefix, _, editor in prefixes:
-                editor.insert(prefix + tail, ())
+                editor.add_entry(prefix + tail)
         self._ops.append((OP_INSERT, self._table.id, key, None, stored))
+
+    def _refuse_key(self, key: int) -> NoReturn:
+        """Raises the error of a row's key that is there already. That it is was read."""
+        if self._workspace.reads is not None:
+            self._workspace.reads.key(self._table.id, key)
+        raise key_violation(self._table)
 
     def _claim(self, key: int, stored: Sequence[Any]) -> None:
         """Claims a row, and its values in UNIQUE indexes."""
@@ -159,6 +180,7 @@ class TableWriter:
         self._ops.append((OP_INSERT, table_id, key, None, after))
 
     def _set(self, key: int, before: Sequence[Any], after: Sequence[Any], *, checked: bool) -> None:
+        self._warm()
         changes = [(i, new) for i, new in enumerate(after) if before[i] is not new]
         claims = self._claims
         if claims is not None:
@@ -177,14 +199,14 @@ class TableWriter:
                             if entry is not None:
                                 claims.entry(maker.definition.id, entry)
                     unique = checked and maker.definition.unique and not maker.has_null(after, key)
-                    if unique and new_prefix is not None and _taken(editor, new_prefix, key):
+                    if unique and new_prefix is not None and is_taken(editor, new_prefix, key):
                         raise self._refused(maker, new_prefix)
                     moves.append((editor, old_prefix, new_prefix))
         self._editor.update(key, changes)
         if moves:
             tail = encode_row_key(key)
             for editor, old_prefix, new_prefix in moves:
-                _move(editor, old_prefix, new_prefix, tail)
+                move_entry(editor, old_prefix, new_prefix, tail)
 
     def exchange(self, key: int, changes: Sequence[tuple[int, Any]]) -> None:
         """Sets ``(stored column, value)`` of a row that is there, in columns that no index depends on."""
@@ -196,21 +218,23 @@ class TableWriter:
             after[slot] = value
         self._ops.append((OP_UPDATE, self._table.id, key, before, after))
 
-    def remove(self, key: int) -> None:
-        """Removes a row that is there, of a table without indexes."""
-        if self._claims is not None:
-            self._claims.row(self._table.id, key)
-        self._ops.append((OP_DELETE, self._table.id, key, self._editor.delete(key), None))
+    def take(self, key: int) -> tuple[Any, ...] | None:
+        """Removes a row; returns its stored columns, None if it was not there."""
+        before = self.row_at(key)
+        if before is not None:
+            self.delete(key, before)
+        return before
 
     def delete(self, key: int, before: Sequence[Any]) -> None:
-        """Removes a row."""
+        """Removes a row that is there."""
+        self._warm()
         if self._claims is not None:
             self._claim(key, before)
         self._editor.delete(key)
         if self._indexes:
             tail = encode_row_key(key)
             for maker, editor in self._indexes:
-                _move(editor, maker.prefix(before, key), None, tail)
+                move_entry(editor, maker.prefix(before, key), None, tail)
         self._ops.append((OP_DELETE, self._table.id, key, before, None))
 
     def insert_many(self, keys: Sequence[int], columns: Sequence[Sequence[Any]], *, checked: bool = True) -> None:
@@ -358,26 +382,3 @@ class TableWriter:
                 editor.delete_many(sorted([e for e in maker.entries(keys, columns) if e is not None]))
         self._ops.append((OP_DELETE_MANY, self._table.id, list(keys), columns))
 
-
-def _move(editor: TreeEditor, old: bytes | None, new: bytes | None, tail: bytes) -> None:
-    """Puts the new entry of a row into the place of the old one."""
-    if old is not None:
-        editor.delete(old + tail)
-    if new is not None:
-        editor.insert(new + tail, ())
-
-
-def _taken(editor: Tree | TreeEditor, prefix: bytes, but_key: int | None) -> bool:
-    """Whether an entry with ``prefix`` exists, of another row than ``but_key``."""
-    for leaf, start, stop in spans(editor.root, prefix):
-        for entry in leaf.keys[start:stop]:
-            if not entry.startswith(prefix) or len(entry) != len(prefix) + 8:
-                return False
-            if but_key is None or entry[len(prefix) :] != encode_row_key(but_key):
-                return True
-    return False
-
-
-def has_entry(index: Any, prefix: bytes) -> bool:
-    """Whether an index, or None, has an entry that begins with all values of ``prefix``."""
-    return index is not None and _taken(index, prefix, None)

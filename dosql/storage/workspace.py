@@ -79,6 +79,7 @@ class Workspace:
         defers_keys: All foreign keys are tested at COMMIT only.
         unchecked: CHECK constraints are not looked at.
         undone: Who will take back what a statement does if it fails, or None.
+        writers: Of the rows of tables that were written, by id; they go when anybody keeps what there is.
         taker: Stands for it in ``key_floors``.
         conflict: What the statement that fired a trigger said: it holds for those in the trigger too.
     """
@@ -87,7 +88,6 @@ class Workspace:
         "_editors",
         "_key_floors",
         "_owner",
-        "_writers",
         "base",
         "claims",
         "conflict",
@@ -105,6 +105,7 @@ class Workspace:
         "trees",
         "unchecked",
         "undone",
+        "writers",
     )
 
     def __init__(self, base: Snapshot, key_floors: KeyFloors | None = None) -> None:
@@ -125,7 +126,7 @@ class Workspace:
         self.head: Callable[[], Snapshot] = lambda: base
         self._owner = self.taker = Owner()
         self._editors: dict[int, TreeEditor] = {}
-        self._writers: dict[int, TableWriter] = {}
+        self.writers: dict[int, TableWriter] = {}
         self._key_floors = key_floors
 
     @property
@@ -135,9 +136,9 @@ class Workspace:
 
     def writer(self, table: Table) -> TableWriter:
         """Returns the writer of a table's rows."""
-        writer = self._writers.get(table.id)
+        writer = self.writers.get(table.id)
         if writer is None:
-            writer = self._writers[table.id] = TableWriter(self, table, self._key_floors)
+            writer = self.writers[table.id] = TableWriter(self, table, self._key_floors)
         return writer
 
     def editor(self, tree_id: int) -> TreeEditor:
@@ -172,7 +173,7 @@ class Workspace:
         for tree_id in (table.id, *(i.id for i in self.schema.indexes_of(table.id))):
             self.trees.pop(tree_id)
             self._editors.pop(tree_id, None)
-        self._writers.pop(table.id, None)
+        self.writers.pop(table.id, None)
         self.schema = self.schema.without_table(table.id)
         self.ops.append((OP_DROP_TABLE, table.id))
 
@@ -190,14 +191,14 @@ class Workspace:
             editor.append_many(entries, [])
         self.schema = self.schema.with_index(index)
         self._editors[index.id] = self.trees[index.id] = editor
-        self._writers.pop(table.id, None)
+        self.writers.pop(table.id, None)
         self.ops.append((OP_CREATE_INDEX, msgspec.to_builtins(index)))
 
     def drop_index(self, index: Index) -> None:
         """Removes an index."""
         self.trees.pop(index.id)
         self._editors.pop(index.id, None)
-        self._writers.pop(index.table_id, None)
+        self.writers.pop(index.table_id, None)
         self.schema = self.schema.without_index(index.id)
         self.ops.append((OP_DROP_INDEX, index.table_id, index.id))
 
@@ -256,7 +257,7 @@ class Workspace:
     def rewind(self, mark: Mark) -> None:
         """Goes back to a mark; it can be used again."""
         self._owner = Owner()
-        self._writers.clear()
+        self.writers.clear()
         self._editors.clear()
         self.schema = mark.schema
         self.trees = dict(mark.trees)
@@ -290,7 +291,7 @@ class Workspace:
         for tree_id, method, *args in reversed(undo):
             method(self.editor(tree_id), *args)
         self._owner.undo = []
-        self._writers.clear()
+        self.writers.clear()
         self.schema = step.schema
         self._forget_ops(step.ops_count)
 
@@ -359,7 +360,7 @@ class Workspace:
         undo, self._owner = self._owner.undo, Owner()
         if undo is not None:
             self._owner.undo = undo
-        self._writers.clear()
+        self.writers.clear()
         for tree_id, editor in self._editors.items():
             self.trees[tree_id] = editor.tree()
         self._editors.clear()

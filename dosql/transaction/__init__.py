@@ -4,6 +4,6 @@ Modules:
     locks: who holds what, who is next; and who must give up where all wait for each other.
 """
 
-from dosql.transaction.locks import DATABASE, LockTable, LockWait, Owner, Request
+from dosql.transaction.locks import DATABASE, WHOLE, LockTable, LockWait, Owner, Request
 
-__all__ = ["DATABASE", "LockTable", "LockWait", "Owner", "Request"]
+__all__ = ["DATABASE", "WHOLE", "LockTable", "LockWait", "Owner", "Request"]

@@ -103,6 +103,7 @@ class LockTable:
         victim: Which transaction of a deadlock ends, as :class:`dosql.config.StoreSettings` describes.
 
     Attributes:
+        trees: What is locked, by tree and key; for reading, and for :meth:`LockTable.claim` where it is unrolled.
         waiting: Requests in queues now.
         waits: Requests that had to wait, ever.
         deadlocks: Deadlocks, ever.
@@ -110,7 +111,7 @@ class LockTable:
 
     def __init__(self, victim: str = "youngest") -> None:
         self._victim = victim
-        self._trees: dict[int, dict[Any, Owner | _Lock]] = {}
+        self.trees: dict[int, dict[Any, Owner | _Lock]] = {}
         self._mutex = threading.RLock()
         self._number = 0
         self.waiting = 0
@@ -119,7 +120,7 @@ class LockTable:
 
     def __bool__(self) -> bool:
         """Whether anything is locked."""
-        return bool(self._trees)
+        return bool(self.trees)
 
     def owner(self, priority: int = 0) -> Owner:
         """Returns a new owner, younger than all before it."""
@@ -134,7 +135,7 @@ class LockTable:
         Raises:
             LockWait: It is held by another, or others wait for it.
         """
-        tree = self._trees.get(tree_id)
+        tree = self.trees.get(tree_id)
         if tree is None:
             return
         for name in (key,) if key is WHOLE else (WHOLE, key):
@@ -162,10 +163,10 @@ class LockTable:
         Raises:
             LockWait: It is held by another, or others wait for it.
         """
-        tree = self._trees.get(tree_id)
+        tree = self.trees.get(tree_id)
         if tree is None:
             with self._mutex:
-                tree = self._trees.setdefault(tree_id, {})
+                tree = self.trees.setdefault(tree_id, {})
         if WHOLE in tree and tree[WHOLE] is not owner:
             self.check(owner, tree_id, WHOLE, shared=shared)
         if not shared:
@@ -191,14 +192,14 @@ class LockTable:
         held = owner.held.get(tree_id, ())
         if len(held) > ESCALATE_ROWS and not shared:
             with self._mutex:
-                tree = self._trees[tree_id]
+                tree = self.trees[tree_id]
                 if WHOLE not in tree and all(tree.get(key) is owner for key in held) and len(tree) == len(held):
                     tree.clear()
                     tree[WHOLE] = owner
                     owner.held[tree_id] = {WHOLE}
 
     def _grant(self, owner: Owner, tree_id: int, key: Any, shared: bool) -> None:
-        tree = self._trees.setdefault(tree_id, {})
+        tree = self.trees.setdefault(tree_id, {})
         entry = tree.get(key)
         if entry is None:
             tree[key] = _Lock({owner: False}) if shared else owner
@@ -213,7 +214,7 @@ class LockTable:
             if owner.request is not None:
                 granted += self._withdraw(owner.request)
             for tree_id, keys in owner.held.items():
-                tree = self._trees.get(tree_id, {})
+                tree = self.trees.get(tree_id, {})
                 for key in keys:
                     entry = tree.get(key)
                     if entry is owner:
@@ -222,7 +223,7 @@ class LockTable:
                         entry.holders.pop(owner, None)
                         granted += self._pass_on(tree_id, key, entry)
                 if not tree:
-                    self._trees.pop(tree_id, None)
+                    self.trees.pop(tree_id, None)
             owner.held = {}
         for request in granted:
             request.done(None)
@@ -237,7 +238,7 @@ class LockTable:
         """
         request = Request(wait, owner, done)
         with self._mutex:
-            tree = self._trees.setdefault(wait.tree_id, {})
+            tree = self.trees.setdefault(wait.tree_id, {})
             entry = tree.get(wait.key)
             if isinstance(entry, Owner) and entry is not owner:
                 entry = tree[wait.key] = _Lock({entry: True})
@@ -271,12 +272,12 @@ class LockTable:
             return []
         request.owner.request = None
         self.waiting -= 1
-        lock = self._trees[request.tree_id][request.key]
+        lock = self.trees[request.tree_id][request.key]
         assert isinstance(lock, _Lock)
         lock.queue.remove(request)
         granted = self._pass_on(request.tree_id, request.key, lock)
-        if not self._trees[request.tree_id]:
-            del self._trees[request.tree_id]
+        if not self.trees[request.tree_id]:
+            del self.trees[request.tree_id]
         return granted
 
     def _pass_on(self, tree_id: int, key: Any, lock: _Lock) -> list[Request]:
@@ -289,7 +290,7 @@ class LockTable:
             self._grant(request.owner, tree_id, key, request.shared)
             granted.append(request)
         if not lock.holders and not lock.queue:
-            del self._trees[tree_id][key]
+            del self.trees[tree_id][key]
         return granted
 
     # --- deadlocks -------------------------------------------------------------------------
@@ -345,6 +346,6 @@ class LockTable:
         request = owner.request
         if request is None:
             return []
-        lock = self._trees[request.tree_id][request.key]
+        lock = self.trees[request.tree_id][request.key]
         assert isinstance(lock, _Lock)
         return [holder for holder in lock.holders if holder is not owner]

@@ -135,6 +135,11 @@ def encode_row_keys(keys: Sequence[int]) -> list[bytes]:
     return [pack(key + _OFFSET) for key in keys]
 
 
+def tagged_packer() -> Callable[[int, int], bytes]:
+    """Returns what encodes 2 and an integer + 2**63 as :func:`encode_integer` does that integer, for generated code."""
+    return _TAGGED.pack
+
+
 def encode_row_key(key: int) -> bytes:
     """Encodes the row key at the end of an index entry."""
     return _U64.pack(key + _OFFSET)

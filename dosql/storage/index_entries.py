@@ -1,0 +1,50 @@
+"""Entries of indexes in trees: is a value there, and one entry in the place of another."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import Any
+
+from dosql.btree import Tree, TreeEditor, spans
+from dosql.types.keys import KEY_BYTES, encode_row_key
+
+
+def move_entry(editor: TreeEditor, old: bytes | None, new: bytes | None, tail: bytes) -> None:
+    """Puts the new entry of a row into the place of the old one.
+
+    Args:
+        editor: Of the index.
+        old, new: Encoded values; None where the row has no entry.
+        tail: The row's key.
+    """
+    if old is not None:
+        editor.drop_entry(old + tail)
+    if new is not None:
+        editor.add_entry(new + tail)
+
+
+def is_taken(index: Tree | TreeEditor, prefix: bytes, but_key: int | None) -> bool:
+    """Whether an entry with the values ``prefix`` exists, of another row than ``but_key``."""
+    node: Any = index.root
+    while (children := node.children) is not None:
+        node = children[bisect_right(node.keys, prefix)]
+    keys = node.keys
+    at = bisect_left(keys, prefix)
+    if at < len(keys):  # nearly always
+        entry = keys[at]
+        if not entry.startswith(prefix) or len(entry) != len(prefix) + KEY_BYTES:
+            return False
+        if but_key is None:
+            return True
+    for leaf, start, stop in spans(index.root, prefix):
+        for entry in leaf.keys[start:stop]:
+            if not entry.startswith(prefix) or len(entry) != len(prefix) + KEY_BYTES:
+                return False
+            if but_key is None or entry[len(prefix) :] != encode_row_key(but_key):
+                return True
+    return False
+
+
+def has_entry(index: Any, prefix: bytes) -> bool:
+    """Whether an index, or None, has an entry that begins with all values of ``prefix``."""
+    return index is not None and is_taken(index, prefix, None)
