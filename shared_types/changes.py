@@ -76,6 +76,8 @@ OPERATIONS = {
 """What subscribers call the operations on rows: of one, and of many."""
 
 OF_MANY = frozenset({OP_INSERT_MANY, OP_UPDATE_MANY, OP_DELETE_MANY})
+OF_NEW_ROWS = frozenset({OP_INSERT, OP_INSERT_MANY})
+OF_REMOVALS = frozenset({OP_DELETE, OP_DELETE_MANY})
 OF_ROWS = frozenset({OP_INSERT, OP_UPDATE, OP_DELETE, *OF_MANY})
 OF_DROPS = frozenset({OP_DROP_TABLE, OP_DROP_INDEX, OP_DROP_VIEW, OP_DROP_TRIGGER, OP_CREATE_TRIGGER, OP_ALTER_TABLE})
 """After which a transaction that began before cannot go on."""

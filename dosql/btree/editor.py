@@ -157,35 +157,55 @@ class TreeEditor:
     def add_entry(self, key: Any) -> None:
         """As :meth:`insert`, of a key that is not there, in a tree without columns."""
         self.count += 1
-        if self.owner.undo is not None:
-            self.owner.undo.append((self.name, TreeEditor.delete, key))
+        owner = self.owner
+        if owner.undo is not None:
+            owner.undo.append((self.name, TreeEditor.delete, key))
         leaf = self._tail
         if leaf is not None and key > leaf.keys[-1] and len(leaf.keys) < FANOUT:
             leaf.keys.append(key)
             return
-        leaf, path = self._descend(key)
-        if not leaf.owned:
-            leaf.own_all()
-        keys = leaf.keys
+        node: Any = self.root
+        if node.owner is not owner:
+            node = self.root = node.copy(owner)
+        while (children := node.children) is not None:
+            i = bisect_right(node.keys, key)
+            node = children[i]
+            if node.owner is not owner:
+                node = children[i] = node.copy(owner)
+        if not node.owned:
+            node.own_all()
+        keys = node.keys
         at = bisect_left(keys, key)
         keys.insert(at, key)
-        if len(keys) > FANOUT:
-            self._split_leaf(leaf, path, FANOUT if at == FANOUT else FANOUT // 2)
-        elif at == len(keys) - 1 and all(i == len(node.keys) for node, i in path):
-            self._tail = leaf
+        if len(keys) > FANOUT or at == len(keys) - 1:
+            leaf, path = self._descend(key)
+            if len(keys) > FANOUT:
+                self._split_leaf(leaf, path, FANOUT if at == FANOUT else FANOUT // 2)
+            elif all(i == len(inner.keys) for inner, i in path):
+                self._tail = leaf
 
     def drop_entry(self, key: Any) -> None:
         """As :meth:`delete`, in a tree without columns."""
-        leaf, path = self._descend(key)
-        if not leaf.owned:
-            leaf.own_all()
-        keys = leaf.keys
-        del keys[bisect_left(keys, key)]
         self.count -= 1
-        if self.owner.undo is not None:
-            self.owner.undo.append((self.name, TreeEditor.insert, key, ()))
-        if not keys:
-            self._unlink(path)
+        owner = self.owner
+        if owner.undo is not None:
+            owner.undo.append((self.name, TreeEditor.insert, key, ()))
+        node: Any = self.root
+        if node.owner is not owner:
+            node = self.root = node.copy(owner)
+        while (children := node.children) is not None:
+            i = bisect_right(node.keys, key)
+            node = children[i]
+            if node.owner is not owner:
+                node = children[i] = node.copy(owner)
+        if not node.owned:
+            node.own_all()
+        keys = node.keys
+        at = bisect_left(keys, key)
+        if len(keys) == 1:
+            self._unlink(self._descend(key)[1])
+        else:
+            del keys[at]
 
     def _runs(self, keys: Sequence[Any]) -> Iterator[tuple[Leaf, list[tuple[Inner, int]], int, int, list[int]]]:
         """Yields, for ascending keys that are there, an owned leaf with its path, the keys' range, and their places."""

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from dosql.engine.statement import Statement
+from dosql.errors import DosqlError, StorageError
 from dosql.executor.changes import Change, Keep, Row, delete_rows
 from dosql.executor.triggers import EventTriggers
 from dosql.functions.last_change import current
@@ -16,14 +17,16 @@ from dosql.storage import Workspace
 Rows = list[tuple[Any, ...]]
 
 
-def rows_to_change(statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Rows:
-    """Returns the rows that a change is about, as its query gives them."""
+def rows_to_change(
+    statement: Statement, workspace: Workspace, values: tuple[Any, ...], found: Rows | None = None
+) -> Rows:
+    """Returns the rows that a change is about, as its query gives them, or has given them."""
     places = statement.simple_values
     if places is not None:  # VALUES (?, ?, ...): the parameters are the row
         return [tuple([values[i] for i in places])]
     if statement.query is None:
         return [()]
-    rows = statement.query.rows(workspace, values)
+    rows = statement.query.rows(workspace, values) if found is None else found
     body = statement.body
     if isinstance(body, l.UpdateStatement) and len(rows) > 1:
         if body.joined:  # a row that several rows of FROM fit is changed once
@@ -67,9 +70,23 @@ def _applied(statement: Statement, workspace: Workspace, rows: Rows, values: tup
     return delete_rows(workspace, body.table, rows, statement.triggers, keep=keep)
 
 
-def apply_change(statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
-    """Runs a change."""
-    return apply_rows(statement, workspace, rows_to_change(statement, workspace, values), values)
+def apply_change(statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> int | None:
+    """Runs a change within another one, the short way if there is one; returns the key of the last new row.
+
+    Foreign keys are left to whoever looks at all that was changed.
+    """
+    alone, found = statement.alone, None
+    if alone is not None and workspace.conflict is None and not workspace.unchecked:
+        try:
+            done = alone.within(workspace, values, refers=False)
+        except StorageError:
+            raise
+        except DosqlError:  # it has done nothing, and the long way says what is wrong
+            done = None
+        if isinstance(done, tuple):
+            return done[1]
+        found = done
+    return apply_rows(statement, workspace, rows_to_change(statement, workspace, values, found), values).last_key
 
 
 def _change_view(

@@ -132,8 +132,8 @@ class Related:
             raise SqlSyntaxError("cannot use RETURNING in a trigger")
 
         def change(workspace: Workspace, values: tuple[Any, ...]) -> None:
-            done = apply_change(statement, workspace, values)
-            if done.last_key is not None:
-                current.change.key = done.last_key
+            key = apply_change(statement, workspace, values)
+            if key is not None:
+                current.change.key = key
 
         return change

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dosql.config import StoreSettings
-from dosql.engine.applying import apply_rows, rows_to_change
+from dosql.engine.applying import Rows, apply_rows, rows_to_change
 from dosql.engine.attaching import attach, detach
 from dosql.engine.defining import define
 from dosql.engine.outcome import keeps, mistaken, presented
@@ -34,6 +34,7 @@ from dosql.errors import (
 )
 from dosql.executor.changes import Change
 from dosql.executor.definitions import create_table
+from dosql.executor.few import FEW
 from dosql.executor.foreign_keys import enforce, test_deferred
 from dosql.executor.inserting import Inserter
 from dosql.executor.lone import LoneChange
@@ -264,16 +265,19 @@ class Session(Preparing):
         workspace = self._workspace
         try:
             if workspace is None:
-                return self._change_alone(statement, alone, values)
+                return self._change_alone(statement, alone, values) if alone.single else None
             if workspace is not self._short and not self._goes_short(workspace):
                 return None
             store, owner, returning = self._store, self._owner, statement.returning
-            if store.failure is not None or owner is None or owner.changed >= store.settings.transaction_rows_max:
+            if store.failure is not None or owner is None or owner.changed > store.settings.transaction_rows_max - FEW:
                 return None
             if alone.reads and (store.conflicts.open > 1 or store.conflicts.last_writes):
                 return None  # what was read must not count if the statement has to run again
             show = None if returning is None else lambda row: returning.run(workspace, values, given=[row])
             done = alone.within(workspace, values, refers=self.foreign_keys, show=show)
+        except StorageError:  # a page could not be read, perhaps between table and index
+            self.abort("the storage failed in one of its statements")
+            raise
         except DosqlError:
             return None
         except MemoryError:
@@ -282,6 +286,8 @@ class Session(Preparing):
             raise mistaken(statement, e) from e
         if done is None:
             return None
+        if isinstance(done, list):
+            return self._write(statement, lambda w: self._change(statement, w, values, done), values)
         self._candidates = None
         count, key, rows = done
         owner.changed += count
@@ -406,11 +412,13 @@ class Session(Preparing):
             Inserter(table, range(len(table.columns)), None, None).insert(workspace, rows)
         return Change()
 
-    def _change(self, statement: Statement, workspace: Workspace, values: tuple[Any, ...]) -> Change:
+    def _change(
+        self, statement: Statement, workspace: Workspace, values: tuple[Any, ...], found: Rows | None = None
+    ) -> Change:
         workspace.defers_keys = self.defers_keys
         workspace.recursive_triggers, workspace.unchecked = self.recursive_triggers, self.ignores_checks
         try:
-            rows = rows_to_change(statement, workspace, values)
+            rows = rows_to_change(statement, workspace, values, found)
             if self._each_statement and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement):
                 rows = self._still(rows, 0)
             self._check_size(len(rows))

@@ -12,9 +12,10 @@ from dosql.engine.defining import tables_of
 from dosql.engine.pragmas import columns_of
 from dosql.engine.related import Related
 from dosql.errors import DosqlError, SqlSyntaxError
+from dosql.executor.few import FewDelete, FewUpdate
 from dosql.executor.foreign_keys import Reference, references_of, touches
 from dosql.executor.inserting import Inserter, Upserter
-from dosql.executor.lone import LoneChange, LoneDelete, LoneInsert, LoneUpdate, LoneUpsert
+from dosql.executor.lone import LoneChange, LoneInsert, LoneUpsert
 from dosql.executor.row import CompiledQuery, Run, compile_query, warm_query
 from dosql.executor.row.guard import Growth, MemoryExceeded, begin_again
 from dosql.executor.rules import RowDefaults
@@ -25,7 +26,7 @@ from dosql.functions.tables import VIRTUAL
 from dosql.parser import parse
 from dosql.plan import logical as l
 from dosql.plan import syntax as s
-from dosql.plan.expr import Param, Subquery, walk
+from dosql.plan.expr import Const, Param, Subquery, walk
 from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, KeyLookup
 from dosql.planner import Planner, Statistics, bind
 from dosql.planner.explain import Actual, explain, explain_json, query_plan
@@ -178,7 +179,7 @@ class Statement:
         """Takes the function of the query, once there is one."""
         if self.run is not None:
             self.run = run
-        if isinstance(self.alone, LoneUpdate | LoneDelete):
+        if isinstance(self.alone, FewUpdate | FewDelete):
             self.alone.query = run
 
     def _compile_change(
@@ -251,12 +252,11 @@ class Statement:
         if rules is not None and rules.completes:
             return None
         if isinstance(body, l.InsertStatement):
-            inserter = self.inserter
-            in_order = self.simple_values == list(range(len(self.param_keys)))
-            if inserter is None or not in_order or not inserter.lone or inserter.defaults is not None:
+            inserter, given = self.inserter, self._given_row(body)
+            if inserter is None or given is None or not inserter.lone or inserter.defaults is not None:
                 return None
             if body.conflict in ("REPLACE", "IGNORE") and not inserter.upserts and inserter.deletes is None:
-                return LoneInsert(schema, table, body.targets, rules, body.conflict, None)
+                return LoneInsert(schema, table, body.targets, given, rules, body.conflict, None)
             if not inserter.simple:
                 return None
             upserts = [u for u in inserter.upserts if u.keys is None or 0 in u.keys]
@@ -268,15 +268,28 @@ class Statement:
                 if one.update is not None:
                     if not one.updater.sets_values:
                         return None
-                    setter = LoneUpdate(schema, table, clause.targets, rules, one.update)
+                    setter = FewUpdate(schema, table, clause.targets, rules, one.update)
                 upsert = LoneUpsert(table, setter, one.update)
-            return LoneInsert(schema, table, body.targets, rules, upsert, _references(schema, table))
-        if query is None or not _finds_one(query):
+            return LoneInsert(schema, table, body.targets, given, rules, upsert, _references(schema, table))
+        if query is None:
             return None
+        single = _finds_one(query)
+        run = query.run if single else query.rows
         if isinstance(body, l.DeleteStatement):
-            return LoneDelete(schema, table, query.run)
+            return FewDelete(schema, table, run, single=single)
         assert self.updater is not None
-        return LoneUpdate(schema, table, body.targets, rules, query.run) if self.updater.sets_values else None
+        if not self.updater.sets_values or body.joined:
+            return None
+        change = FewUpdate(schema, table, body.targets, rules, run, single=single)
+        return change if single or change.several else None
+
+    def _given_row(self, body: l.InsertStatement) -> Sequence[Param | Const] | Run | None:
+        """Returns the values of a row of VALUES, or what gives them; None where there may be more rows."""
+        rows = body.query
+        if not isinstance(rows, l.ValuesRows) or len(rows.rows) != 1 or rows.limit is not None or self.query is None:
+            return None
+        parts = [expr for expr in rows.rows[0] if isinstance(expr, Param | Const)]
+        return parts if len(parts) == len(rows.rows[0]) else self.query.run
 
     def _analyzes(self, counts: list[int]) -> None:
         """Makes running the statement run its query, and give what that was like."""

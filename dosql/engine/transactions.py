@@ -30,8 +30,8 @@ from dosql.executor.foreign_keys import test_deferred
 from dosql.functions.last_change import LastChange
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.claims import StaleRow
-from dosql.storage.reads import ReadSet
 from dosql.storage.index_entries import has_entry
+from dosql.storage.reads import ReadSet
 from dosql.storage.workspace import Mark
 from dosql.transaction import DATABASE, LockWait, Owner, Request
 

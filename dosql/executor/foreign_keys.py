@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from dosql.btree import get, leaves, spans
+from dosql.btree import get, leaves
 from dosql.errors import ConstraintViolation, SchemaError, TypeMismatch
 from dosql.executor.changes import delete_rows
 from dosql.executor.rules import RowRules
@@ -26,10 +26,10 @@ from dosql.plan.expr import ROW_KEY
 from dosql.schema import ForeignKey, Index, Schema, Table
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.claims import StaleRow
+from dosql.storage.index_entries import has_entry, keys_with
 from dosql.storage.reads import images
-from dosql.storage.index_entries import has_entry
-from dosql.types.keys import after_prefix, decode_row_key
-from shared_types.changes import OF_ROWS, OP_INSERT_MANY
+from dosql.types.keys import after_prefix
+from shared_types.changes import OF_NEW_ROWS, OF_REMOVALS, OF_ROWS, OP_INSERT_MANY
 
 ROUNDS_MAX = 1_000_000
 
@@ -104,7 +104,9 @@ def enforce(workspace: Workspace, start: int, related: Related) -> None:
         if table is None:
             continue
         children = workspace.schema.referencing_of(table)
-        if not children and not table.foreign_keys:
+        if not children and (not table.foreign_keys or op[0] in OF_REMOVALS):
+            continue
+        if not table.foreign_keys and op[0] in OF_NEW_ROWS:
             continue
         if not children and op[0] == OP_INSERT_MANY and at == len(ops):  # nothing comes behind it
             for number, reference in enumerate(table.foreign_keys):
@@ -195,25 +197,25 @@ def _parent_changed(
     if action == "NO ACTION":
         due.append(Due(child.id, reference, None, old))
         return
-    found = list(_children(workspace, child, reference, old))
+    found = _child_keys(workspace, child, reference, old)
     if action == "RESTRICT" and (
         found or (child.id == parent.id and _goes_later(workspace, child, reference, was, old))
     ):
         raise _violation(child, reference)
     if action == "CASCADE" and new is None:
         deletes = related.triggers(child, "DELETE")
-        delete_rows(workspace, child, [(child_key,) for child_key, _ in found], deletes)
+        delete_rows(workspace, child, [(child_key,) for child_key in found], deletes)
         return
     values: Sequence[Any] = new or ()
     if action == "SET NULL":
         values = [None] * len(reference.columns)
     elif action == "SET DEFAULT":
         values = [_default(child, c) for c in reference.columns]
-        due.extend(Due(child.id, reference, child_key, None) for child_key, _ in found)  # it may be what it was
+        due.extend(Due(child.id, reference, child_key, None) for child_key in found)  # it may be what it was
     updater = Updater(child, reference.columns, related.rules(child, frozenset(reference.columns)))
     updates = related.triggers(child, "UPDATE")
     updater.triggers = updates and updates.of_columns(frozenset(reference.columns))
-    for child_key, _ in found:
+    for child_key in found:
         updater.update(workspace, [(child_key, *values)])
 
 
@@ -266,7 +268,7 @@ def _test(workspace: Workspace, due: Due) -> None:
         index, columns = _key_of(workspace.schema, parent, child, due.reference)
         if _there(workspace, parent, index, columns, due.values):
             return
-    if next(_children(workspace, child, due.reference, due.values), None) is not None:
+    if _child_keys(workspace, child, due.reference, due.values):
         raise _violation(child, due.reference)
 
 
@@ -350,8 +352,8 @@ def _same_children(workspace: Workspace, child: Table, reference: ForeignKey, va
     base, head = workspace.base, workspace.head()
     if head is base or child.id not in head.trees or child.id not in base.trees:
         return
-    known = {key for key, _ in _children(base, child, reference, values)}
-    if any(key not in known for key, _ in _children(head, child, reference, values)):
+    known = _child_keys(base, child, reference, values)
+    if not set(known).issuperset(_child_keys(head, child, reference, values)):
         raise StaleRow(
             f"a row of {child.name} was added by another transaction after this one began",
             hint="Run the transaction again",
@@ -379,15 +381,22 @@ def _key_of(schema: Schema, parent: Table, child: Table, reference: ForeignKey) 
     Raises:
         SchemaError: They are no key.
     """
+    known = _known(schema)
+    at = (parent.id, child.id, reference.columns, reference.parent_columns)
+    found: tuple[Index | None, tuple[int, ...]] | None = known.get(at)
+    if found is not None:
+        return found
     columns = parent.primary_key
     if reference.parent_columns:
         named = [parent.positions.get(name.lower(), -1) for name in reference.parent_columns]
         columns = tuple(named)
     if len(columns) == len(reference.columns) and -1 not in columns:
         if columns == (parent.key_column,):
+            known[at] = None, columns
             return None, columns
         for index in schema.indexes_of(parent.id):
             if index.unique and not index.where and set(index.columns) == set(columns):
+                known[at] = index, columns
                 return index, columns
     raise SchemaError(
         f'foreign key mismatch - "{child.name}" referencing "{reference.parent}"',
@@ -425,43 +434,48 @@ def _there(
     return has_entry(view.trees[index.id], low)
 
 
-def _children(
+def _child_keys(
     view: Snapshot | Workspace, child: Table, reference: ForeignKey, values: Sequence[Any]
-) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Yields (key, stored columns) of the rows that refer to a key."""
+) -> list[int]:
+    """Returns the keys of the rows that refer to a key."""
     wanted = _converted(child, reference.columns, values)
     if wanted is None or child.id not in view.trees:
-        return
+        return []
+    index = _index_of(view.schema, child, reference)
+    if index is not None:
+        low = _prefix(child, index, reference.columns, wanted)
+        if view.reads is not None:
+            view.reads.range(index.id, low, after_prefix(low))
+        return keys_with(view.trees[index.id], low)
     root = view.trees[child.id].root
-    width = len(reference.columns)
-    for index in view.schema.indexes_of(child.id):
-        if not index.where and set(index.columns[:width]) == set(reference.columns):
-            low = _prefix(child, index, reference.columns, wanted)
-            if view.reads is not None:
-                view.reads.range(index.id, low, after_prefix(low))
-            keys = [
-                decode_row_key(entry)
-                for leaf, start, stop in spans(view.trees[index.id].root, low, after_prefix(low))
-                for entry in leaf.keys[start:stop]
-            ]
-            for key in keys:
-                for leaf, start, _ in spans(root, key, key + 1):
-                    yield key, tuple([column[start] for column in leaf.cols])
-            return
     if reference.columns == (child.key_column,):
         key = wanted[0]
         if view.reads is not None:
             view.reads.key(child.id, key)
-        for leaf, start, _ in spans(root, key, key + 1):
-            yield key, tuple([column[start] for column in leaf.cols])
-        return
+        return [] if get(root, key) is None else [key]
     if view.reads is not None:
         view.reads.whole(child.id)
+    found = []
     for leaf in leaves(root):
         rows = zip(leaf.keys, zip(*leaf.cols, strict=True) if leaf.cols else [()] * len(leaf.keys), strict=True)
-        for key, stored in list(rows):
-            if _values(child, reference.columns, key, stored) == wanted:
-                yield key, stored
+        found += [key for key, stored in rows if _values(child, reference.columns, key, stored) == wanted]
+    return found
+
+
+def _index_of(schema: Schema, child: Table, reference: ForeignKey) -> Index | None:
+    """Returns an index whose first columns are those of a foreign key."""
+    known = _known(schema)
+    at = (child.id, reference.columns)
+    if at not in known:
+        width, columns = len(reference.columns), set(reference.columns)
+        indexes = schema.indexes_of(child.id)
+        known[at] = next((i for i in indexes if not i.where and set(i.columns[:width]) == columns), None)
+    return known[at]  # type: ignore[no-any-return]
+
+
+def _known(schema: Schema) -> dict[Any, Any]:
+    """Returns what was found out about the foreign keys of a schema."""
+    return vars(schema).setdefault("foreign_keys", {})  # type: ignore[no-any-return]
 
 
 def _claim(workspace: Workspace, parent: Table, index: Index | None, values: Sequence[Any], *, shared: bool) -> None:

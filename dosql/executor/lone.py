@@ -1,25 +1,30 @@
-"""Changes of at most one row by statements that nothing hangs on, as functions from a snapshot to the next one's trees.
+"""Changes of a row by statements that nothing hangs on, as functions from a snapshot to the next one's trees.
 
-What such a change cannot do, or must refuse, it leaves alone: None is the answer, nothing was done, and the way of all
+INSERT of one row is here, UPDATE and DELETE in :mod:`dosql.executor.few`. In a transaction that is open they change
+its workspace instead, and then may be of more rows than one. What such a change cannot do, or must refuse, it leaves alone: None is the answer, nothing was done, and the way of all
 other changes does it or says what is wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from dosql.btree import max_key
 from dosql.executor.foreign_keys import Reference, parents_there
 from dosql.executor.row_maker import row_maker
 from dosql.executor.rules import RowRules
-from dosql.plan.expr import ROW_KEY
+from dosql.plan.expr import ROW_KEY, Const, Param
 from dosql.schema import Schema, Table
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.single import SingleWriter, Trees, row_at
 from dosql.types.numbers import INT_MAX, INT_MIN
-from shared_types.changes import OP_DELETE, OP_INSERT, OP_UPDATE
+from shared_types.changes import OP_DELETE, OP_INSERT
 
+if TYPE_CHECKING:
+    from dosql.executor.few import FewUpdate
+
+Rows: TypeAlias = list[tuple[Any, ...]]
 Run: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 
 
@@ -41,11 +46,13 @@ class LoneChange(Protocol):
     Attributes:
         writer: Of its table.
         reads: It reads before it writes.
+        single: It is of one row at most, and so may be done in a transaction of its own.
         references: Foreign keys that it tests itself; None where it does not.
     """
 
     writer: SingleWriter
     reads: bool
+    single: bool
     references: list[Reference] | None
 
     def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
@@ -60,8 +67,8 @@ class LoneChange(Protocol):
 
     def within(
         self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
-    ) -> Within | None:
-        """Does the change in a transaction.
+    ) -> Within | Rows | None:
+        """Does the change in a transaction; or returns the rows that its query gives, where it leaves them to others.
 
         Args:
             workspace: The transaction.
@@ -70,45 +77,57 @@ class LoneChange(Protocol):
             show: Gives what RETURNING shows of a row.
 
         Raises:
+            StorageError: It may have done a part.
             DosqlError: It did nothing.
         """
 
 
 class LoneInsert:
-    """INSERT of one row of parameters.
+    """INSERT of one row of values.
 
     Args:
         schema: What the statement was bound to.
         table: The table.
-        targets: Column positions of the parameters, ROW_KEY for a hidden row id.
+        targets: Column positions of the values, ROW_KEY for a hidden row id.
+        given: The values: each a parameter or a constant; or a query that gives them.
         rules: CHECK constraints.
         conflict: ON CONFLICT of the row's key, as :class:`LoneUpsert` has it; or REPLACE, IGNORE or None.
         references: Foreign keys, if they are tested here.
     """
+
+    single = True
 
     def __init__(
         self,
         schema: Schema,
         table: Table,
         targets: Sequence[int],
+        given: Sequence[Param | Const] | Run,
         rules: RowRules | None,
         conflict: LoneUpsert | str | None,
         references: list[Reference] | None,
     ) -> None:
         self.references = references if conflict is None else None
-        self.reads = conflict is not None
+        self.reads = conflict is not None or callable(given)
         self.writer = SingleWriter(schema, table)
-        places = {column: i for i, column in enumerate(targets)}
+        self._query = given if callable(given) else None
+        parts = [Param(i) for i in range(len(targets))] if callable(given) else given
+        places = {c: part.index if isinstance(part, Param) else part for c, part in zip(targets, parts, strict=True)}
         self._id, self._table = table.id, table
-        self._key_place = places.get(table.key_column if table.key_column >= 0 else ROW_KEY)
+        key = places.get(table.key_column if table.key_column >= 0 else ROW_KEY)
+        self._key_place = key if isinstance(key, int) else None
+        self._key = key.value if isinstance(key, Const) else None
         self._make = row_maker(table, [(table.columns[c], places.get(c), table.columns[c].store) for c in table.stored])
         self._rules = rules
         self._conflict = conflict
 
     def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
+        params = values
+        if self._query is not None:
+            values = self._query(head, values)[0]
         stored = self._make(values)
         trees, place = head.trees, self._key_place
-        key = None if place is None else values[place]
+        key = self._key if place is None else values[place]
         if key is None:
             last = max_key(trees[self._id].root)
             if given or last == INT_MAX:
@@ -123,7 +142,7 @@ class LoneInsert:
             return None
         changed = self.writer.inserted(trees, key, stored)
         if changed is None:
-            return None if self._conflict is None else self._resolved(head, values, row)
+            return None if self._conflict is None else self._resolved(head, params, row)
         return changed, [(OP_INSERT, self._id, key, None, stored)], row, key
 
     def _resolved(self, head: Snapshot, values: tuple[Any, ...], row: tuple[int, tuple[Any, ...]]) -> Lone | None:
@@ -147,10 +166,13 @@ class LoneInsert:
     def within(
         self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
     ) -> Within | None:
+        params = values
+        if self._query is not None:
+            values = self._query(workspace, values)[0]
         stored = self._make(values)
         writer = workspace.writers.get(self._id) or workspace.writer(self._table)
         place = self._key_place
-        key = None if place is None else values[place]
+        key = self._key if place is None else values[place]
         if key is None:
             key = writer.next_key()
         elif key.__class__ is not int:
@@ -158,7 +180,7 @@ class LoneInsert:
         elif self._conflict is not None:
             before = writer.row_at(key)
             if before is not None:
-                return self._resolved_within(workspace, values, (key, stored), before, show)
+                return self._resolved_within(workspace, params, (key, stored), before, show)
         if self._rules is not None:
             self._rules.verify(workspace, [(key, stored)])
         if refers and self.references and not parents_there(workspace, self._table, self.references, (key, stored)):
@@ -191,135 +213,6 @@ class LoneInsert:
         return 1, key, shown
 
 
-class LoneUpdate:
-    """UPDATE whose query finds at most one row, or gives it.
-
-    Args:
-        schema: What the statement was bound to.
-        table: The table.
-        targets: Column positions that are set; not the row's key.
-        rules: CHECK constraints.
-        query: Gives the row's key and the new values.
-    """
-
-    reads = True
-    references: list[Reference] | None = None
-
-    def __init__(
-        self, schema: Schema, table: Table, targets: Sequence[int], rules: RowRules | None, query: Run
-    ) -> None:
-        self.writer = SingleWriter(schema, table)
-        columns = [table.columns[position] for position in targets]
-        self._id, self._table = table.id, table
-        self._make = row_maker(table, [(column, place, column.store) for place, column in enumerate(columns, 1)])
-        self._slots = [table.slots[position] for position in targets]
-        self._bare = rules is None and not self.writer.depends(self._slots)
-        self._rules = rules
-        self.query = query
-
-    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
-        rows = self.query(head, values)
-        if not rows:
-            return NOTHING
-        return self.apply(head, rows[0]) if len(rows) == 1 else None
-
-    def apply(self, head: Snapshot, row: Sequence[Any]) -> Lone | None:
-        """Returns what becomes of a snapshot by new values of one row, behind its key."""
-        key = row[0]
-        place = self.writer.place(head.trees, key)
-        if place is None:
-            return None
-        before = row_at(place)
-        after = list(before)
-        changes = []
-        for slot, value in zip(self._slots, self._make(row), strict=True):
-            if after[slot] is not value:
-                after[slot] = value
-                changes.append((slot, value))
-        if self._rules is not None and self._rules.violated(head, [(key, after)]):
-            return None
-        changed = self.writer.updated(head.trees, place, (before, after), changes)
-        if changed is None:
-            return None
-        return changed, [(OP_UPDATE, self._id, key, before, after)], (key, after), None
-
-    def within(
-        self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
-    ) -> Within | None:
-        rows = self.query(workspace, values)
-        if not rows:
-            return NO_ROW
-        return self.apply_within(workspace, rows[0], show) if len(rows) == 1 else None
-
-    def apply_within(self, workspace: Workspace, row: Sequence[Any], show: Show | None) -> Within | None:
-        """Sets new values of one row, behind its key, in a transaction."""
-        writer = workspace.writer(self._table)
-        if self._bare and show is None:
-            writer.exchange(row[0], list(zip(self._slots, self._make(row), strict=True)))
-            return 1, None, []
-        before = writer.row_at(row[0])
-        if before is None:
-            return None
-        after = list(before)
-        for slot, value in zip(self._slots, self._make(row), strict=True):
-            after[slot] = value
-        if self._rules is not None:
-            self._rules.verify(workspace, [(row[0], after)])
-        shown = [] if show is None else show((row[0], after))
-        writer.update(row[0], before, after)
-        return 1, None, shown
-
-
-class LoneDelete:
-    """DELETE whose query finds at most one row.
-
-    Args:
-        schema: What the statement was bound to.
-        table: The table.
-        query: Gives the row's key.
-    """
-
-    reads = True
-    references: list[Reference] | None = None
-
-    def __init__(self, schema: Schema, table: Table, query: Run) -> None:
-        self.writer = SingleWriter(schema, table)
-        self._id, self._table = table.id, table
-        self.query = query
-
-    def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
-        rows = self.query(head, values)
-        if not rows:
-            return NOTHING
-        if len(rows) > 1:
-            return None
-        key = rows[0][0]
-        done = self.writer.deleted(head.trees, key)
-        if done is None:
-            return None
-        trees, before = done
-        return trees, [(OP_DELETE, self._id, key, before, None)], (key, before), None
-
-    def within(
-        self, workspace: Workspace, values: tuple[Any, ...], *, refers: bool, show: Show | None = None
-    ) -> Within | None:
-        rows = self.query(workspace, values)
-        if not rows:
-            return NO_ROW
-        key = rows[0][0]
-        writer = workspace.writer(self._table)
-        if len(rows) > 1:
-            return None
-        if show is None:
-            return None if writer.take(key) is None else (1, None, [])
-        before = writer.row_at(key)
-        if before is None:
-            return None
-        shown = show((key, before))
-        writer.delete(key, before)
-        return 1, None, shown
-
-
 class LoneUpsert:
     """ON CONFLICT with the row's key: what becomes of a row that is there.
 
@@ -330,7 +223,7 @@ class LoneUpsert:
             behind it.
     """
 
-    def __init__(self, table: Table, change: LoneUpdate | None, query: Run | None) -> None:
+    def __init__(self, table: Table, change: FewUpdate | None, query: Run | None) -> None:
         self._table = table
         self._change = change
         self._query = query

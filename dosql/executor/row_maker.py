@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dosql.executor.changes import default_of, null_violation, stored_as
+from dosql.plan.expr import Const
 from dosql.schema import Column, Table
 from dosql.types.domains import column_storer
 from dosql.types.numbers import INT_MAX, INT_MIN
@@ -24,12 +25,12 @@ _TESTS = {
 }
 
 
-def row_maker(table: Table, columns: Sequence[tuple[Column, int | None, Any]]) -> RowMaker:
+def row_maker(table: Table, columns: Sequence[tuple[Column, int | Const | None, Any]]) -> RowMaker:
     """Returns the function for a table.
 
     Args:
         table: For messages.
-        columns: The stored columns: each with the place of its value, None where its default is taken.
+        columns: The stored columns: each with the place of its value, or the value, or None where its default is taken.
     """
     names: dict[str, Any] = {}
     lines = ["def made(values):"]
@@ -41,7 +42,11 @@ def row_maker(table: Table, columns: Sequence[tuple[Column, int | None, Any]]) -
             continue
         name = f"v{number}"
         names[f"c{number}"] = _conversion(table, column)
-        lines.append(f"    {name} = values[{place}]")
+        if isinstance(place, Const):
+            names[f"k{number}"] = place.value
+            lines.append(f"    {name} = k{number}")
+        else:
+            lines.append(f"    {name} = values[{place}]")
         test = _TESTS.get(column.type)
         known = test is not None and column.store is column_storer(column.type, column.type.value)
         lines.append(f"    if not ({test.format(v=name)}):" if known and test else "    if True:")

@@ -48,9 +48,9 @@ class SingleWriter:
         """Counts a row that is written by what is here."""
         self.__class__ = written(self._table, self.indexes, SingleWriter) or SingleWriter
 
-    def depends(self, slots: Collection[int] | None = None) -> bool:
-        """Whether an index depends on one of some stored columns, or there is any."""
-        return any(slots is None or not maker.slots.isdisjoint(slots) for maker, _, _ in self._makers)
+    def compares(self, slots: Collection[int]) -> bool:
+        """Whether a UNIQUE index depends on one of some stored columns."""
+        return any(unique and not maker.slots.isdisjoint(slots) for maker, _, unique in self._makers)
 
     def place(self, trees: Trees, key: int) -> Place | None:
         """Returns where a row is, None if it is not there."""

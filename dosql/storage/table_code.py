@@ -10,7 +10,7 @@ from __future__ import annotations
 import linecache
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from types import FunctionType
 from typing import Any
@@ -21,9 +21,9 @@ from dosql.btree.single import with_entry, without_entry
 from dosql.index import EntryMaker, entry_maker, term_encoder
 from dosql.schema import Index, Table
 from dosql.storage.index_entries import is_taken, move_entry
-from dosql.types.keys import NULL_KEY, encode_row_key, tagged_packer
+from dosql.types.keys import KEY_BYTES, NULL_KEY, encode_row_key, entry_packer, prefix_packer
 from dosql.types.sqltypes import SqlType, column_kind
-from shared_types.changes import OP_DELETE, OP_INSERT
+from shared_types.changes import OP_DELETE, OP_INSERT, OP_UPDATE
 
 _OFFSET = 1 << 63
 _INTEGERS = (SqlType.INTEGER, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP)
@@ -49,9 +49,24 @@ def written(table: Table, indexes: tuple[Index, ...], base: type[Any]) -> type[A
         return None
     code = _Code(table, [entry_maker(table, index) for index in reversed(indexes)])
     made = type(f"Hot{base.__name__}", (base,), {"__slots__": (), **code.functions(getattr(code, base.CODE)())})
+    if base.CODE == "in_transaction":
+        made.amend = _amend_by_slots(code)  # type: ignore[attr-defined]
     noted[base.__name__] = (indexes, made)
     del noted[name]
     return made
+
+
+def _amend_by_slots(code: _Code) -> Callable[[Any, int, tuple[int, ...], Sequence[Any]], bool]:
+    """Returns TableWriter's ``amend``, with a function for each set of columns."""
+    functions: dict[tuple[int, ...], Callable[[Any, int, Sequence[Any]], bool]] = {}
+
+    def amend(self: Any, key: int, slots: tuple[int, ...], values: Sequence[Any]) -> bool:
+        function = functions.get(slots)
+        if function is None:
+            function = functions[slots] = code.amend(slots)
+        return function(self, key, values)
+
+    return amend
 
 
 class _Code:
@@ -74,10 +89,11 @@ class _Code:
             "bisect_left": bisect_left,
             "bisect_right": bisect_right,
             "delete_row": TreeEditor.delete,
+            "exchange_row": TreeEditor.exchange,
             "insert_row": TreeEditor.insert,
             "move": move_entry,
             "row_tail": encode_row_key,
-            "tagged": tagged_packer(),
+            "tagged": prefix_packer(1),
             "taken": is_taken,
             "with_entry": with_entry,
             "without_entry": without_entry,
@@ -91,11 +107,18 @@ class _Code:
         namespace = dict(self.names)
         exec(compile(source, filename, "exec"), namespace)
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)  # tracebacks show the code
-        return {name: made for name, made in namespace.items() if isinstance(made, FunctionType) and name not in self.names}
+        return {
+            name: made for name, made in namespace.items() if isinstance(made, FunctionType) and name not in self.names
+        }
 
     def in_transaction(self) -> list[str]:
         """Returns the code of TableWriter's ``insert``, ``take``, ``delete`` and ``_set``."""
         return [*self._insert(), *self._take(), *self._set()]
+
+    def amend(self, slots: tuple[int, ...]) -> Callable[[Any, int, Sequence[Any]], bool]:
+        """Returns TableWriter's ``amend`` for some stored columns."""
+        amend: Callable[[Any, int, Sequence[Any]], bool] = self.functions(self._amend(slots))["amend"]
+        return amend
 
     def alone(self) -> list[str]:
         """Returns the code of SingleWriter's ``inserted`` and ``deleted``."""
@@ -114,13 +137,22 @@ class _Code:
         return self._table.slots[position], self._table.columns[position].nullable
 
     def _entry(self, number: int, letter: str, stored: str) -> str:
-        """Returns the expression of the encoded values that an index has of a row."""
+        """Returns the expression of the entry that an index has of a row; it needs ``tail``, the row's key."""
         maker = self._makers[number]
         index = maker.definition
         if index.computed:
             self.names[f"prefix{number}"] = maker.prefix
-            return f"prefix{number}({stored}, key)"
-        return " + ".join(self._term(index, number, place, letter) for place in range(len(index.columns)))
+            return f"(None if (p := prefix{number}({stored}, key)) is None else p + tail)"
+        places = range(len(index.columns))
+        parts = " + ".join(self._term(index, number, place, letter) for place in places) + " + tail"
+        if any(self._table.columns[column].type not in _INTEGERS for column in index.columns):
+            return parts
+        slots = [self._column(maker, place) for place in places]
+        self.names[f"packed{len(slots)}"] = entry_packer(len(slots))
+        terms = "".join(f"2, {'key' if slot < 0 else f'{letter}{slot}'} + {_OFFSET}, " for slot, _ in slots)
+        packed = f"packed{len(slots)}({terms}key + {_OFFSET})"
+        some = " and ".join(f"{letter}{slot} is not None" for slot, nullable in slots if slot >= 0 and nullable)
+        return f"({packed} if {some} else {parts})" if some else packed
 
     def _term(self, index: Index, number: int, place: int, letter: str) -> str:
         column = self._table.columns[index.columns[place]]
@@ -151,19 +183,33 @@ class _Code:
             if maker.definition.unique:
                 test = self._whole(number, letter, stored)
                 lines.append(f"    if {test or True}:")
-                lines.append(f"        claims.entry({maker.definition.id}, e{number})")
+                lines.append(f"        claims.entry({maker.definition.id}, e{number}[:-{KEY_BYTES}])")
         return lines
 
     def _entries(self, letter: str, stored: str) -> list[str]:
-        return [f"e{i} = {self._entry(i, letter, stored)}" for i in range(len(self._makers))]
+        lines = [f"e{i} = {self._entry(i, letter, stored)}" for i in range(len(self._makers))]
+        return ["tail = row_tail(key)", *lines] if any("tail" in line for line in lines) else lines
 
     def _put(self, method: str) -> list[str]:
         """Adds entries to indexes, or removes them."""
-        lines = ["tail = row_tail(key)"] if self._makers else []
+        lines = []
         for number, maker in enumerate(self._makers):
-            call = f"self._indexes[{number}][1].{method}(e{number} + tail)"
+            call = f"self._indexes[{number}][1].{method}(e{number})"
             lines.append(f"if e{number} is not None: {call}" if maker.definition.computed else call)
         return lines
+
+    @staticmethod
+    def _own_leaf() -> list[str]:
+        """Finds the leaf of a key, and copies what is not the editor's own on the way."""
+        return [
+            "owner = editor.owner",
+            "leaf = editor.root",
+            "if leaf.owner is not owner: leaf = editor.root = leaf.copy(owner)",
+            "while (children := leaf.children) is not None:",
+            "    i = bisect_right(leaf.keys, key)",
+            "    leaf = children[i]",
+            "    if leaf.owner is not owner: leaf = children[i] = leaf.copy(owner)",
+        ]
 
     def _insert(self) -> list[str]:
         """As TableWriter.insert. Rows that come in the order of their keys go to the end of the last leaf."""
@@ -172,9 +218,12 @@ class _Code:
         for number, maker in enumerate(self._makers):
             if maker.definition.unique:
                 test = self._whole(number, "v", "stored")
-                checks.append(f"    if {test + ' and ' if test else ''}taken(self._indexes[{number}][1], e{number}, None):")
-                checks.append(f"        raise self._refused(self._indexes[{number}][0], e{number})")
-        appended, wide = self._appended()
+                checks.append(
+                    f"    if {test + ' and ' if test else ''}taken(self._indexes[{number}][1], e{number}[:-{KEY_BYTES}], None):"
+                )
+                checks.append(f"        raise self._refused(self._indexes[{number}][0], e{number}[:-{KEY_BYTES}])")
+        appended, wide = self._placed("append({v})")
+        full = (2 << len(self._kinds)) - 1
         lines = [
             *self._unpacked("v", "stored"),
             *self._entries("v", "stored"),
@@ -189,15 +238,25 @@ class _Code:
             "    if editor.owner.undo is not None:",
             "        editor.owner.undo.append((editor.name, delete_row, key))",
             *([f"    if {wide}: editor._split_heavy(key)"] if wide else []),
-            "elif not editor.insert(key, stored):",
-            "    self._refuse_key(key)",
+            "else:",
+            *(f"    {line}" for line in self._own_leaf()),
+            "    keys = leaf.keys",
+            "    at = bisect_left(keys, key)",
+            f"    if at == len(keys) or len(keys) >= {FANOUT} or keys[at] == key{' or ' + wide if wide else ''}:",
+            "        if not editor.insert(key, stored): self._refuse_key(key)",
+            "    else:",
+            f"        if leaf.owned != {full}: leaf.own_all()",
+            "        leaf.keys.insert(at, key)",
+            *(f"        {line}" for line in self._placed("insert(at, {v})")[0]),
+            "        editor.count += 1",
+            "        if owner.undo is not None: owner.undo.append((editor.name, delete_row, key))",
             *self._put("add_entry"),
             f"self._ops.append(({OP_INSERT}, {table.id}, key, None, stored))",
         ]
         return ["def insert(self, key, stored, *, checked=True):", *(f"    {line}" for line in lines), ""]
 
-    def _appended(self) -> tuple[list[str], str]:
-        """Puts values to the ends of a leaf's columns; with the condition that one of them is long."""
+    def _placed(self, call: str) -> tuple[list[str], str]:
+        """Puts values into a leaf's columns by a method of these; with the condition that one of the values is long."""
         if not self._kinds:
             return [], ""
         lines = ["cols = leaf.cols", *self._unpacked("c", "cols")]
@@ -206,8 +265,8 @@ class _Code:
             if kind in "qd":
                 lines.append(f"if v{i} is None and c{i}.__class__ is array: c{i} = cols[{i}] = list(c{i})")
             else:
-                wide.append(f"({self._is_wide(i)})")
-            lines.append(f"c{i}.append(v{i})")
+                wide.append(f"({self._is_wide(f'v{i}')})")
+            lines.append(f"c{i}.{call.format(v=f'v{i}')}")
         return lines, " or ".join(wide)
 
     def _take(self) -> list[str]:
@@ -228,15 +287,16 @@ class _Code:
             *self._unpacked("v", "before"),
             *self._entries("v", "before"),
             *self._claims("v", "before"),
-            "leaf, path = editor._descend(key)",
-            "if editor.owner.undo is not None:",
-            "    editor.owner.undo.append((editor.name, insert_row, key, before))",
-            f"if leaf.owned != {full}: leaf.own_all()",
-            "del leaf.keys[at]",
-            *self._unpacked("c", "leaf.cols"),
-            *(f"del c{i}[at]" for i in self._width),
+            *self._own_leaf(),
+            "if owner.undo is not None: owner.undo.append((editor.name, insert_row, key, before))",
             "editor.count -= 1",
-            "if not len(leaf.keys): editor._unlink(path)",
+            "if len(keys) == 1:",
+            "    editor._unlink(editor._descend(key)[1])",
+            "else:",
+            f"    if leaf.owned != {full}: leaf.own_all()",
+            "    del leaf.keys[at]",
+            *(f"    {line}" for line in self._unpacked("c", "leaf.cols")),
+            *(f"    del c{i}[at]" for i in self._width),
             *self._put("drop_entry"),
             f"self._ops.append(({OP_DELETE}, {table.id}, key, before, None))",
             "return before",
@@ -268,25 +328,75 @@ class _Code:
             lines += [
                 f"m{number} = False",
                 f"if {'changes' if index.computed else moved or 'False'}:",
-                f"    o{number} = {self._entry(number, 'b', 'before')}",
-                f"    e{number} = {self._entry(number, 'a', 'after')}",
-                f"    if o{number} != e{number}:",
-                f"        m{number} = True",
-            ]
-            if not index.unique:
-                continue
-            whole = self._whole(number, "a", "after")
-            lines += [
-                "        if claims is not None:",
-                *(f"            if {e} is not None: claims.entry({index.id}, {e})" for e in (f"o{number}", f"e{number}")),
-                f"        if checked and {whole + ' and ' if whole else ''}"
-                f"taken(self._indexes[{number}][1], e{number}, key):",
-                f"            raise self._refused(self._indexes[{number}][0], e{number})",
+                *(f"    {line}" for line in self._moves(number)),
             ]
         lines.append("self._editor.exchange(key, changes)")
         for number in range(len(self._makers)):
-            lines.append(f"if m{number}: move(self._indexes[{number}][1], o{number}, e{number}, row_tail(key))")
+            lines.append(f"if m{number}: move(self._indexes[{number}][1], o{number}, e{number})")
         return ["def _set(self, key, before, after, *, checked):", *(f"    {line}" for line in lines), ""]
+
+    def _moves(self, number: int) -> list[str]:
+        """Compares the entries of a row that is changed; those that differ go into ``o`` and ``e``, and set ``m``."""
+        index = self._makers[number].definition
+        old, new = self._entry(number, "b", "before"), self._entry(number, "a", "after")
+        lines = [
+            *(["tail = row_tail(key)"] if "tail" in old + new else []),
+            f"o{number} = {old}",
+            f"e{number} = {new}",
+            f"if o{number} != e{number}:",
+            f"    m{number} = True",
+        ]
+        if index.unique:
+            whole, names = self._whole(number, "a", "after"), (f"o{number}", f"e{number}")
+            lines += [
+                "    if claims is not None:",
+                *(f"        if {e} is not None: claims.entry({index.id}, {e}[:-{KEY_BYTES}])" for e in names),
+                f"    if checked and {whole + ' and ' if whole else ''}"
+                f"taken(self._indexes[{number}][1], e{number}[:-{KEY_BYTES}], key):",
+                f"        raise self._refused(self._indexes[{number}][0], e{number}[:-{KEY_BYTES}])",
+            ]
+        return lines
+
+    def _amend(self, slots: tuple[int, ...]) -> list[str]:
+        """As TableWriter.amend."""
+        table, depends = self._table, [n for n, maker in enumerate(self._makers) if not maker.slots.isdisjoint(slots)]
+        lines = [
+            "editor = self._editor",
+            *self._own_leaf(),
+            "keys = leaf.keys",
+            "at = bisect_left(keys, key)",
+            "if at == len(keys) or keys[at] != key:",
+            "    return False",
+            *self._unpacked("c", "cols = leaf.cols"),
+            f"before = ({''.join(f'c{i}[at], ' for i in self._width)})",
+            *self._unpacked("b", "before"),
+            f"{''.join(f'a{slot}, ' for slot in slots)}= values",
+            *(f"a{i} = b{i}" for i in self._width if i not in slots),
+            f"after = ({''.join(f'a{i}, ' for i in self._width)})",
+            "claims = self._claims",
+            "if claims is not None:",
+            f"    claims.row({table.id}, key)",
+        ]
+        for number in depends:
+            lines += [f"m{number} = False", *(self._moves(number))]
+        kept = "".join(f"({slot}, b{slot}), " for slot in slots)
+        lines += [
+            f"if owner.undo is not None: owner.undo.append((editor.name, exchange_row, key, ({kept})))",
+        ]
+        wide = []
+        for slot in slots:
+            lines.append(f"if not leaf.owned >> {slot} & 1: c{slot} = leaf.own_column({slot})")
+            if self._kinds[slot] in "qd":
+                lines.append(f"if a{slot} is None and c{slot}.__class__ is array: c{slot} = cols[{slot}] = [*c{slot}]")
+            else:
+                wide.append(f"({self._is_wide(f'a{slot}')})")
+            lines.append(f"c{slot}[at] = a{slot}")
+        if wide:
+            lines.append(f"if {' or '.join(wide)}: editor._split_heavy(key)")
+        for number in depends:
+            lines.append(f"if m{number}: move(self._indexes[{number}][1], o{number}, e{number})")
+        lines += [f"self._ops.append(({OP_UPDATE}, {table.id}, key, before, after))", "return True"]
+        return ["def amend(self, key, values, checked=True):", *(f"    {line}" for line in lines), ""]
 
     def _path(self) -> list[str]:
         """Finds the leaf of a key in a tree, and the place in it."""
@@ -318,14 +428,14 @@ class _Code:
 
     def _entry_trees(self, function: str) -> list[str]:
         """Puts trees of indexes with one entry more, or less, into the trees."""
-        lines = ["tail = row_tail(key)"] if self._makers else []
+        lines = []
         for number, maker in enumerate(self._makers):
             at, inner = maker.definition.id, ""
             if maker.definition.computed:
                 lines.append(f"if e{number} is not None:")
                 inner = "    "
             lines += [
-                f"{inner}tree = {function}(trees[{at}], e{number} + tail, self.counter)",
+                f"{inner}tree = {function}(trees[{at}], e{number}, self.counter)",
                 f"{inner}if tree is None: return None",
                 f"{inner}changed[{at}] = tree",
             ]
@@ -346,14 +456,14 @@ class _Code:
             if kind in "qd":
                 lines.append(f"c{i} = c{i}[:] if v{i} is not None and c{i}.__class__ is array else [*c{i}]")
             else:
-                lines.append(f"if {self._is_wide(i)}: return None")
+                lines.append(f"if {self._is_wide(f'v{i}')}: return None")
                 lines.append(f"c{i} = [*c{i}]")
             lines.append(f"c{i}.insert(at, v{i})")
         lines += [*self._published("+ 1"), *self._entries("v", "stored")]
         for number, maker in enumerate(self._makers):
             if maker.definition.unique:
                 test = self._whole(number, "v", "stored")
-                taken = f"taken(trees[{maker.definition.id}], e{number}, None)"
+                taken = f"taken(trees[{maker.definition.id}], e{number}[:-{KEY_BYTES}], None)"
                 lines.append(f"if {test + ' and ' if test else ''}{taken}: return None")
         lines += [*self._entry_trees("with_entry"), "return changed"]
         return ["def inserted(self, trees, key, stored):", *(f"    {line}" for line in lines), ""]
@@ -381,6 +491,7 @@ class _Code:
         ]
         return ["def deleted(self, trees, key):", *(f"    {line}" for line in lines), ""]
 
-    def _is_wide(self, i: int) -> str:
+    @staticmethod
+    def _is_wide(value: str) -> str:
         """Returns the condition that a value is long."""
-        return f"(v{i}.__class__ is str or v{i}.__class__ is bytes) and len(v{i}) > {WIDE_VALUE_BYTES}"
+        return f"({value}.__class__ is str or {value}.__class__ is bytes) and len({value}) > {WIDE_VALUE_BYTES}"

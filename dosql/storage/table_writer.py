@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dosql.btree import Tree, TreeEditor, spans
+from dosql.btree import TreeEditor, spans
 from dosql.errors import ConstraintViolation, ResourceExhausted
 from dosql.index import EntryMaker, entry_maker
 from dosql.index.entries import rows_of
@@ -205,18 +204,23 @@ class TableWriter:
         self._editor.update(key, changes)
         if moves:
             tail = encode_row_key(key)
-            for editor, old_prefix, new_prefix in moves:
-                move_entry(editor, old_prefix, new_prefix, tail)
+            for editor, *prefixes in moves:
+                move_entry(editor, *(None if prefix is None else prefix + tail for prefix in prefixes))
 
-    def exchange(self, key: int, changes: Sequence[tuple[int, Any]]) -> None:
-        """Sets ``(stored column, value)`` of a row that is there, in columns that no index depends on."""
-        if self._claims is not None:
-            self._claims.row(self._table.id, key)
-        before = self._editor.exchange(key, changes)
+    def amend(self, key: int, slots: tuple[int, ...], values: Sequence[Any]) -> bool:
+        """Sets some stored columns of a row; returns False if it is not there.
+
+        Raises:
+            ConstraintViolation: As :meth:`update`.
+        """
+        before = self.row_at(key)
+        if before is None:
+            return False
         after = list(before)
-        for slot, value in changes:
+        for slot, value in zip(slots, values, strict=True):
             after[slot] = value
-        self._ops.append((OP_UPDATE, self._table.id, key, before, after))
+        self.update(key, before, after)
+        return True
 
     def take(self, key: int) -> tuple[Any, ...] | None:
         """Removes a row; returns its stored columns, None if it was not there."""
@@ -234,7 +238,9 @@ class TableWriter:
         if self._indexes:
             tail = encode_row_key(key)
             for maker, editor in self._indexes:
-                move_entry(editor, maker.prefix(before, key), None, tail)
+                prefix = maker.prefix(before, key)
+                if prefix is not None:
+                    editor.drop_entry(prefix + tail)
         self._ops.append((OP_DELETE, self._table.id, key, before, None))
 
     def insert_many(self, keys: Sequence[int], columns: Sequence[Sequence[Any]], *, checked: bool = True) -> None:
@@ -381,4 +387,3 @@ class TableWriter:
             for maker, editor in self._indexes:
                 editor.delete_many(sorted([e for e in maker.entries(keys, columns) if e is not None]))
         self._ops.append((OP_DELETE_MANY, self._table.id, list(keys), columns))
-

@@ -177,6 +177,15 @@ class LockTable:
                     held = owner.held[tree_id] = set()
                 held.add(key)
                 return
+        else:
+            held = owner.held.get(tree_id)
+            if held is not None:
+                if key in held:
+                    return
+                lock = _Lock({owner: False})
+                if tree.setdefault(key, lock) is lock:
+                    held.add(key)
+                    return
         with self._mutex:
             self.check(owner, tree_id, key, shared=shared)
             self._grant(owner, tree_id, key, shared)

@@ -135,11 +135,6 @@ def encode_row_keys(keys: Sequence[int]) -> list[bytes]:
     return [pack(key + _OFFSET) for key in keys]
 
 
-def tagged_packer() -> Callable[[int, int], bytes]:
-    """Returns what encodes 2 and an integer + 2**63 as :func:`encode_integer` does that integer, for generated code."""
-    return _TAGGED.pack
-
-
 def encode_row_key(key: int) -> bytes:
     """Encodes the row key at the end of an index entry."""
     return _U64.pack(key + _OFFSET)
@@ -176,6 +171,12 @@ ABOVE_ENTRIES = b"\xff" * 9
 def prefix_packer(count: int) -> Callable[..., bytes]:
     """Returns what makes the prefix of an index's entries from its first values, integers: a tag and an offset each."""
     return struct.Struct(f">{'BQ' * count}").pack
+
+
+@cache
+def entry_packer(count: int) -> Callable[..., bytes]:
+    """As :func:`prefix_packer`, of whole entries: the row's key and the offset come last."""
+    return struct.Struct(f">{'BQ' * count}Q").pack
 
 
 def first_end(entry: bytes) -> int:
