@@ -76,7 +76,8 @@ def apply_change(statement: Statement, workspace: Workspace, values: tuple[Any, 
     Foreign keys are left to whoever looks at all that was changed.
     """
     alone, found = statement.alone, None
-    if alone is not None and workspace.conflict is None and not workspace.unchecked:
+    nested = statement.triggers is not None or workspace.unchecked  # what those have done cannot be taken back here
+    if alone is not None and workspace.conflict is None and not nested:
         try:
             done = alone.within(workspace, values, refers=False)
         except StorageError:

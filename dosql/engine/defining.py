@@ -9,7 +9,7 @@ from dosql.engine.analyzing import analyze
 from dosql.executor.altering import alter_table
 from dosql.executor.changes import Change, delete_rows
 from dosql.executor.definitions import create_index, create_table, drop_table, drop_view
-from dosql.executor.foreign_keys import enforce
+from dosql.executor.key_actions import KeyActions
 from dosql.plan import logical as l
 from dosql.schema import Table
 from dosql.storage import Workspace
@@ -74,8 +74,7 @@ def tables_of(body: l.Bound) -> list[int]:
 
 def _empty(session: Session, workspace: Workspace, table: Table) -> None:
     """Removes the rows of a table that goes, with what foreign keys ask then."""
-    start = len(workspace.ops)
     keys = [(key,) for leaf in leaves(workspace.trees[table.id].root) for key in leaf.keys]
     if keys:
-        delete_rows(workspace, table, keys)
-        enforce(workspace, start, session.database.related(workspace.schema))
+        actions = KeyActions(workspace, session.database.related(workspace.schema))
+        actions.around(lambda workspace: delete_rows(workspace, table, keys), each=False)

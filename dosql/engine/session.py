@@ -14,30 +14,22 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dosql.config import StoreSettings
-from dosql.engine.applying import Rows, apply_rows, rows_to_change
 from dosql.engine.attaching import attach, detach
+from dosql.engine.changing import Changing
 from dosql.engine.defining import define
-from dosql.engine.outcome import keeps, mistaken, presented
+from dosql.engine.outcome import mistaken, presented
 from dosql.engine.pragmas import run_pragma
-from dosql.engine.preparing import Params, Preparing
+from dosql.engine.preparing import Params
 from dosql.engine.result import Result
 from dosql.engine.statement import LONG, Statement
-from dosql.engine.undoing import NOTED_ROWS_MAX, Undone
 from dosql.errors import (
-    ConstraintViolation,
     DosqlError,
     LockNotAvailable,
     RequestError,
-    ResourceExhausted,
-    StorageError,
-    TransactionError,
 )
 from dosql.executor.changes import Change
 from dosql.executor.definitions import create_table
-from dosql.executor.few import FEW
-from dosql.executor.foreign_keys import enforce, test_deferred
 from dosql.executor.inserting import Inserter
-from dosql.executor.lone import LoneChange
 from dosql.executor.row.guard import MemoryExceeded, begin_again
 from dosql.functions.last_change import current
 from dosql.plan import logical as l
@@ -57,7 +49,7 @@ HEAVY_ROWS = 20_000  # about 2 ms
 T = TypeVar("T")
 
 
-class Session(Preparing):
+class Session(Changing):
     """Runs statements of one client, one at a time."""
 
     def twin(self) -> Session:
@@ -253,86 +245,6 @@ class Session(Preparing):
             return None
         return self.execute_many(*found)
 
-    def _change_lone(self, statement: Statement, alone: LoneChange, values: tuple[Any, ...]) -> Result | None:
-        """Changes one row the short way; None where the long one must do it, or fail.
-
-        A row is tested before it is touched, so that what fails here has done nothing.
-        """
-        if self.query_only or self._waited is not None or self.ignores_checks or self.defers_keys:
-            return None
-        if statement.referential and self.foreign_keys and alone.references is None:
-            return None
-        workspace = self._workspace
-        try:
-            if workspace is None:
-                return self._change_alone(statement, alone, values) if alone.single else None
-            if workspace is not self._short and not self._goes_short(workspace):
-                return None
-            store, owner, returning = self._store, self._owner, statement.returning
-            if store.failure is not None or owner is None or owner.changed > store.settings.transaction_rows_max - FEW:
-                return None
-            if alone.reads and (store.conflicts.open > 1 or store.conflicts.last_writes):
-                return None  # what was read must not count if the statement has to run again
-            show = None if returning is None else lambda row: returning.run(workspace, values, given=[row])
-            done = alone.within(workspace, values, refers=self.foreign_keys, show=show)
-        except StorageError:  # a page could not be read, perhaps between table and index
-            self.abort("the storage failed in one of its statements")
-            raise
-        except DosqlError:
-            return None
-        except MemoryError:
-            raise
-        except Exception as e:
-            raise mistaken(statement, e) from e
-        if done is None:
-            return None
-        if isinstance(done, list):
-            return self._write(statement, lambda w: self._change(statement, w, values, done), values)
-        self._candidates = None
-        count, key, rows = done
-        owner.changed += count
-        self.last_change.note(count, key)
-        if rows:
-            rows = presented(rows, statement)
-        return Result(statement.columns, statement.types, rows, workspace.base.lsn, count, key)
-
-    def _goes_short(self, workspace: Workspace) -> bool:
-        """Whether single rows can be changed the short way in a transaction that is open.
-
-        Raises:
-            LockWait: Another one has the database for itself.
-        """
-        if self._read_only or self._owner is None or self._each_statement or self._store.tiered:
-            return False
-        if workspace.claims is None:
-            return False
-        workspace.claims.begin()
-        self._short = workspace
-        return True
-
-    def _change_alone(self, statement: Statement, alone: LoneChange, values: tuple[Any, ...]) -> Result | None:
-        """Changes one row in a transaction of its own."""
-        store = self._store
-        if self._owner is not None or not store.direct or store.locks:
-            return None
-        head = store.head
-        if statement.schema is not head.schema:
-            return None
-        store.check_writable()
-        done = alone(head, values, given=store.conflicts.open > 0, refers=self.foreign_keys)
-        if done is None:
-            return None
-        trees, ops, row, key = done
-        rows: list[tuple[Any, ...]] = []
-        if row is None:
-            self.last_change.note(0, None)
-            return Result(statement.columns, statement.types, rows, head.lsn, 0, None, bool(store.pending))
-        if statement.returning is not None:
-            rows = presented(statement.returning.run(head, values, given=[row]), statement)
-        lsn = store.commit_row(trees, ops, alone.writer.counter)
-        self.last_change.note(1, key)
-        return Result(statement.columns, statement.types, rows, lsn, 1, key, store.settings.logged)
-
     def _execute_other(self, statement: Statement, values: tuple[Any, ...]) -> Result:
         if self._workspace is None and statement.schema is not self._store.head.schema:
             statement = self._database.prepare(statement.sql, self._store.head)
@@ -412,93 +324,6 @@ class Session(Preparing):
             Inserter(table, range(len(table.columns)), None, None).insert(workspace, rows)
         return Change()
 
-    def _change(
-        self, statement: Statement, workspace: Workspace, values: tuple[Any, ...], found: Rows | None = None
-    ) -> Change:
-        workspace.defers_keys = self.defers_keys
-        workspace.recursive_triggers, workspace.unchecked = self.recursive_triggers, self.ignores_checks
-        try:
-            rows = rows_to_change(statement, workspace, values, found)
-            if self._each_statement and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement):
-                rows = self._still(rows, 0)
-            self._check_size(len(rows))
-            if self._workspace is not None:
-                with Undone(workspace, self.abort, whole=len(rows) > NOTED_ROWS_MAX):
-                    return apply_rows(statement, workspace, rows, values)
-            return apply_rows(statement, workspace, rows, values)
-        except (DosqlError, MemoryError):
-            raise
-        except Exception as e:
-            raise mistaken(statement, e) from e
-
-    def _write(
-        self,
-        statement: Statement,
-        work: Callable[[Workspace], Change],
-        values: tuple[Any, ...],
-        *,
-        many: bool = False,
-    ) -> Result:
-        store = self._store
-        if self.query_only:
-            raise TransactionError("attempt to write while PRAGMA query_only is on", code="READ_ONLY")
-        referential = statement.referential and self.foreign_keys
-        if self._workspace is not None:
-
-            def undone(workspace: Workspace) -> Change:
-                if many or store.tiered or referential or statement.triggers is not None:
-                    # It may have to run again, or be taken back.
-                    with Undone(workspace, self.abort, whole=many or store.tiered):
-                        start = len(workspace.ops)
-                        change = work(workspace)
-                        if referential:
-                            enforce(workspace, start, self._database.related(workspace.schema))
-                        return change
-                try:
-                    return work(workspace)
-                except StorageError:  # a page could not be read, perhaps between table and index
-                    self.abort("the storage failed in one of its statements")
-                    raise
-
-            try:
-                change = self.inside(undone)
-            except ConstraintViolation as e:
-                if e.resolution == "ROLLBACK":
-                    self.rollback()
-                raise
-            store.calm()
-            workspace = self._workspace
-            assert workspace is not None
-            assert self._owner is not None
-            self._owner.changed += change.count
-            return self._changed(statement, change, values, workspace, workspace.lsn, unflushed=False)
-        try:
-            workspace = store.single(self._owner)
-            if workspace.claims is not None:
-                workspace.claims.begin()
-            failed: DosqlError | None = None
-            try:
-                change = work(workspace)
-            except ConstraintViolation as e:
-                if not keeps(e):
-                    raise
-                change, failed = Change(), e  # OR FAIL: what was done before it stays
-            store.calm()
-            if referential:
-                enforce(workspace, 0, self._database.related(workspace.schema))
-                test_deferred(workspace)
-            lsn = store.commit(workspace)
-            if failed is not None:
-                raise failed
-        except LockWait:
-            raise  # what it has waited for so far stays its own
-        except BaseException:
-            self.release()
-            raise
-        if self._owner is not None:
-            self.release()
-        return self._changed(statement, change, values, workspace, lsn, unflushed=store.pending)
-
     def _locking(self, statement: Statement, body: l.QueryStatement, values: tuple[Any, ...]) -> Result:
         """Runs SELECT ... FOR UPDATE or FOR SHARE. Outside of a transaction, it only waits for the locks of others."""
         locks = body.locks
@@ -542,28 +367,6 @@ class Session(Preparing):
         lsn = self.view.lsn if self._workspace is not None else self._store.head.lsn
         return Result(statement.columns, statement.types, rows, lsn)
 
-    def _still(self, rows: list[tuple[Any, ...]], place: int | slice) -> list[tuple[Any, ...]]:
-        """READ COMMITTED: returns those rows that the statement found before it had to wait, too.
-
-        Args:
-            rows: Found by the statement.
-            place: Where a row's key, or keys, are.
-        """
-        known = self._candidates
-        if known is None:
-            self._candidates = {row[place] for row in rows}
-            return rows
-        return [row for row in rows if row[place] in known]
-
-    def _check_size(self, count: int) -> None:
-        """Raises if a transaction would change more rows than it may."""
-        limit = self._store.settings.transaction_rows_max
-        if count + (0 if self._owner is None else self._owner.changed) > limit:
-            raise ResourceExhausted(
-                f"one transaction may change {limit} rows, and this statement would change {count} more",
-                hint="Commit in smaller parts, or raise --transaction-rows",
-            )
-
     @staticmethod
     def _run(
         statement: Statement, view: Snapshot | Workspace, values: tuple[Any, ...], *, again: bool = False
@@ -577,23 +380,3 @@ class Session(Preparing):
             raise
         except Exception as e:
             raise mistaken(statement, e) from e
-
-    def _changed(
-        self,
-        statement: Statement,
-        change: Change,
-        values: tuple[Any, ...],
-        workspace: Workspace,
-        lsn: int,
-        *,
-        unflushed: bool,
-    ) -> Result:
-        rows: list[tuple[Any, ...]] = []
-        if isinstance(
-            statement.body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement | l.ViewChangeStatement
-        ):
-            counted = 0 if isinstance(statement.body, l.ViewChangeStatement) else change.count  # as in SQLite
-            self.last_change.note(counted, change.last_key)
-        if statement.returning is not None:
-            rows = presented(change.returned, statement)
-        return Result(statement.columns, statement.types, rows, lsn, change.count, change.last_key, unflushed)

@@ -15,6 +15,7 @@ from dosql.errors import DosqlError, SqlSyntaxError
 from dosql.executor.few import FewDelete, FewUpdate
 from dosql.executor.foreign_keys import Reference, references_of, touches
 from dosql.executor.inserting import Inserter, Upserter
+from dosql.executor.key_actions import row_by_row
 from dosql.executor.lone import LoneChange, LoneInsert, LoneUpsert
 from dosql.executor.row import CompiledQuery, Run, compile_query, warm_query
 from dosql.executor.row.guard import Growth, MemoryExceeded, begin_again
@@ -59,6 +60,7 @@ class Statement:
         run: The compiled query of a plain SELECT, else None: the session's short way.
         asks_last: It asks what the session did last.
         referential: It changes a table that has a foreign key, or that one refers to.
+        row_by_row: The actions of foreign keys cannot wait for its end.
         scans: Ids of tables that the query, or a definition, reads as a whole, one for each time.
         triggers: Of the table or view that it changes.
         outside: It reads a virtual table, whose columns nobody watches: it is not kept.
@@ -83,6 +85,7 @@ class Statement:
         "referential",
         "returning",
         "returns_at_once",
+        "row_by_row",
         "run",
         "scans",
         "schema",
@@ -121,7 +124,7 @@ class Statement:
         self.updater: Updater | None = None
         self.simple_values: list[int] | None = None
         self.alone: LoneChange | None = None
-        self.referential = False
+        self.referential = self.row_by_row = False
         self.triggers: EventTriggers | None = None
         self.asks_last = any(f"{name}(" in sql.lower().replace(" ", "") for name in LAST_CHANGE)
         self.columns: list[str] = []
@@ -193,7 +196,7 @@ class Statement:
             self.triggers = related.triggers(table, body.event)
             if body.event == "UPDATE" and self.triggers is not None:
                 self.triggers = self.triggers.of_columns(frozenset(body.targets))
-            self.referential = bool(schema.referencing)
+            self.referential = self.row_by_row = bool(schema.referencing)
             return
         event = type(body).__name__.removesuffix("Statement").upper()
         self.triggers = related.triggers(table, event)
@@ -222,7 +225,8 @@ class Statement:
             if self.triggers is not None and body.again is not None:
                 updater.again = self._compiled(body.again, statistics).run
         self.referential = self._is_referential(body, replaces=bool(key_conflicts))
-        if self.body is body and self.triggers is None and not self.asks_last and not self.returns_at_once:
+        fires_before = self.triggers is not None and bool(self.triggers.before)
+        if self.body is body and not (fires_before or self.asks_last or self.returns_at_once):
             self.alone = self._change_alone(body)
 
     def _is_referential(
@@ -235,6 +239,8 @@ class Statement:
             replaces: Constraints of the table say themselves what becomes of conflicts.
         """
         schema, table = self.schema, body.table
+        fires = self.triggers is not None or bool(schema.triggers and replaces)
+        self.row_by_row = bool(schema.referencing) and row_by_row(schema, table, fires=fires)
         referred = bool(schema.referencing_of(table))
         replaces = replaces or getattr(body, "conflict", None) == "REPLACE" or bool(getattr(body, "upserts", None))
         if schema.referencing and schema.triggers and (replaces or self.triggers is not None):
@@ -247,7 +253,7 @@ class Statement:
 
     def _change_alone(self, body: l.InsertStatement | l.UpdateStatement | l.DeleteStatement) -> LoneChange | None:
         """Returns what a change does that nothing hangs on, if it is of one row at most."""
-        schema, table, query = self.schema, body.table, self.query
+        schema, table, query, triggers = self.schema, body.table, self.query, self.triggers
         rules = self._related.rules(table)
         if rules is not None and rules.completes:
             return None
@@ -255,9 +261,11 @@ class Statement:
             inserter, given = self.inserter, self._given_row(body)
             if inserter is None or given is None or not inserter.lone or inserter.defaults is not None:
                 return None
+            if (triggers is not None or self.row_by_row) and (body.conflict or inserter.upserts):
+                return None
             if body.conflict in ("REPLACE", "IGNORE") and not inserter.upserts and inserter.deletes is None:
                 return LoneInsert(schema, table, body.targets, given, rules, body.conflict, None)
-            if not inserter.simple:
+            if body.conflict not in (None, "ABORT"):
                 return None
             upserts = [u for u in inserter.upserts if u.keys is None or 0 in u.keys]
             if len(inserter.upserts) > 1 or len(upserts) < len(inserter.upserts):
@@ -270,17 +278,17 @@ class Statement:
                         return None
                     setter = FewUpdate(schema, table, clause.targets, rules, one.update)
                 upsert = LoneUpsert(table, setter, one.update)
-            return LoneInsert(schema, table, body.targets, given, rules, upsert, _references(schema, table))
+            return LoneInsert(schema, table, body.targets, given, rules, upsert, _references(schema, table), triggers)
         if query is None:
             return None
         single = _finds_one(query)
         run = query.run if single else query.rows
         if isinstance(body, l.DeleteStatement):
-            return FewDelete(schema, table, run, single=single)
+            return FewDelete(schema, table, run, single=single, triggers=triggers)
         assert self.updater is not None
-        if not self.updater.sets_values or body.joined:
+        if not self.updater.lone or body.joined:
             return None
-        change = FewUpdate(schema, table, body.targets, rules, run, single=single)
+        change = FewUpdate(schema, table, body.targets, rules, run, single=single, triggers=triggers)
         return change if single or change.several else None
 
     def _given_row(self, body: l.InsertStatement) -> Sequence[Param | Const] | Run | None:

@@ -56,7 +56,8 @@ def delete_rows(
 ) -> Change:
     """Deletes the rows of ``keys``, each a tuple that begins with the key."""
     writer = workspace.writer(table)
-    if len(keys) >= BULK_ROWS_MIN and keep is None and triggers is None:
+    follow = workspace.follow
+    if len(keys) >= BULK_ROWS_MIN and keep is None and triggers is None and follow is None:
         writer.delete_many(sorted([row[0] for row in keys]))
         return Change(len(keys))
     change = Change()
@@ -66,6 +67,8 @@ def delete_rows(
             continue
         if triggers is not None and not delete_row(workspace, table, (row[0], before), triggers):
             continue
+        if triggers is None and follow is not None:
+            follow()
         change.count += 1
         if keep is not None:
             keep((row[0], before))
@@ -83,6 +86,8 @@ def delete_row(workspace: Workspace, table: Table, row: Row, triggers: EventTrig
         if now is None:
             return False
         writer.delete(row[0], now)
+        if workspace.follow is not None:
+            workspace.follow()
         triggers.run(workspace, triggers.after, row, None)
         return True
     finally:
@@ -97,8 +102,10 @@ def remove_in_the_way(workspace: Workspace, table: Table, key: int, deletes: Eve
         return
     if deletes is not None and workspace.recursive_triggers:
         delete_row(workspace, table, (key, before), deletes)
-    else:
-        writer.delete(key, before)
+        return
+    writer.delete(key, before)
+    if workspace.follow is not None:
+        workspace.follow()
 
 
 def make_way(

@@ -1,4 +1,4 @@
-"""UPDATE and DELETE by a query that gives keys: of one row in a transaction of its own, or of a few in one that is open.
+"""UPDATE and DELETE by a query that gives keys: of one row in a transaction of its own, of a few in one that is open.
 
 See :mod:`dosql.executor.lone`, whose protocol these follow.
 """
@@ -13,6 +13,7 @@ from dosql.executor.foreign_keys import Reference
 from dosql.executor.lone import NO_ROW, NOTHING, Lone, Rows, Run, Show, Within
 from dosql.executor.row_maker import row_maker
 from dosql.executor.rules import RowRules
+from dosql.executor.triggers import EventTriggers
 from dosql.schema import Schema, Table
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.single import SingleWriter, row_at
@@ -34,6 +35,7 @@ class FewUpdate:
         rules: CHECK constraints.
         query: Gives the rows' keys and the new values.
         single: The query gives one row at most.
+        triggers: That fire AFTER; then it is done in a transaction that is open, and taken back if one of them fails.
 
     Attributes:
         several: Whether more rows than one can be changed: none of them can be refused once the first is changed.
@@ -51,6 +53,7 @@ class FewUpdate:
         query: Run,
         *,
         single: bool = True,
+        triggers: EventTriggers | None = None,
     ) -> None:
         self.writer = SingleWriter(schema, table)
         columns = [table.columns[position] for position in targets]
@@ -60,7 +63,8 @@ class FewUpdate:
         self._rules = rules
         self.query = query
         self.single = single
-        self.several = rules is None and not self.writer.compares(self._slots)
+        self._triggers = triggers
+        self.several = rules is None and triggers is None and not self.writer.compares(self._slots)
 
     def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
         rows = self.query(head, values)
@@ -97,7 +101,7 @@ class FewUpdate:
             return self.apply_within(workspace, rows[0], show)
         if not count:
             return NO_ROW
-        if count > FEW or show is not None or not self.several:
+        if count > FEW or show is not None or not self.several or workspace.follow is not None:
             return rows
         rows.sort(key=_key)
         make, slots = self._make, self._slots
@@ -111,7 +115,7 @@ class FewUpdate:
         """Sets new values of one row, behind its key, in a transaction."""
         key, made = row[0], self._make(row)
         writer = workspace.writers.get(self._id) or workspace.writer(self._table)
-        if show is None and self._rules is None:
+        if show is None and self._rules is None and self._triggers is None and workspace.follow is None:
             return (1, None, []) if writer.amend(key, self._slots, made) else None
         before = writer.row_at(key)
         if before is None:
@@ -123,6 +127,10 @@ class FewUpdate:
             self._rules.verify(workspace, [(key, after)])
         shown = [] if show is None else show((key, after))
         writer.update(key, before, after)
+        if workspace.follow is not None:
+            workspace.follow()
+        if self._triggers is not None:
+            self._triggers.run(workspace, self._triggers.after, (key, before), (key, after))
         return 1, None, shown
 
 
@@ -134,13 +142,17 @@ class FewDelete:
         table: The table.
         query: Gives the rows' keys.
         single: The query gives one at most.
+        triggers: As of :class:`FewUpdate`.
     """
 
     reads = True
     references: list[Reference] | None = None
 
-    def __init__(self, schema: Schema, table: Table, query: Run, *, single: bool) -> None:
+    def __init__(
+        self, schema: Schema, table: Table, query: Run, *, single: bool, triggers: EventTriggers | None
+    ) -> None:
         self.writer = SingleWriter(schema, table)
+        self._triggers = triggers
         self._id, self._table = table.id, table
         self.query = query
         self.single = single
@@ -166,7 +178,7 @@ class FewDelete:
         if not count:
             return NO_ROW
         writer = workspace.writers.get(self._id) or workspace.writer(self._table)
-        if show is None:
+        if show is None and self._triggers is None and workspace.follow is None:
             if count > FEW:
                 return rows
             for row in rows:
@@ -178,6 +190,10 @@ class FewDelete:
         before = writer.row_at(key)
         if before is None:
             return None
-        shown = show((key, before))
+        shown = [] if show is None else show((key, before))
         writer.delete(key, before)
+        if workspace.follow is not None:
+            workspace.follow()
+        if self._triggers is not None:
+            self._triggers.run(workspace, self._triggers.after, (key, before), None)
         return 1, None, shown

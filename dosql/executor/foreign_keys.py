@@ -1,8 +1,7 @@
-"""Foreign keys: what the rows that a statement changed mean for their parents and children.
+"""Foreign keys: has a row its parents, and which rows are the children of another.
 
-It works from the write set, so it sees everything that was changed, however it came about. Actions change
-more rows, which are looked at in turn. What is left is tested when the statement is done (as SQLite does,
-https://www.sqlite.org/foreignkeys.html), and for deferred ones at COMMIT.
+What a statement left is tested when it is done (as SQLite does, https://www.sqlite.org/foreignkeys.html), and for
+deferred keys at COMMIT. Actions are in :mod:`dosql.executor.key_actions`.
 
 Other transactions: who adds a reference shares a lock on the parent's key, and who removes the key has it
 alone. And where the newest commit knows a parent or a child that the snapshot does not, a newer snapshot
@@ -12,36 +11,17 @@ is needed.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from dosql.btree import get, leaves
 from dosql.errors import ConstraintViolation, SchemaError, TypeMismatch
-from dosql.executor.changes import delete_rows
-from dosql.executor.rules import RowRules
-from dosql.executor.triggers import EventTriggers
-from dosql.executor.updating import Updater
-from dosql.functions.scalar import current_date, current_timestamp
 from dosql.index import term_encoder
 from dosql.plan.expr import ROW_KEY
 from dosql.schema import ForeignKey, Index, Schema, Table
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.claims import StaleRow
 from dosql.storage.index_entries import has_entry, keys_with
-from dosql.storage.reads import images
 from dosql.types.keys import after_prefix
-from shared_types.changes import OF_NEW_ROWS, OF_REMOVALS, OF_ROWS, OP_INSERT_MANY
-
-ROUNDS_MAX = 1_000_000
-
-
-class Related(Protocol):
-    """Knows what belongs to tables."""
-
-    def rules(self, table: Table, changed: frozenset[int] | None = None) -> RowRules | None:
-        """Returns CHECK constraints and generated columns."""
-
-    def triggers(self, table: Table, event: str) -> EventTriggers | None:
-        """Returns the triggers of a table for an event."""
 
 
 class Due(NamedTuple):
@@ -71,75 +51,12 @@ def touches(schema: Schema, table: Table, targets: Collection[int]) -> bool:
         return True
     for child, reference in children:
         try:
-            columns = _key_of(schema, table, child, reference)[1]
+            columns = key_of(schema, table, child, reference)[1]
         except SchemaError:
             return True
         if any(column in targets for column in columns):
             return True
     return False
-
-
-def enforce(workspace: Workspace, start: int, related: Related) -> None:
-    """Does what foreign keys ask after a statement.
-
-    Args:
-        workspace: Holds what the statement did.
-        start: Length of the write set before it.
-        related: Knows the rules and triggers of tables, for rows that actions change.
-
-    Raises:
-        ConstraintViolation: A row has no parent, or a parent that is gone has children.
-        SchemaError: A foreign key refers to no key of the parent.
-    """
-    due: list[Due] = []
-    wanted: dict[tuple[int, int], set[tuple[Any, ...]]] = {}
-    at = start
-    ops = workspace.ops
-    while at < len(ops):
-        op = ops[at]
-        at += 1
-        if at - start > ROUNDS_MAX:
-            raise ConstraintViolation("foreign keys: the actions of one statement have no end")
-        table = workspace.schema.by_id.get(op[1]) if op[0] in OF_ROWS else None
-        if table is None:
-            continue
-        children = workspace.schema.referencing_of(table)
-        if not children and (not table.foreign_keys or op[0] in OF_REMOVALS):
-            continue
-        if not table.foreign_keys and op[0] in OF_NEW_ROWS:
-            continue
-        if not children and op[0] == OP_INSERT_MANY and at == len(ops):  # nothing comes behind it
-            for number, reference in enumerate(table.foreign_keys):
-                if not (reference.deferred or workspace.defers_keys):
-                    columns = [op[2] if table.slots[c] < 0 else op[3][table.slots[c]] for c in reference.columns]
-                    wanted[table.id, number] = {v for v in set(zip(*columns, strict=True)) if None not in v}
-            if len(wanted) == len(table.foreign_keys):
-                break
-            wanted.clear()
-        moved_to = ops[at] if at - 1 in workspace.moved else None  # the row got another key
-        for key, before, after in images(op):
-            if after is not None:
-                for reference in table.foreign_keys:
-                    values = _values(table, reference.columns, key, after)
-                    if None not in values and (
-                        before is None or values != _values(table, reference.columns, key, before)
-                    ):
-                        due.append(Due(table.id, reference, key, None))
-            if before is not None:
-                now = (key, after) if moved_to is None else (moved_to[2], moved_to[4])
-                for child, reference in children:
-                    _parent_changed(workspace, table, child, reference, (key, before), now, due, related)
-    for (table_id, number), several in wanted.items():
-        child = workspace.schema.by_id[table_id]
-        reference = child.foreign_keys[number]
-        resolved = _resolved(workspace.schema, child, reference)
-        if not all(_is_there(workspace, resolved, values) for values in several):
-            raise _violation(child, reference)
-    for one in due:
-        if one.reference.deferred or workspace.defers_keys:
-            workspace.deferred.append(one)
-        else:
-            _test(workspace, one)
 
 
 def test_deferred(workspace: Workspace) -> None:
@@ -149,7 +66,7 @@ def test_deferred(workspace: Workspace) -> None:
         ConstraintViolation: It does not hold; the transaction stays open.
     """
     for one in workspace.deferred:
-        _test(workspace, one)
+        test(workspace, one)
 
 
 def violations(view: Snapshot | Workspace, table: Table) -> Iterator[tuple[int, int]]:
@@ -157,97 +74,39 @@ def violations(view: Snapshot | Workspace, table: Table) -> Iterator[tuple[int, 
     for leaf in leaves(view.trees[table.id].root):
         for key, *stored in zip(leaf.keys, *leaf.cols, strict=True):
             for number, reference in enumerate(table.foreign_keys):
-                values = _values(table, reference.columns, key, stored)
+                values = values_of(table, reference.columns, key, stored)
                 if None in values:
                     continue
                 parent = view.schema.beside(table.id).table(reference.parent)
                 if parent is not None:
-                    index, columns = _key_of(view.schema, parent, table, reference)
+                    index, columns = key_of(view.schema, parent, table, reference)
                     wanted = _converted(parent, columns, values)
                     if wanted is not None and _there(view, parent, index, columns, wanted):
                         continue
                 yield key, number
 
 
-# --- actions -------------------------------------------------------------------------------
-
-
-def _parent_changed(
-    workspace: Workspace,
-    parent: Table,
-    child: Table,
-    reference: ForeignKey,
-    was: tuple[int, Sequence[Any]],
-    now: tuple[int, Sequence[Any] | None],
-    due: list[Due],
-    related: Related,
-) -> None:
-    """Does the action of a foreign key whose parent's row was changed or removed."""
-    after = now[1]
-    index, columns = _key_of(workspace.schema, parent, child, reference)
-    old = _values(parent, columns, *was)
-    if None in old:
-        return
-    new = None if after is None else _values(parent, columns, now[0], after)
-    if new == old:
-        return
-    _claim(workspace, parent, index, old, shared=False)
-    _same_children(workspace, child, reference, old)
-    action = reference.on_delete if after is None else reference.on_update
-    if action == "NO ACTION":
-        due.append(Due(child.id, reference, None, old))
-        return
-    found = _child_keys(workspace, child, reference, old)
-    if action == "RESTRICT" and (
-        found or (child.id == parent.id and _goes_later(workspace, child, reference, was, old))
-    ):
-        raise _violation(child, reference)
-    if action == "CASCADE" and new is None:
-        deletes = related.triggers(child, "DELETE")
-        delete_rows(workspace, child, [(child_key,) for child_key in found], deletes)
-        return
-    values: Sequence[Any] = new or ()
-    if action == "SET NULL":
-        values = [None] * len(reference.columns)
-    elif action == "SET DEFAULT":
-        values = [_default(child, c) for c in reference.columns]
-        due.extend(Due(child.id, reference, child_key, None) for child_key in found)  # it may be what it was
-    updater = Updater(child, reference.columns, related.rules(child, frozenset(reference.columns)))
-    updates = related.triggers(child, "UPDATE")
-    updater.triggers = updates and updates.of_columns(frozenset(reference.columns))
-    for child_key in found:
-        updater.update(workspace, [(child_key, *values)])
-
-
-def _goes_later(
-    workspace: Workspace, table: Table, reference: ForeignKey, was: tuple[int, Sequence[Any]], values: tuple[Any, ...]
-) -> bool:
-    """Whether a row that refers to ``values`` is removed by the same statement, but behind the row ``was``.
-
-    RESTRICT is tested row by row, as if the others were still there.
-    """
-    for op in reversed(workspace.ops):
-        if op[0] in OF_ROWS and op[1] == table.id:
-            removed = [(key, before) for key, before, after in images(op) if after is None and before is not None]
-            for key, before in reversed(removed):
-                if key == was[0] and before == was[1]:
-                    return False
-                if _values(table, reference.columns, key, before) == values:
-                    return True
-    return False
-
-
-def _default(table: Table, position: int) -> Any:
-    column = table.columns[position]
-    if column.default_now:
-        return current_timestamp() if column.default_now == "current_timestamp" else current_date()
-    return column.default
-
-
 # --- tests ---------------------------------------------------------------------------------
 
 
-def _test(workspace: Workspace, due: Due) -> None:
+def test_many(workspace: Workspace, child: Table, number: int, several: Collection[tuple[Any, ...]]) -> None:
+    """Returns if all of some values of a foreign key have a parent.
+
+    Raises:
+        ConstraintViolation: One has none.
+    """
+    reference = child.foreign_keys[number]
+    resolved = _resolved(workspace.schema, child, reference)
+    if not all(_is_there(workspace, resolved, values) for values in several):
+        raise violation(child, reference)
+
+
+def test(workspace: Workspace, due: Due) -> None:
+    """Returns if what is due holds.
+
+    Raises:
+        ConstraintViolation: It does not.
+    """
     child = workspace.schema.by_id.get(due.child)
     if child is None:
         return
@@ -255,21 +114,21 @@ def _test(workspace: Workspace, due: Due) -> None:
         stored = workspace.writer(child).row_at(due.key)
         if stored is None:
             return
-        values = _values(child, due.reference.columns, due.key, stored)
+        values = values_of(child, due.reference.columns, due.key, stored)
         if None in values:
             return
         reference = _resolved(workspace.schema, child, due.reference)
         if not _is_there(workspace, reference, values) or _is_own_parent(reference, child, (due.key, stored), values):
-            raise _violation(child, due.reference)
+            raise violation(child, due.reference)
         return
     assert due.values is not None
     parent = workspace.schema.beside(child.id).table(due.reference.parent)
     if parent is not None:
-        index, columns = _key_of(workspace.schema, parent, child, due.reference)
+        index, columns = key_of(workspace.schema, parent, child, due.reference)
         if _there(workspace, parent, index, columns, due.values):
             return
-    if _child_keys(workspace, child, due.reference, due.values):
-        raise _violation(child, due.reference)
+    if child_keys(workspace, child, due.reference, due.values):
+        raise violation(child, due.reference)
 
 
 class Reference(NamedTuple):
@@ -294,7 +153,7 @@ def _resolved(schema: Schema, child: Table, key: ForeignKey) -> Reference:
     parent = schema.beside(child.id).table(key.parent)
     if parent is None:
         raise SchemaError(f"no such table: main.{key.parent}")
-    return Reference(key, parent, *_key_of(schema, parent, child, key))
+    return Reference(key, parent, *key_of(schema, parent, child, key))
 
 
 def parents_there(
@@ -307,7 +166,7 @@ def parents_there(
         StaleRow: The newest commit knows a parent that the snapshot does not, or the other way round.
     """
     for reference in references:
-        values = _values(child, reference.key.columns, *row)
+        values = values_of(child, reference.key.columns, *row)
         if None in values:
             continue
         if isinstance(view, Workspace):
@@ -324,7 +183,7 @@ def _is_own_parent(reference: Reference, child: Table, row: tuple[int, Any], val
     """Whether a row is its own parent only after a conversion: SQLite compares both as they are, but for row ids."""
     if reference.parent.id != child.id or reference.unique is None:
         return False
-    own = _values(child, reference.columns, *row)
+    own = values_of(child, reference.columns, *row)
     return own == _converted(child, reference.columns, values) and any(
         isinstance(a, str | bytes) != isinstance(b, str | bytes) for a, b in zip(own, values, strict=True)
     )
@@ -335,7 +194,7 @@ def _is_there(workspace: Workspace, reference: Reference, values: tuple[Any, ...
     wanted = _converted(parent, columns, values)
     if wanted is None:
         return False
-    _claim(workspace, parent, index, wanted, shared=True)
+    claim(workspace, parent, index, wanted, shared=True)
     base, head = workspace.base, workspace.head()
     if head is not base and parent.id in head.trees and parent.id in base.trees:
         now = _there(head, parent, index, columns, wanted)
@@ -347,20 +206,21 @@ def _is_there(workspace: Workspace, reference: Reference, values: tuple[Any, ...
     return _there(workspace, parent, index, columns, wanted)
 
 
-def _same_children(workspace: Workspace, child: Table, reference: ForeignKey, values: tuple[Any, ...]) -> None:
+def same_children(workspace: Workspace, child: Table, reference: ForeignKey, values: tuple[Any, ...]) -> None:
     """Raises if the newest commit knows children of a key that the snapshot does not."""
     base, head = workspace.base, workspace.head()
     if head is base or child.id not in head.trees or child.id not in base.trees:
         return
-    known = _child_keys(base, child, reference, values)
-    if not set(known).issuperset(_child_keys(head, child, reference, values)):
+    known = child_keys(base, child, reference, values)
+    if not set(known).issuperset(child_keys(head, child, reference, values)):
         raise StaleRow(
             f"a row of {child.name} was added by another transaction after this one began",
             hint="Run the transaction again",
         )
 
 
-def _violation(child: Table, reference: ForeignKey) -> ConstraintViolation:
+def violation(child: Table, reference: ForeignKey) -> ConstraintViolation:
+    """Returns the error of a foreign key."""
     names = ", ".join(child.columns[c].name for c in reference.columns)
     return ConstraintViolation(
         f"FOREIGN KEY constraint failed: {reference.name or f'{child.name} ({names})'} references {reference.parent}"
@@ -370,12 +230,13 @@ def _violation(child: Table, reference: ForeignKey) -> ConstraintViolation:
 # --- keys and rows -------------------------------------------------------------------------
 
 
-def _values(table: Table, columns: Sequence[int], key: int, stored: Sequence[Any]) -> tuple[Any, ...]:
+def values_of(table: Table, columns: Sequence[int], key: int, stored: Sequence[Any]) -> tuple[Any, ...]:
+    """Returns the values of some columns of a row."""
     slots = table.slots
     return tuple([key if slots[c] < 0 else stored[slots[c]] for c in columns])
 
 
-def _key_of(schema: Schema, parent: Table, child: Table, reference: ForeignKey) -> tuple[Index | None, tuple[int, ...]]:
+def key_of(schema: Schema, parent: Table, child: Table, reference: ForeignKey) -> tuple[Index | None, tuple[int, ...]]:
     """Returns the parent's unique index, or None for its row key, and the columns that are referred to.
 
     Raises:
@@ -434,9 +295,7 @@ def _there(
     return has_entry(view.trees[index.id], low)
 
 
-def _child_keys(
-    view: Snapshot | Workspace, child: Table, reference: ForeignKey, values: Sequence[Any]
-) -> list[int]:
+def child_keys(view: Snapshot | Workspace, child: Table, reference: ForeignKey, values: Sequence[Any]) -> list[int]:
     """Returns the keys of the rows that refer to a key."""
     wanted = _converted(child, reference.columns, values)
     if wanted is None or child.id not in view.trees:
@@ -458,7 +317,7 @@ def _child_keys(
     found = []
     for leaf in leaves(root):
         rows = zip(leaf.keys, zip(*leaf.cols, strict=True) if leaf.cols else [()] * len(leaf.keys), strict=True)
-        found += [key for key, stored in rows if _values(child, reference.columns, key, stored) == wanted]
+        found += [key for key, stored in rows if values_of(child, reference.columns, key, stored) == wanted]
     return found
 
 
@@ -478,7 +337,12 @@ def _known(schema: Schema) -> dict[Any, Any]:
     return vars(schema).setdefault("foreign_keys", {})  # type: ignore[no-any-return]
 
 
-def _claim(workspace: Workspace, parent: Table, index: Index | None, values: Sequence[Any], *, shared: bool) -> None:
+def claim(workspace: Workspace, parent: Table, index: Index | None, values: Sequence[Any], *, shared: bool) -> None:
+    """Locks a key that is referred to: shared to refer to it, alone to remove it.
+
+    Raises:
+        LockWait: Another transaction has it.
+    """
     if workspace.claims is not None:
         tree_id = parent.id if index is None else index.id
         workspace.claims.reference(tree_id, tuple(values), shared=shared)

@@ -90,12 +90,12 @@ class Inserter:
     @property
     def simple(self) -> bool:
         """Whether it is plain but for ON CONFLICT."""
-        return self.lone and self._conflict in (None, "ABORT")
+        return self.lone and self.triggers is None and self._conflict in (None, "ABORT")
 
     @property
     def lone(self) -> bool:
-        """Whether it is simple but for OR REPLACE and the like."""
-        special = self._completes or self.triggers is not None or self._null_conflicts or self.key_conflicts
+        """Whether it is simple but for triggers, OR REPLACE and the like."""
+        special = self._completes or self._null_conflicts or self.key_conflicts
         return not (special or self._table.autoincrement)
 
     def insert(

@@ -1,8 +1,8 @@
 """Changes of a row by statements that nothing hangs on, as functions from a snapshot to the next one's trees.
 
 INSERT of one row is here, UPDATE and DELETE in :mod:`dosql.executor.few`. In a transaction that is open they change
-its workspace instead, and then may be of more rows than one. What such a change cannot do, or must refuse, it leaves alone: None is the answer, nothing was done, and the way of all
-other changes does it or says what is wrong.
+its workspace instead, and then may be of more rows than one. What such a change cannot do, or must refuse, it leaves
+alone: None is the answer, nothing was done, and the way of all other changes does it or says what is wrong.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dosql.btree import max_key
 from dosql.executor.foreign_keys import Reference, parents_there
 from dosql.executor.row_maker import row_maker
 from dosql.executor.rules import RowRules
+from dosql.executor.triggers import EventTriggers
 from dosql.plan.expr import ROW_KEY, Const, Param
 from dosql.schema import Schema, Table
 from dosql.storage import Snapshot, Workspace
@@ -93,6 +94,7 @@ class LoneInsert:
         rules: CHECK constraints.
         conflict: ON CONFLICT of the row's key, as :class:`LoneUpsert` has it; or REPLACE, IGNORE or None.
         references: Foreign keys, if they are tested here.
+        triggers: That fire AFTER; then it is done in a transaction that is open, and taken back if one of them fails.
     """
 
     single = True
@@ -106,8 +108,10 @@ class LoneInsert:
         rules: RowRules | None,
         conflict: LoneUpsert | str | None,
         references: list[Reference] | None,
+        triggers: EventTriggers | None = None,
     ) -> None:
-        self.references = references if conflict is None else None
+        self.references = references if conflict is None and triggers is None else None
+        self._triggers = triggers
         self.reads = conflict is not None or callable(given)
         self.writer = SingleWriter(schema, table)
         self._query = given if callable(given) else None
@@ -187,6 +191,8 @@ class LoneInsert:
             return None
         shown = [] if show is None else show((key, stored))
         writer.insert(key, stored)
+        if self._triggers is not None:
+            self._triggers.run(workspace, self._triggers.after, None, (key, stored))
         return 1, key, shown
 
     def _resolved_within(
@@ -198,6 +204,8 @@ class LoneInsert:
         show: Show | None,
     ) -> Within | None:
         """Does as :meth:`_resolved` in a transaction, of whose rows ``before`` has the key."""
+        if workspace.follow is not None:
+            return None
         key, stored = row
         if self._rules is not None:
             self._rules.verify(workspace, [row])

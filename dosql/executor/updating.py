@@ -71,11 +71,12 @@ class Updater:
     @property
     def sets_values(self) -> bool:
         """Whether nothing happens but that columns get values, or the first bad one ends it all."""
-        return self._key_place is None and self._plain
+        return self.triggers is None and self.lone
 
     @property
-    def _plain(self) -> bool:
-        special = self._completes or self.triggers is not None or self._null_conflicts or self.key_conflicts
+    def lone(self) -> bool:
+        """Whether it only sets values, but for triggers."""
+        special = self._completes or self._null_conflicts or self.key_conflicts or self._key_place is not None
         return not special and self._conflict in (None, "ABORT")
 
     def update(
@@ -87,7 +88,7 @@ class Updater:
             ConstraintViolation: NOT NULL, CHECK, UNIQUE or PRIMARY KEY fails.
             TypeMismatch: A value does not fit its column.
         """
-        bulk = self.sets_values and keep is None and workspace.conflict is None
+        bulk = self.sets_values and keep is None and workspace.conflict is None and workspace.follow is None
         if len(rows) >= BULK_ROWS_MIN and bulk:
             return self._update_bulk(workspace, workspace.writer(self._table), rows)
         change = Change()
@@ -152,6 +153,8 @@ class Updater:
             workspace.moved.add(len(workspace.ops))
             writer.delete(key, before)
             writer.insert(new_key, after)
+        if workspace.follow is not None:
+            workspace.follow()
         if triggers is not None:
             triggers.run(workspace, triggers.after, (key, before), made, conflict)
         return made

@@ -21,7 +21,7 @@ from dosql.planner.generated import generated_block
 from dosql.planner.index_terms import index_terms
 from dosql.planner.scope import nearest
 from dosql.planner.views import verify_trigger, verify_view
-from dosql.schema import Check, Schema, Table, Trigger, View
+from dosql.schema import Check, ForeignKey, Schema, Table, Trigger, View
 
 if TYPE_CHECKING:
     from dosql.planner.binder import Binder
@@ -98,7 +98,8 @@ class _Alteration:
             return str(self._text.with_table_renamed(sql, old, new, uses)) if sql else sql
 
         checks = tuple(replace(c, sql=renamed(c.sql)) for c in self._table.checks)
-        after = replace(self._table, name=new, checks=checks, sql=renamed(self._table.sql))
+        keys = self._keys(self._table, {}, new)
+        after = replace(self._table, name=new, checks=checks, foreign_keys=keys, sql=renamed(self._table.sql))
         made = self._made(after, list(range(len(after.columns))), self._others(after, renamed, {}, new))
         made.temporary = self._temporary(renamed, "", new)
         return made
@@ -117,31 +118,36 @@ class _Alteration:
         columns = [replace(c, generated=renamed(c.generated)) for c in self._table.columns]
         columns[position] = replace(columns[position], name=new)
         checks = tuple(replace(c, sql=renamed(c.sql)) for c in self._table.checks)
-        after = replace(self._table, columns=tuple(columns), checks=checks, sql=renamed(self._table.sql))
+        keys, sql = self._keys(self._table, {old.lower(): new}, ""), renamed(self._table.sql)
+        after = replace(self._table, columns=tuple(columns), checks=checks, foreign_keys=keys, sql=sql)
         made = self._made(after, list(range(len(columns))), self._others(after, renamed, {old.lower(): new}))
         made.temporary = self._temporary(renamed, old.lower())
         return made
 
+    def _keys(self, table: Table, columns: dict[str, str], name: str) -> tuple[ForeignKey, ...]:
+        """Returns a table's foreign keys, with the names of columns of this table, or its own, changed."""
+        keys = []
+        for key in table.foreign_keys:
+            if key.parent.lower() == self._table.name.lower():
+                theirs = tuple(columns.get(c.lower(), c) for c in key.parent_columns)
+                key = replace(key, parent=name or key.parent, parent_columns=theirs)
+            keys.append(key)
+        return tuple(keys)
+
     def _others(self, after: Table, renamed: Any, columns: dict[str, str], name: str = "") -> dict[str, Any]:
         """Returns the other tables, indexes, views and triggers with a name changed."""
         schema, before = self._schema, self._table
-        mentions = before.name.lower()
         tables = []
         for table in schema.tables:
             table = after if table.id == after.id else table
-            keys = []
-            for key in table.foreign_keys:
-                if key.parent.lower() == mentions:
-                    theirs = tuple(columns.get(c.lower(), c) for c in key.parent_columns)
-                    key = replace(key, parent=name or key.parent, parent_columns=theirs)
-                keys.append(key)
+            keys = self._keys(table, columns, name)
             sql = table.sql
-            if tuple(keys) != table.foreign_keys and table.id != after.id:
+            if keys != table.foreign_keys and table.id != after.id:
                 if name:
                     sql = renamed(sql)
                 for old, new in columns.items():
                     sql = self._text.with_parent_column_renamed(sql, before.name, old, new)
-            tables.append(replace(table, foreign_keys=tuple(keys), sql=sql))
+            tables.append(replace(table, foreign_keys=keys, sql=sql))
         indexes = []
         for index in schema.indexes:
             if index.table_id == before.id:

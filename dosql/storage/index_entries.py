@@ -49,7 +49,8 @@ def keys_with(index: Tree | TreeEditor, prefix: bytes) -> list[int]:
     node: Any = index.root
     while (children := node.children) is not None:
         node = children[bisect_right(node.keys, prefix)]
-    entries, found = node.keys, []
+    entries = node.keys
+    found: list[int] = []
     for at in range(bisect_left(entries, prefix), len(entries)):
         entry = entries[at]
         if not entry.startswith(prefix):

@@ -31,7 +31,7 @@ _numbers = count(1)
 
 
 HOT = 256
-"""Rows after which a table gets functions of its own. To make them takes as long as they save with some hundred rows."""
+"""Rows after which a table gets functions of its own: what it takes to make them, some hundred rows save."""
 
 
 def hot_writer(table: Table, indexes: tuple[Index, ...], base: type[Any]) -> type[Any] | None:
@@ -217,11 +217,10 @@ class _Code:
         checks = []
         for number, maker in enumerate(self._makers):
             if maker.definition.unique:
-                test = self._whole(number, "v", "stored")
-                checks.append(
-                    f"    if {test + ' and ' if test else ''}taken(self._indexes[{number}][1], e{number}[:-{KEY_BYTES}], None):"
-                )
-                checks.append(f"        raise self._refused(self._indexes[{number}][0], e{number}[:-{KEY_BYTES}])")
+                test, prefix = self._whole(number, "v", "stored"), f"e{number}[:-{KEY_BYTES}]"
+                test = f"{test} and " if test else ""
+                checks.append(f"    if {test}taken(self._indexes[{number}][1], {prefix}, None):")
+                checks.append(f"        raise self._refused(self._indexes[{number}][0], {prefix})")
         appended, wide = self._placed("append({v})")
         full = (2 << len(self._kinds)) - 1
         lines = [

@@ -78,6 +78,7 @@ class Workspace:
         recursive_triggers: Whether a trigger may fire itself.
         defers_keys: All foreign keys are tested at COMMIT only.
         unchecked: CHECK constraints are not looked at.
+        follow: Called when a row was changed or removed, where foreign keys cannot wait for the statement's end.
         undone: Who will take back what a statement does if it fails, or None.
         writers: Of the rows of tables that were written, by id; they go when anybody keeps what there is.
         taker: Stands for it in ``key_floors``.
@@ -95,6 +96,7 @@ class Workspace:
         "defers_keys",
         "dirty_bytes",
         "firing",
+        "follow",
         "head",
         "moved",
         "ops",
@@ -123,6 +125,7 @@ class Workspace:
         self.conflict: str | None = None
         self.defers_keys = self.unchecked = False
         self.undone: Any = None
+        self.follow: Callable[[], None] | None = None
         self.head: Callable[[], Snapshot] = lambda: base
         self._owner = self.taker = Owner()
         self._editors: dict[int, TreeEditor] = {}

@@ -92,6 +92,8 @@ class Generator:
             columns.append(column)
             parts.append(text)
         table = Table(name, columns, keys)
+        if self.maybe(0.4):
+            self._reference(table, parts)
         if self.maybe(0.3):
             kind = r.choice(["INTEGER", "TEXT", "ANY"])
             source = self.expression([table], 1, "")
@@ -104,6 +106,26 @@ class Generator:
             parts.append(f"UNIQUE ({', '.join(pair)})")
         self.tables.append(table)
         return f"CREATE TABLE {name} ({', '.join(parts)}) STRICT"
+
+    def _reference(self, table: Table, parts: list[str]) -> None:
+        """Adds a column with a foreign key."""
+        r = self.r
+        parent = r.choice([*self.tables, table])
+        places = [c for c in parent.columns if c.name in parent.keys]
+        if not places:
+            return
+        to = r.choice(places)
+        text = f"p {to.kind} REFERENCES {parent.name} ({to.name})"
+        actions = ["CASCADE", "CASCADE", "SET DEFAULT", "RESTRICT"]
+        if parent is not table:  # of these, SQLite forgets to test rows that OR REPLACE brings
+            actions.append("SET NULL")
+        for event in ("DELETE", "UPDATE"):
+            if self.maybe(0.6):
+                text += f" ON {event} {r.choice(actions)}"
+        if self.maybe(0.3):
+            text += " DEFERRABLE INITIALLY DEFERRED"
+        table.columns.append(Column("p", to.kind))
+        parts.append(text)
 
     def index(self) -> str:
         """Returns CREATE INDEX."""

@@ -19,6 +19,7 @@ from dosql.executor.row.guard import Allowance
 from dosql.executor.vector import join_plan, plan, preload
 from dosql.parser.lifting import lifted
 from dosql.planner import cost
+from dosql.storage import table_code
 from tests.fuzz.generator import Generator
 
 STEPS = 60
@@ -184,7 +185,8 @@ def run_seed(seed: int) -> None:
         Mismatch: The engines differ; its text is a script that shows it.
     """
     mode = (whole_columns, no_memory, nullcontext)[seed % 3]
-    with mode(), _changed((warm, "HOT", 1 if seed // 6 % 2 else warm.HOT)), suppress(TooLong):
+    hot = seed // 6 % 2 or 100
+    with mode(), _changed((warm, "HOT", hot), (table_code, "HOT", hot)), suppress(TooLong):
         _run(seed)
 
 

@@ -37,6 +37,22 @@ SCRIPTS = {
         CREATE TABLE p(id INTEGER PRIMARY KEY, k UNIQUE); CREATE TABLE c(pid REFERENCES p(k), k);
         CREATE TABLE s(id INTEGER PRIMARY KEY, par REFERENCES s(id), id2, FOREIGN KEY (id2) REFERENCES s(id));
         ALTER TABLE p RENAME COLUMN k TO kk; ALTER TABLE s RENAME COLUMN id TO key; SELECT sql FROM sqlite_schema""",
+    "rows that refer to each other, put in the place of others": """
+        PRAGMA foreign_keys = ON;
+        CREATE TABLE t (id INTEGER PRIMARY KEY, p INTEGER REFERENCES t ON DELETE CASCADE ON UPDATE CASCADE, n UNIQUE);
+        REPLACE INTO t VALUES (1, NULL, 1), (2, 1, 2), (1, NULL, 3), (3, 1, 4), (4, 3, 5), (2, 4, 6); SELECT * FROM t;
+        BEGIN; REPLACE INTO t VALUES (5, 1, 1), (1, 1, 1), (6, 1, 2); SELECT * FROM t;
+        UPDATE t SET id = id + 10; SELECT * FROM t; DELETE FROM t WHERE id > 14; SELECT * FROM t; COMMIT""",
+    "OR FAIL leaves no row without its parent": """
+        PRAGMA foreign_keys = ON; CREATE TABLE t (id INTEGER PRIMARY KEY, p REFERENCES t); BEGIN;
+        INSERT OR FAIL INTO t VALUES (1, NULL), (2, 9), (1, 1); SELECT * FROM t;
+        INSERT OR FAIL INTO t VALUES (1, NULL), (2, 1), (1, 1); SELECT * FROM t; COMMIT; SELECT * FROM t""",
+    "a table refers to itself by names that change": """
+        PRAGMA foreign_keys = ON;
+        CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT UNIQUE, p TEXT REFERENCES t (u) ON DELETE CASCADE);
+        ALTER TABLE t RENAME COLUMN u TO w; INSERT INTO t VALUES (1, 'a', NULL), (2, 'b', 'a');
+        PRAGMA foreign_key_list(t); ALTER TABLE t RENAME TO s; PRAGMA foreign_key_list(s); DELETE FROM s WHERE id = 1;
+        SELECT * FROM s; INSERT INTO s VALUES (3, 'c', 'x')""",
     "a table renamed that is named like a column": """
         CREATE TABLE n(n, x CHECK (n.n > n.x), UNIQUE (n, x)); CREATE INDEX i ON n(n, x) WHERE n > 1;
         CREATE VIEW v AS SELECT n.x, n, n.n n FROM n; CREATE VIEW w AS SELECT n.q FROM (SELECT 1 AS q) n;
