@@ -32,9 +32,12 @@ class TreeEditor:
         tree: The tree to start from; it never changes.
         owner: The token that new nodes carry. Whoever publishes the result lets the token go.
         name: What the tree is called in the owner's ``undo``.
+
+    Attributes:
+        last_leaf: That of the highest keys, all of it owned; None where it has to be looked for.
     """
 
-    __slots__ = ("_leaf_bytes", "_tail", "_tree", "_wide", "count", "name", "owner", "root")
+    __slots__ = ("_leaf_bytes", "_tree", "_wide", "count", "last_leaf", "name", "owner", "root")
 
     flat = None  # it changes with every row
 
@@ -45,9 +48,7 @@ class TreeEditor:
         self.root: Node = tree.root
         self.count = tree.count
         self.owner = owner
-        self._tail: Leaf | None = (
-            None  # the last leaf, all of it owned, as long as nothing but insert() changes the tree
-        )
+        self.last_leaf: Leaf | None = None
 
     def tree(self) -> Tree:
         """Returns the present state as a value. Publishing it needs a new owner (invariant 1)."""
@@ -64,7 +65,7 @@ class TreeEditor:
     def _descend(self, key: Any) -> tuple[Leaf, list[tuple[Inner, int]]]:
         """Owns the path to the leaf of ``key``; returns the leaf and the path with child places."""
         owner = self.owner
-        self._tail = None
+        self.last_leaf = None
         node: Any = self.root
         if node.owner is not owner:
             node = self.root = node.copy(owner)
@@ -83,7 +84,7 @@ class TreeEditor:
 
         Cost: O(log n), with one leaf copied the first time; O(1) where rows come in the order of their keys.
         """
-        leaf = self._tail
+        leaf = self.last_leaf
         if leaf is not None and key > leaf.keys[-1] and len(leaf.keys) < FANOUT:
             path, at = None, len(leaf.keys)
         else:
@@ -112,7 +113,7 @@ class TreeEditor:
                 # Rows that come in key order fill their leaves: only a row in the middle splits in halves.
                 self._split_leaf(leaf, path, FANOUT if at == FANOUT else FANOUT // 2)
             elif at == len(leaf.keys) - 1 and all(i == len(node.keys) for node, i in path):
-                self._tail = leaf
+                self.last_leaf = leaf
         if wide:
             self._split_heavy(key)
         return True
@@ -160,7 +161,7 @@ class TreeEditor:
         owner = self.owner
         if owner.undo is not None:
             owner.undo.append((self.name, TreeEditor.delete, key))
-        leaf = self._tail
+        leaf = self.last_leaf
         if leaf is not None and key > leaf.keys[-1] and len(leaf.keys) < FANOUT:
             leaf.keys.append(key)
             return
@@ -182,7 +183,7 @@ class TreeEditor:
             if len(keys) > FANOUT:
                 self._split_leaf(leaf, path, FANOUT if at == FANOUT else FANOUT // 2)
             elif all(i == len(inner.keys) for inner, i in path):
-                self._tail = leaf
+                self.last_leaf = leaf
 
     def drop_entry(self, key: Any) -> None:
         """As :meth:`delete`, in a tree without columns."""
@@ -294,7 +295,7 @@ class TreeEditor:
         return before
 
     def _restore(self, root: Node, count: int) -> None:
-        self.root, self.count, self._tail = root, count, None
+        self.root, self.count, self.last_leaf = root, count, None
 
     def add_entries(self, entries: Sequence[bytes], tail: int = 0) -> bytes | None:
         """Inserts keys, which ascend and are not there, into a tree without columns: a leaf at a time.

@@ -38,7 +38,7 @@ class FewUpdate:
         triggers: That fire AFTER; then it is done in a transaction that is open, and taken back if one of them fails.
 
     Attributes:
-        several: Whether more rows than one can be changed: none of them can be refused once the first is changed.
+        several: Whether more rows than one can be changed.
     """
 
     reads = True
@@ -58,13 +58,15 @@ class FewUpdate:
         self.writer = SingleWriter(schema, table)
         columns = [table.columns[position] for position in targets]
         self._id, self._table = table.id, table
-        self._make = row_maker(table, [(column, place, column.store) for place, column in enumerate(columns, 1)])
+        parts = [(column, place, column.store) for place, column in enumerate(columns, 1)]
+        self._make = row_maker(table, parts, lambda made: setattr(self, "_make", made))
         self._slots = tuple([table.slots[position] for position in targets])
         self._rules = rules
         self.query = query
         self.single = single
         self._triggers = triggers
-        self.several = rules is None and triggers is None and not self.writer.compares(self._slots)
+        self.several = rules is None and triggers is None
+        self._compared = self.writer.compares(self._slots)
 
     def __call__(self, head: Snapshot, values: tuple[Any, ...], *, given: bool, refers: bool) -> Lone | None:
         rows = self.query(head, values)
@@ -103,13 +105,27 @@ class FewUpdate:
             return NO_ROW
         if count > FEW or show is not None or not self.several or workspace.follow is not None:
             return rows
+        if self._compared and workspace.undone is not None:
+            return rows
         rows.sort(key=_key)
-        make, slots = self._make, self._slots
-        made = [make(row) for row in rows]
-        amend = workspace.writer(self._table).amend
+        made = list(map(self._make, rows))
+        if not self._compared:
+            self._amend(workspace, rows, made)
+            return count, None, []
+        step = workspace.step()
+        try:
+            self._amend(workspace, rows, made)
+        except BaseException:
+            workspace.take_back(step)
+            raise
+        finally:
+            workspace.stepped()
+        return count, None, []
+
+    def _amend(self, workspace: Workspace, rows: Rows, made: Sequence[Sequence[Any]]) -> None:
+        amend, slots = workspace.writer(self._table).amend, self._slots
         for row, new in zip(rows, made, strict=True):
             amend(row[0], slots, new)
-        return count, None, []
 
     def apply_within(self, workspace: Workspace, row: Sequence[Any], show: Show | None) -> Within | None:
         """Sets new values of one row, behind its key, in a transaction."""

@@ -121,7 +121,8 @@ class LoneInsert:
         key = places.get(table.key_column if table.key_column >= 0 else ROW_KEY)
         self._key_place = key if isinstance(key, int) else None
         self._key = key.value if isinstance(key, Const) else None
-        self._make = row_maker(table, [(table.columns[c], places.get(c), table.columns[c].store) for c in table.stored])
+        columns = [(table.columns[c], places.get(c), table.columns[c].store) for c in table.stored]
+        self._make = row_maker(table, columns, lambda made: setattr(self, "_make", made))
         self._rules = rules
         self._conflict = conflict
 

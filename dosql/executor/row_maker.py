@@ -25,13 +25,43 @@ _TESTS = {
 }
 
 
-def row_maker(table: Table, columns: Sequence[tuple[Column, int | Const | None, Any]]) -> RowMaker:
-    """Returns the function for a table.
+HOT = 64
+"""Rows after which the function is generated."""
+
+
+def row_maker(
+    table: Table, columns: Sequence[tuple[Column, int | Const | None, Any]], heated: Callable[[RowMaker], None]
+) -> RowMaker:
+    """Returns the function for a table: one that asks each column, until the generated one takes over.
 
     Args:
         table: For messages.
         columns: The stored columns: each with the place of its value, or the value, or None where its default is taken.
+        heated: Is told of the generated one once there is one.
     """
+    parts: list[tuple[Callable[..., Any], int, Any]] = []
+    for column, place, _ in columns:
+        if place is None:
+            parts.append((_default(table, column), -2, None))
+        elif isinstance(place, Const):
+            parts.append((_conversion(table, column), -1, place.value))
+        else:
+            parts.append((_conversion(table, column), place, None))
+    calls = 0
+
+    def cold(values: Sequence[Any]) -> tuple[Any, ...]:
+        nonlocal calls
+        calls += 1
+        if calls >= HOT:
+            heated(_generated(table, columns))
+        return tuple(
+            [make() if place == -2 else make(fixed if place < 0 else values[place]) for make, place, fixed in parts]
+        )
+
+    return cold
+
+
+def _generated(table: Table, columns: Sequence[tuple[Column, int | Const | None, Any]]) -> RowMaker:
     names: dict[str, Any] = {}
     lines = ["def made(values):"]
     parts = []

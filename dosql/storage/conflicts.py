@@ -98,13 +98,15 @@ class Conflicts:
         """Number of commits that are kept for open transactions to be compared with."""
         return len(self._recent)
 
-    def committed(self, ops: Ops, lsn: int, *, schema_changed: bool, durable: bool = False) -> None:
-        """A transaction became the head."""
+    def committed(
+        self, ops: Ops, lsn: int, *, schema_changed: bool, others: bool = True, durable: bool = False
+    ) -> None:
+        """A transaction became the head; where it is the only open one, nobody will be compared with it."""
         if schema_changed:
             self._last_schema_change = lsn
             if any(op[0] in OF_DROPS for op in ops):
                 self._last_drop = lsn
-        if self.open:
+        if self.open and others:
             self._remember(ops, lsn)
         if not durable:
             self._unflushed.append((lsn, ops))

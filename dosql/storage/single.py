@@ -33,7 +33,7 @@ class SingleWriter:
         counter: Its ``dirty_bytes`` are the estimated memory of the nodes that were made in place of pages.
     """
 
-    CODE = "alone"
+    GENERATED = ("inserted", "deleted")
 
     __slots__ = ("_id", "_makers", "_table", "counter", "indexes")
 

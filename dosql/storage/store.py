@@ -209,6 +209,7 @@ class Store:
         base = base or self.durable
         workspace = Workspace(base, self._conflicts.key_floors)
         workspace.reads = reads
+        workspace.explicit = True
         workspace.head = lambda: self.head
         if owner is not None:
             workspace.claims = Claims(self.locks, owner, self._conflicts.last_writes, base.lsn)
@@ -265,6 +266,7 @@ class Store:
         if not workspace.ops:
             return workspace.base.lsn
         self.check_writable()
+        others = self._conflicts.open > workspace.explicit
         if workspace.base is not self.head:
             workspace = self._rebased(workspace)
         head = self.head
@@ -275,7 +277,7 @@ class Store:
         snapshot = workspace.publish(commit_lsn, time_us, self.epoch)
         if self._logged and workspace.dirty_bytes:
             self.cache.add_dirty(workspace.dirty_bytes)
-        self._install(first_lsn, snapshot, workspace.ops, schema_changed=schema_changed)
+        self._install(first_lsn, snapshot, workspace.ops, schema_changed=schema_changed, others=others)
         return commit_lsn
 
     def commit_row(self, trees: dict[int, Any], ops: list[tuple[Any, ...]], counter: TreeOwner) -> int:
@@ -296,21 +298,29 @@ class Store:
             if self._logged:
                 self.cache.add_dirty(counter.dirty_bytes)
             counter.dirty_bytes = 0
-        self._install(first_lsn, Snapshot(head.schema, trees, lsn, time_us, self.epoch), ops, schema_changed=False)
+        self._install(first_lsn, Snapshot(head.schema, trees, lsn, time_us, self.epoch), ops)
         return lsn
 
-    def _install(self, first_lsn: int, snapshot: Snapshot, ops: list[tuple[Any, ...]], *, schema_changed: bool) -> None:
-        """Makes a snapshot the head; what led to it waits for the next flush, where there is a log."""
+    def _install(
+        self,
+        first_lsn: int,
+        snapshot: Snapshot,
+        ops: list[tuple[Any, ...]],
+        *,
+        schema_changed: bool = False,
+        others: bool = True,
+    ) -> None:
+        """Makes a snapshot the head; what led to it waits for a flush. Others that are open may be compared with it."""
         self.commits += 1
         if not self._logged:
             self.head = self.durable = self.synced = snapshot
-            self._conflicts.committed(ops, snapshot.lsn, schema_changed=schema_changed, durable=True)
+            self._conflicts.committed(ops, snapshot.lsn, schema_changed=schema_changed, others=others, durable=True)
             return
         payload = commit_record(first_lsn, snapshot.lsn, snapshot.time_us, first_lsn, ops)
         with self._lock:
             self.head = snapshot
             self._pending.append(payload)
-            self._conflicts.committed(ops, snapshot.lsn, schema_changed=schema_changed)
+            self._conflicts.committed(ops, snapshot.lsn, schema_changed=schema_changed, others=others)
 
     def _rebased(self, workspace: Workspace) -> Workspace:
         """Returns the workspace's changes on top of the head, if nothing contradicts them."""

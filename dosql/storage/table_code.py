@@ -30,8 +30,9 @@ _INTEGERS = (SqlType.INTEGER, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP)
 _numbers = count(1)
 
 
-HOT = 256
-"""Rows after which a table gets functions of its own: what it takes to make them, some hundred rows save."""
+HOT = 64
+"""Rows after which a table gets functions of its own, each when it is first called: that costs as much as it saves with
+some hundred rows."""
 
 
 def hot_writer(table: Table, indexes: tuple[Index, ...], base: type[Any]) -> type[Any] | None:
@@ -48,12 +49,26 @@ def written(table: Table, indexes: tuple[Index, ...], base: type[Any]) -> type[A
     if rows < HOT:
         return None
     code = _Code(table, [entry_maker(table, index) for index in reversed(indexes)])
-    made = type(f"Hot{base.__name__}", (base,), {"__slots__": (), **code.functions(getattr(code, base.CODE)())})
-    if base.CODE == "in_transaction":
-        made.amend = _amend_by_slots(code)  # type: ignore[attr-defined]
+    own: dict[str, Any] = {"__slots__": ()}
+    if "take" in base.GENERATED:
+        own |= {"delete": lambda self, key, before: self.take(key) and None, "amend": _amend_by_slots(code)}
+    made: type[Any] = type(f"Hot{base.__name__}", (base,), own)
+    for function in base.GENERATED:
+        setattr(made, function, _when_called(code, made, function))
     noted[base.__name__] = (indexes, made)
     del noted[name]
     return made
+
+
+def _when_called(code: _Code, owner: Any, name: str) -> Callable[..., Any]:
+    """Returns what makes a function of a class when it is first called, and puts it into its own place."""
+
+    def first(*given: Any, **named: Any) -> Any:
+        made = code.functions(getattr(code, f"of_{name.strip('_')}")())[name]
+        setattr(owner, name, made)
+        return made(*given, **named)
+
+    return first
 
 
 def _amend_by_slots(code: _Code) -> Callable[[Any, int, tuple[int, ...], Sequence[Any]], bool]:
@@ -111,18 +126,10 @@ class _Code:
             name: made for name, made in namespace.items() if isinstance(made, FunctionType) and name not in self.names
         }
 
-    def in_transaction(self) -> list[str]:
-        """Returns the code of TableWriter's ``insert``, ``take``, ``delete`` and ``_set``."""
-        return [*self._insert(), *self._take(), *self._set()]
-
     def amend(self, slots: tuple[int, ...]) -> Callable[[Any, int, Sequence[Any]], bool]:
         """Returns TableWriter's ``amend`` for some stored columns."""
         amend: Callable[[Any, int, Sequence[Any]], bool] = self.functions(self._amend(slots))["amend"]
         return amend
-
-    def alone(self) -> list[str]:
-        """Returns the code of SingleWriter's ``inserted`` and ``deleted``."""
-        return [*self._inserted(), *self._deleted()]
 
     @property
     def _width(self) -> range:
@@ -211,8 +218,8 @@ class _Code:
             "    if leaf.owner is not owner: leaf = children[i] = leaf.copy(owner)",
         ]
 
-    def _insert(self) -> list[str]:
-        """As TableWriter.insert. Rows that come in the order of their keys go to the end of the last leaf."""
+    def of_insert(self) -> list[str]:
+        """Returns the code of TableWriter.insert. Rows in the order of their keys go to the end of the last leaf."""
         table = self._table
         checks = []
         for number, maker in enumerate(self._makers):
@@ -229,7 +236,7 @@ class _Code:
             *self._claims("v", "stored"),
             *(["if checked:", *checks] if checks else []),
             "editor = self._editor",
-            "leaf = editor._tail",
+            "leaf = editor.last_leaf",
             f"if leaf is not None and key > leaf.keys[-1] and len(leaf.keys) < {FANOUT}:",
             "    leaf.keys.append(key)",
             *(f"    {line}" for line in appended),
@@ -268,8 +275,8 @@ class _Code:
             lines.append(f"c{i}.{call.format(v=f'v{i}')}")
         return lines, " or ".join(wide)
 
-    def _take(self) -> list[str]:
-        """As TableWriter.take."""
+    def of_take(self) -> list[str]:
+        """Returns the code of TableWriter.take."""
         table, full = self._table, (2 << len(self._kinds)) - 1
         cols = "".join(f"c{i}[at], " for i in self._width)
         lines = [
@@ -303,14 +310,10 @@ class _Code:
         return [
             "def take(self, key):",
             *(f"    {line}" for line in lines),
-            "",
-            "def delete(self, key, before):",
-            "    self.take(key)",
-            "",
         ]
 
-    def _set(self) -> list[str]:
-        """As TableWriter._set."""
+    def of_set(self) -> list[str]:
+        """Returns the code of TableWriter._set."""
         table = self._table
         lines = [
             *self._unpacked("b", "before"),
@@ -440,8 +443,8 @@ class _Code:
             ]
         return lines
 
-    def _inserted(self) -> list[str]:
-        """As SingleWriter.inserted."""
+    def of_inserted(self) -> list[str]:
+        """Returns the code of SingleWriter.inserted."""
         lines = [
             *self._unpacked("v", "stored"),
             f"tree = trees[{self._table.id}]",
@@ -467,8 +470,8 @@ class _Code:
         lines += [*self._entry_trees("with_entry"), "return changed"]
         return ["def inserted(self, trees, key, stored):", *(f"    {line}" for line in lines), ""]
 
-    def _deleted(self) -> list[str]:
-        """As SingleWriter.deleted."""
+    def of_deleted(self) -> list[str]:
+        """Returns the code of SingleWriter.deleted."""
         lines = [
             f"tree = trees[{self._table.id}]",
             *self._path(),

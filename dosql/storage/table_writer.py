@@ -36,7 +36,7 @@ class TableWriter:
     Where a table is written often, :mod:`dosql.storage.table_code` takes over what is done for each row.
     """
 
-    CODE = "in_transaction"
+    GENERATED = ("insert", "take", "_set")
 
     __slots__ = ("_claims", "_editor", "_indexes", "_key_floors", "_ops", "_table", "_workspace")
 
@@ -67,7 +67,15 @@ class TableWriter:
 
     def next_key(self) -> int:
         """Returns a row id that neither this transaction nor another open one has taken."""
-        return self.take_keys(1)[0]
+        editor, floors = self._editor, self._key_floors
+        leaf = editor.last_leaf
+        last = editor.max_key() if leaf is None else leaf.keys[-1]
+        key: int = 1 if last is None else last + 1
+        if floors is not None:
+            key = floors.take(self._table.id, self._workspace.taker, key, 1)
+        if key > INT_MAX:
+            raise ResourceExhausted(f"table {self._table.name} has used its highest row id")
+        return key
 
     def take_keys(self, count: int) -> range:
         """Returns ``count`` consecutive new row ids."""

@@ -17,6 +17,7 @@ from dosql.storage.table_writer import TableWriter
 from dosql.storage.violations import unique_violation
 from dosql.types.keys import KEY_BYTES
 from shared_types.changes import (
+    OF_MANY,
     OP_ALTER_TABLE,
     OP_CREATE_INDEX,
     OP_CREATE_TABLE,
@@ -81,6 +82,7 @@ class Workspace:
         follow: Called when a row was changed or removed, where foreign keys cannot wait for the statement's end.
         undone: Who will take back what a statement does if it fails, or None.
         writers: Of the rows of tables that were written, by id; they go when anybody keeps what there is.
+        explicit: It is counted among the open transactions.
         taker: Stands for it in ``key_floors``.
         conflict: What the statement that fired a trigger said: it holds for those in the trigger too.
     """
@@ -95,6 +97,7 @@ class Workspace:
         "deferred",
         "defers_keys",
         "dirty_bytes",
+        "explicit",
         "firing",
         "follow",
         "head",
@@ -125,6 +128,7 @@ class Workspace:
         self.conflict: str | None = None
         self.defers_keys = self.unchecked = False
         self.undone: Any = None
+        self.explicit = False
         self.follow: Callable[[], None] | None = None
         self.head: Callable[[], Snapshot] = lambda: base
         self._owner = self.taker = Owner()
@@ -309,7 +313,8 @@ class Workspace:
 
     def rows_changed(self) -> int:
         """Returns how many LSNs the write set takes."""
-        return sum(map(rows_in, self.ops))
+        ops = self.ops
+        return len(ops) + sum([rows_in(op) - 1 for op in ops if op[0] in OF_MANY])
 
     def replay(self, ops: Sequence[Sequence[Any]], *, checked: bool) -> None:
         """Applies operations of the log, or of another workspace.

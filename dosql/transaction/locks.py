@@ -224,6 +224,9 @@ class LockTable:
                 granted += self._withdraw(owner.request)
             for tree_id, keys in owner.held.items():
                 tree = self.trees.get(tree_id, {})
+                if len(tree) == len(keys) and {*map(id, tree.values())} == {id(owner)}:
+                    del self.trees[tree_id]  # nobody else has, or wants, anything there
+                    continue
                 for key in keys:
                     entry = tree.get(key)
                     if entry is owner:

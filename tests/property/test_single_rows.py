@@ -151,12 +151,12 @@ def test_single_rows(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             continue
         sql, kinds = rng.choice(STATEMENTS)
         values = tuple(value(rng, kind) for kind in kinds)
-        mine, expected = outcome(ours, sql, values), outcome(theirs, sql, values)
-        if expected[0] == "refused":
+        mine, wanted = outcome(ours, sql, values), outcome(theirs, sql, values)
+        if wanted[0] == "refused":
             sure = False  # of several rows, SQLite remembers the first ones
         elif sql.startswith(("INSERT INTO", "REPLACE")) and "CONFLICT" not in sql:
             sure = True
-        assert mine[: 4 if sure else 3] == expected[: 4 if sure else 3], (sql, values)
+        assert mine[: 4 if sure else 3] == wanted[: 4 if sure else 3], (sql, values)
     if inside:
         ours.execute("COMMIT")
         theirs.execute("COMMIT")
