@@ -109,7 +109,7 @@ def _change_view(
             for target, value in zip(body.targets, row[width:], strict=True):
                 given[target] = value
             new = (-1, tuple(given))
-        if triggers.run(workspace, triggers.after, old, new):
+        if triggers.run(workspace, triggers.after, old, new, body.conflict):
             change.count += 1
             shown = new or old
             if keep is not None and shown is not None:

@@ -405,6 +405,7 @@ class ViewChangeStatement:
         table: Has the view's columns.
         query: Gives the values of ``targets`` for INSERT (None: one row of NULLs), else the view's columns and
             then those values.
+        conflict: What the statement says of conflicts, which holds for those in the triggers.
     """
 
     event: str
@@ -412,6 +413,7 @@ class ViewChangeStatement:
     targets: list[int]
     query: Query | None
     returning: Block | None = None
+    conflict: str | None = None
 
 
 @dataclass(slots=True)

@@ -203,7 +203,7 @@ def bind_view_change(binder: Binder, view: View, node: s.Insert | s.Update | s.D
             raise SqlSyntaxError(
                 f"table {view.name} has {len(targets)} columns but {query.visible} values were supplied", position=at
             )
-        return l.ViewChangeStatement(event, table, targets, query)
+        return l.ViewChangeStatement(event, table, targets, query, conflict=node.conflict)
     given = node.assignments if isinstance(node, s.Update) else []
     targets = [position(name) for name, _, _ in given]
     if given and not any(_fires(binder, trigger, table, targets) for trigger in triggers):
@@ -215,7 +215,8 @@ def bind_view_change(binder: Binder, view: View, node: s.Insert | s.Update | s.D
     if isinstance(node, s.Update) and node.source is not None:
         source = s.Join("INNER", source, node.source)
     query = binder.query(s.Query(s.Select(items, source, node.where)), None)
-    return l.ViewChangeStatement(event, table, targets, query)
+    conflict = node.conflict if isinstance(node, s.Update) else None
+    return l.ViewChangeStatement(event, table, targets, query, conflict=conflict)
 
 
 __all__ = [

@@ -20,13 +20,22 @@ class Column:
 
 @dataclass
 class Table:
-    """A generated table, or a view."""
+    """A generated table, or a view.
+
+    Attributes:
+        keys: Columns that ON CONFLICT may name.
+        base: Of a view, what it shows.
+        changed: It is a view with triggers for changes.
+        ordered: Rows have keys, and so an order.
+    """
 
     name: str
     columns: list[Column]
     keys: list[str] = field(default_factory=list)
     view: bool = False
     base: Table | None = None
+    changed: bool = False
+    ordered: bool = True
 
     @property
     def written(self) -> list[Column]:
@@ -62,6 +71,8 @@ class Generator:
             out.append(self._view())
         for _ in range(self.r.randint(0, 2)):
             out.append(self._trigger())
+        for view in self.views:
+            out += self._instead(view)
         return out
 
     def _table(self) -> str:
@@ -71,7 +82,7 @@ class Generator:
         keys: list[str] = []
         if self.maybe(0.6):
             columns.append(Column("id", "INTEGER"))
-            parts.append("id INTEGER PRIMARY KEY")
+            parts.append("id INTEGER PRIMARY KEY" + (" AUTOINCREMENT" if self.maybe(0.1) else ""))
             keys.append("id")
         for place in range(r.randint(2, 4)):
             column = Column(f"c{place}", r.choice(["INTEGER", "REAL", "TEXT", "TEXT", "ANY"]))
@@ -104,8 +115,15 @@ class Generator:
         if self.maybe(0.2) and len(columns) > 1:
             pair = r.sample([c.name for c in columns if not c.generated], 2)
             parts.append(f"UNIQUE ({', '.join(pair)})")
+        options = "STRICT"
+        if not keys and self.maybe(0.4):
+            names = [c.name for c in columns if not c.generated]
+            picked = r.sample(names, r.randint(1, 2))
+            parts.append(f"PRIMARY KEY ({', '.join(picked)})")
+            options += ", WITHOUT ROWID"
+            table.ordered = False
         self.tables.append(table)
-        return f"CREATE TABLE {name} ({', '.join(parts)}) STRICT"
+        return f"CREATE TABLE {name} ({', '.join(parts)}) {options}"
 
     def _reference(self, table: Table, parts: list[str]) -> None:
         """Adds a column with a foreign key."""
@@ -155,6 +173,27 @@ class Generator:
         view = Table(self._name("v"), [Column(c.name, c.kind) for c in picked], view=True, base=table)
         self.views.append(view)
         return f"CREATE VIEW {view.name} AS SELECT {names} FROM {table.name}{where}"
+
+    def _instead(self, view: Table) -> list[str]:
+        """Returns INSTEAD OF triggers for a view."""
+        base = view.base
+        assert base is not None
+        written = [c for c in view.columns if c.name in [w.name for w in base.written]]
+        if not written or self.maybe(0.5):
+            return []
+        names, values = ", ".join(c.name for c in written), ", ".join(f"new.{c.name}" for c in written)
+        column = self.r.choice(written).name
+        found = " AND ".join(f"{c.name} IS old.{c.name}" for c in view.columns)
+        made = {
+            "INSERT": f"INSERT INTO {base.name} ({names}) VALUES ({values})",
+            f"UPDATE OF {column}": f"UPDATE {base.name} SET {column} = new.{column} WHERE {found}",
+            "DELETE": f"DELETE FROM {base.name} WHERE {found}",
+        }
+        view.changed = True
+        return [
+            f"CREATE TRIGGER {self._name('tr')} INSTEAD OF {event} ON {view.name} BEGIN {body}; END"
+            for event, body in made.items()
+        ]
 
     def _trigger(self) -> str:
         r, table, target = self.r, self.r.choice(self.tables), self.r.choice(self.tables)
@@ -413,14 +452,21 @@ class Generator:
     def change(self) -> str:
         """Returns a statement that changes data."""
         r, table = self.r, self.r.choice(self.tables)
+        changed = [view for view in self.views if view.changed]
+        if changed and self.maybe(0.1):
+            table = Table(changed[0].name, changed[0].columns)
         form = r.random()
         if form < 0.5:
             return self._insert(table)
+        if form < 0.56 and table.ordered:
+            return self._update_from(table)
         # The order of checks and BEFORE triggers differs, which only OR FAIL shows.
-        conflict = f" OR {r.choice(['IGNORE', 'REPLACE', 'ABORT'])}" if self.maybe(0.15) else ""
+        conflict = f" OR {r.choice(['IGNORE', 'REPLACE', 'ABORT'])}" if table.ordered and self.maybe(0.15) else ""
         alias = Table(table.name, table.columns)
         where = f" WHERE {self.condition([alias], 1)}" if self.maybe(0.85) else ""
-        returning = f" RETURNING {', '.join(c.name for c in table.columns)}" if self.maybe(0.2) else ""
+        shown = ", ".join(c.name for c in table.columns)
+        # With RETURNING, SQLite takes changes of views that have triggers for other changes only.
+        returning = f" RETURNING {shown}" if table in self.tables and self.maybe(0.2) else ""
         if form < 0.8:
             picked = r.sample(table.written, r.randint(1, min(2, len(table.written))))
             sets = ", ".join(
@@ -430,8 +476,22 @@ class Generator:
             if any(c.name == "id" for c in picked):  # SQLite may meet a moved row a second time
                 conflict = conflict.replace("REPLACE", "ABORT")
             # Which row is changed first, nobody promises; with conflicts it decides, so both go by the rows' keys.
-            return f"UPDATE{conflict} {table.name} NOT INDEXED SET {sets}{where}{returning}"
+            hint = " NOT INDEXED" if table in self.tables else ""
+            return f"UPDATE{conflict} {table.name}{hint} SET {sets}{where}{returning}"
         return f"DELETE FROM {table.name}{where}{returning}"
+
+    def _update_from(self, table: Table) -> str:
+        """Returns UPDATE ... FROM a table of which one row at most fits each that is changed."""
+        r = self.r
+        others = [t for t in self.tables if "id" in t.keys]
+        if not others:
+            return self._insert(table)
+        other = Table("o", r.choice(others).columns)
+        name = next(t.name for t in others if t.columns is other.columns)
+        column, by = r.choice(table.written), r.choice(table.columns).name
+        value = self.fitting([other, Table(table.name, table.columns)], column.kind)
+        extra = f" AND {self.condition([other], 1)}" if self.maybe(0.3) else ""
+        return f"UPDATE {table.name} SET {column.name} = {value} FROM {name} o WHERE o.id = {table.name}.{by}{extra}"
 
     def _insert(self, table: Table) -> str:
         r = self.r

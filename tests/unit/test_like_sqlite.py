@@ -53,6 +53,14 @@ SCRIPTS = {
         ALTER TABLE t RENAME COLUMN u TO w; INSERT INTO t VALUES (1, 'a', NULL), (2, 'b', 'a');
         PRAGMA foreign_key_list(t); ALTER TABLE t RENAME TO s; PRAGMA foreign_key_list(s); DELETE FROM s WHERE id = 1;
         SELECT * FROM s; INSERT INTO s VALUES (3, 'c', 'x')""",
+    "what a change of a view says of conflicts holds in its triggers": """
+        CREATE TABLE t (id INTEGER PRIMARY KEY, a UNIQUE, b NOT NULL); CREATE VIEW v AS SELECT id, a, b FROM t;
+        CREATE TRIGGER r1 INSTEAD OF INSERT ON v BEGIN INSERT INTO t VALUES (new.id, new.a, new.b); END;
+        CREATE TRIGGER r2 INSTEAD OF UPDATE ON v BEGIN UPDATE t SET a = new.a, b = new.b WHERE id = old.id; END;
+        INSERT INTO v VALUES (1, 1, 1), (2, 2, 2); INSERT OR IGNORE INTO v VALUES (3, 1, 3), (4, 4, 4), (5, 5, NULL);
+        SELECT * FROM t; INSERT OR REPLACE INTO v VALUES (6, 1, 6); SELECT * FROM t; UPDATE OR IGNORE v SET a = 2;
+        SELECT * FROM t; INSERT OR FAIL INTO v VALUES (7, 7, 7), (8, 7, 8); SELECT * FROM t;
+        UPDATE OR REPLACE v SET a = 7 WHERE id < 5; SELECT * FROM t; INSERT INTO v VALUES (9, 7, 9)""",
     "a table renamed that is named like a column": """
         CREATE TABLE n(n, x CHECK (n.n > n.x), UNIQUE (n, x)); CREATE INDEX i ON n(n, x) WHERE n > 1;
         CREATE VIEW v AS SELECT n.x, n, n.n n FROM n; CREATE VIEW w AS SELECT n.q FROM (SELECT 1 AS q) n;
