@@ -7,12 +7,15 @@ from operator import itemgetter
 from typing import Any
 
 from dosql.engine.statement import Statement
-from dosql.errors import DosqlError, StorageError
+from dosql.errors import ConstraintViolation, TransactionError, TypeMismatch
 from dosql.executor.changes import Change, Keep, Row, delete_rows
 from dosql.executor.triggers import EventTriggers
 from dosql.functions.last_change import current
 from dosql.plan import logical as l
 from dosql.storage import Workspace
+
+REFUSED = (ConstraintViolation, TypeMismatch, TransactionError)
+"""Errors of the short way that the long one says: nothing was done. All others are those of the query, or final."""
 
 Rows = list[tuple[Any, ...]]
 
@@ -80,9 +83,7 @@ def apply_change(statement: Statement, workspace: Workspace, values: tuple[Any, 
     if alone is not None and workspace.conflict is None and not nested:
         try:
             done = alone.within(workspace, values, refers=False)
-        except StorageError:
-            raise
-        except DosqlError:  # it has done nothing, and the long way says what is wrong
+        except REFUSED:
             done = None
         if isinstance(done, tuple):
             return done[1]

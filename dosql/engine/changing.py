@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from dosql.engine.applying import Rows, apply_rows, rows_to_change
+from dosql.engine.applying import REFUSED, Rows, apply_rows, rows_to_change
 from dosql.engine.outcome import keeps, mistaken, presented
 from dosql.engine.preparing import Preparing
 from dosql.engine.result import Result
@@ -67,9 +67,9 @@ class Changing(Preparing):
             raise
         except _HalfDone as e:
             raise e.error from None
-        except DosqlError:
+        except REFUSED:
             return None
-        except MemoryError:
+        except (DosqlError, MemoryError):
             raise
         except Exception as e:
             raise mistaken(statement, e) from e
@@ -137,7 +137,7 @@ class Changing(Preparing):
         """
         if self._read_only or self._owner is None or self._each_statement or self._store.tiered:
             return False
-        if workspace.claims is None:
+        if workspace.claims is None or self._beside:
             return False
         workspace.claims.begin()
         self._short = workspace

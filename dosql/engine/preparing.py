@@ -10,6 +10,7 @@ from dosql.engine.statement import Statement
 from dosql.engine.transactions import Transactions
 from dosql.errors import DosqlError, RequestError, TypeMismatch
 from dosql.parser.lifting import literal_rows
+from dosql.plan import logical as l
 from dosql.schema import TemporaryNeeded
 from dosql.storage import Snapshot, Workspace
 from dosql.types.numbers import INT_MAX, INT_MIN
@@ -92,7 +93,9 @@ class Preparing(Transactions):
         return self._database.prepare(sql, view, peek)
 
     def _bind(self, statement: Statement, params: Params) -> tuple[Any, ...]:
-        keys = statement.param_keys
+        keys, body = statement.param_keys, statement.body
+        if not params and isinstance(body, l.ExplainStatement) and "ANALYZE" not in body.form:
+            return (None,) * len(keys)  # it does not run
         if isinstance(params, Mapping):
             values = []
             for key in keys:

@@ -32,6 +32,7 @@ from dosql.plan.physical import BlockPlan, FullScan, Gathered, HashProbe, KeyLoo
 from dosql.planner import Planner, Statistics, bind
 from dosql.planner.explain import Actual, explain, explain_json, query_plan
 from dosql.schema import Schema, Table
+from dosql.storage.table_code import code_of
 from dosql.types.sqltypes import SqlType
 from dosql.types.storing import presenter
 
@@ -379,15 +380,27 @@ class Statement:
         if "JSON" in form:
             return [(explain_json(plans, actual),)]
         head = type(inner).__name__.removesuffix("Statement").upper()
-        if self.query is None:
+        if form == "CODE":
+            lines = [] if self.query is None else self.query.source.splitlines()
+            lines += self._code_of_rows(inner)
+        elif self.query is None:
             lines = [head]
-        elif form == "CODE":
-            lines = self.query.source.splitlines()
         else:
             lines = explain(plans, actual) or ["VALUES"]
             if not isinstance(inner, l.QueryStatement):
                 lines = [f"{head} {inner.table.name}", *("  " + line for line in lines)]  # type: ignore[union-attr]
         return [(line,) for line in lines]
+
+    def _code_of_rows(self, body: l.Bound) -> list[str]:
+        """Returns the functions that write the rows of a change."""
+        if not isinstance(body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement):
+            return []
+        table = body.table
+        change = type(body).__name__.removesuffix("Statement").upper()
+        slots = [table.slots[target] for target in getattr(body, "targets", ()) if target >= 0]
+        if change == "UPDATE" and (-1 in slots or len(slots) < len(body.targets)):  # type: ignore[union-attr]
+            return []  # a row that gets another key is a new row
+        return code_of(table, self.schema.indexes_of(table.id), change, tuple(slots))
 
 
 def _references(schema: Schema, table: Table) -> list[Reference] | None:

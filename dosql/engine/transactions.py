@@ -86,6 +86,7 @@ class Transactions:
         self._cache = database.statements
         self._workspace: Workspace | None = None
         self._short: Workspace | None = None
+        self._beside = False
         self._read_only = False
         self._each_statement = False
         self._owner: Owner | None = None
@@ -126,6 +127,7 @@ class Transactions:
         isolation: str = "SERIALIZABLE",
         mode: str = "DEFERRED",
         priority: int = 0,
+        beside: bool = False,
     ) -> int:
         """Opens a transaction; returns the LSN of the snapshot it reads.
 
@@ -136,6 +138,7 @@ class Transactions:
                 READ COMMITTED: each statement reads what was committed before it; READ UNCOMMITTED is the same.
             mode: DEFERRED; or IMMEDIATE, also called EXCLUSIVE: no other transaction writes before this one ends.
             priority: Where the lowest priority ends a deadlock.
+            beside: Its statements run on a thread, and others commit meanwhile.
 
         Raises:
             TransactionError: One is open already.
@@ -158,7 +161,7 @@ class Transactions:
             if mode.upper() != "DEFERRED":
                 self._store.locks.claim(owner, DATABASE, 0)
                 base = self._store.head
-        self._read_only = read_only
+        self._read_only, self._beside = read_only, beside
         self._each_statement = level == "READ COMMITTED"
         reads = None if read_only or self._each_statement else ReadSet(validated=level == "SERIALIZABLE")
         self._workspace = self._opened(base, reads)

@@ -222,7 +222,7 @@ class Lane:
         if tries > CHANGES_MAX:
             answer(session.execute(sql, values))
             return
-        session.begin()
+        session.begin(beside=True)
 
         def commit(result: Result) -> None:
             try:

@@ -60,6 +60,23 @@ def written(table: Table, indexes: tuple[Index, ...], base: type[Any]) -> type[A
     return made
 
 
+def code_of(table: Table, indexes: tuple[Index, ...], change: str, slots: tuple[int, ...] = ()) -> list[str]:
+    """Returns the lines of the functions that a change of single rows runs by, once the table is written often.
+
+    Args:
+        table: The table.
+        indexes: All of its indexes.
+        change: INSERT, UPDATE or DELETE.
+        slots: Stored columns that UPDATE sets.
+    """
+    code = _Code(table, [entry_maker(table, index) for index in reversed(indexes)])
+    if change == "UPDATE":
+        return code.amend_lines(slots)
+    if change == "INSERT":
+        return [*code.of_insert(), *code.of_inserted()]
+    return [*code.of_take(), *code.of_deleted()]
+
+
 def _when_called(code: _Code, owner: Any, name: str) -> Callable[..., Any]:
     """Returns what makes a function of a class when it is first called, and puts it into its own place."""
 
@@ -128,7 +145,7 @@ class _Code:
 
     def amend(self, slots: tuple[int, ...]) -> Callable[[Any, int, Sequence[Any]], bool]:
         """Returns TableWriter's ``amend`` for some stored columns."""
-        amend: Callable[[Any, int, Sequence[Any]], bool] = self.functions(self._amend(slots))["amend"]
+        amend: Callable[[Any, int, Sequence[Any]], bool] = self.functions(self.amend_lines(slots))["amend"]
         return amend
 
     @property
@@ -359,8 +376,8 @@ class _Code:
             ]
         return lines
 
-    def _amend(self, slots: tuple[int, ...]) -> list[str]:
-        """As TableWriter.amend."""
+    def amend_lines(self, slots: tuple[int, ...]) -> list[str]:
+        """Returns the code of TableWriter.amend for some stored columns."""
         table, depends = self._table, [n for n, maker in enumerate(self._makers) if not maker.slots.isdisjoint(slots)]
         lines = [
             "editor = self._editor",

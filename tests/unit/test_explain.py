@@ -89,6 +89,22 @@ def test_analyze_runs_queries_only(session: Session) -> None:
     assert session.execute("EXPLAIN (SELECT 1)").rows[0][0].startswith("SELECT")
 
 
+@pytest.mark.parametrize(
+    ("sql", "functions"),
+    [
+        ("INSERT INTO t (id, a) VALUES (?, ?)", ["insert", "inserted"]),
+        ("UPDATE t SET a = ? WHERE id = ?", ["run", "amend"]),
+        ("DELETE FROM t WHERE id = ?", ["run", "take", "deleted"]),
+    ],
+)
+def test_code_of_changes_needs_no_parameters(sql: str, functions: list[str], session: Session) -> None:
+    code = [row[0] for row in session.execute(f"EXPLAIN CODE {sql}").rows]
+    found = [line.split("(")[0].removeprefix("def ") for line in code if line.startswith("def ")]
+    assert found[-len(functions) :] == functions
+    compile("\n".join(code), "shown", "exec")
+    assert session.execute(f"EXPLAIN {sql}").rows
+
+
 def test_the_outermost_block_comes_first(session: Session) -> None:
     inner = "SELECT count(*) FROM t AS i WHERE i.b = o.b LIMIT 1"
     sql = f"SELECT o.id FROM t AS o WHERE o.a > ({inner}) AND o.a < (SELECT sum(k.a) FROM t AS k WHERE k.b > o.b)"
