@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import TYPE_CHECKING, Any, cast
 
 from dosql.engine.attaching import federate
 from dosql.engine.statement import Statement
 from dosql.engine.transactions import Transactions
 from dosql.errors import DosqlError, RequestError, TypeMismatch
-from dosql.parser.lifting import literal_rows
+from dosql.parser.literal_rows import literal_rows
 from dosql.plan import logical as l
 from dosql.schema import TemporaryNeeded
 from dosql.storage import Snapshot, Workspace
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
     from dosql.engine.session import Session
 
 Params = Sequence[Any] | Mapping[str, Any]
+
+
+def _is_plain(values: Sequence[Any]) -> bool:
+    """Whether values need no conversion."""
+    types = {*map(type, values)}
+    if not types <= {int, str, float, NoneType}:
+        return False
+    if float in types and any(value != value for value in values):
+        return False
+    if int not in types:
+        return True
+    numbers = values if types == {int} else [value for value in values if type(value) is int]
+    return bool(INT_MIN <= min(numbers) <= max(numbers) <= INT_MAX)
 
 
 class Preparing(Transactions):
@@ -91,6 +105,16 @@ class Preparing(Transactions):
             if statement.run is None:
                 return statement
         return self._database.prepare(sql, view, peek)
+
+    def _bind_all(self, statement: Statement, param_sets: Sequence[Params]) -> list[tuple[Any, ...]]:
+        """As :meth:`_bind`, of many sets."""
+        if statement.positional and {*map(type, param_sets)} == {tuple}:
+            width = {*map(len, param_sets)}
+            if width == {len(statement.param_keys)}:
+                columns = zip(*param_sets, strict=True)
+                if all(_is_plain(column) for column in columns):
+                    return list(param_sets)  # type: ignore[arg-type]
+        return [self._bind(statement, params) for params in param_sets]
 
     def _bind(self, statement: Statement, params: Params) -> tuple[Any, ...]:
         keys, body = statement.param_keys, statement.body

@@ -139,7 +139,7 @@ class Session(Changing):
         body = statement.body
         if not isinstance(body, l.InsertStatement | l.UpdateStatement | l.DeleteStatement) or statement.returning:
             raise RequestError("only INSERT, UPDATE and DELETE without RETURNING take many sets of parameters")
-        sets = [self._bind(statement, p) for p in param_sets]
+        sets = self._bind_all(statement, param_sets)
         self._check_size(len(sets))
 
         def work(workspace: Workspace) -> Change:

@@ -12,8 +12,6 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from dosql.parser.parse import SQL_LENGTH_MAX
-
 LENGTH_MAX = 100_000
 LITERALS_MAX = 1000
 _INT_MAX = (1 << 63) - 1
@@ -271,62 +269,3 @@ def literal_values(kinds: str, literals: Sequence[str]) -> list[Any] | None:
             return None
         values.append(-value if kind == "-" else value)  # type: ignore[operator]
     return values
-
-
-_HEAD = re.compile(
-    r"""\s*(?:INSERT(?:\s+OR\s+\w+)?|REPLACE)\s+INTO\s+[^'?:@$();]*(?:\([^'?:@$();]*\)\s*)?\bVALUES\s*(?=\()""",
-    re.IGNORECASE,
-)
-_LITERAL = r"(?:'(?:[^']|'')*'|[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|NULL)"
-_ROW_OF_LITERALS = re.compile(rf"\s*\(\s*({_LITERAL}(?:\s*,\s*{_LITERAL})*+)\s*\)\s*(,|;?\s*\Z)", re.IGNORECASE)
-_EACH_LITERAL = re.compile(_LITERAL, re.IGNORECASE)
-
-
-def literal_rows(sql: str) -> tuple[str, list[tuple[Any, ...]]] | None:
-    """Returns INSERT of one row of parameters, and the rows, for INSERT of two and more rows of literals.
-
-    None for everything else: also where a value is an expression, or something comes behind the rows.
-    """
-    head = _HEAD.match(sql) if len(sql) <= SQL_LENGTH_MAX else None
-    if head is None:
-        return None
-    rows: list[tuple[Any, ...]] = []
-    at = head.end()
-    try:
-        while True:
-            found = _ROW_OF_LITERALS.match(sql, at)
-            if found is None:
-                return None
-            rows.append(tuple(map(_literal, _EACH_LITERAL.findall(found[1]))))
-            if len(rows[-1]) != len(rows[0]):
-                return None
-            at = found.end()
-            if found[2] != ",":
-                break
-    except OverflowError:
-        return None
-    if len(rows) < 2:
-        return None
-    return f"{head[0]}({', '.join('?' * len(rows[0]))})", rows
-
-
-def _literal(token: str) -> int | float | str | None:
-    """Returns a literal's value.
-
-    Raises:
-        OverflowError: It is better left to the parser.
-    """
-    if token[0] == "'":
-        return token[1:-1].replace("''", "'")
-    if token[0] in "nN":
-        return None
-    try:
-        number = int(token)
-    except ValueError:
-        real = float(token)
-        if real - real != 0:
-            raise OverflowError from None
-        return real
-    if not -_INT_MAX <= number <= _INT_MAX:
-        raise OverflowError
-    return number
