@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from dosql.engine.applying import REFUSED, Rows, apply_rows, rows_to_change
@@ -172,7 +173,10 @@ class Changing(Preparing):
         workspace.defers_keys = self.defers_keys
         workspace.recursive_triggers, workspace.unchecked = self.recursive_triggers, self.ignores_checks
         try:
+            workspace.kept = {} if statement.returns_at_once else None
             rows = rows_to_change(statement, workspace, values, found)
+            if workspace.kept:
+                workspace.kept = MappingProxyType(workspace.kept)
             if self._each_statement and isinstance(statement.body, l.UpdateStatement | l.DeleteStatement):
                 rows = self._still(rows, 0)
             self._check_size(len(rows))
@@ -184,6 +188,8 @@ class Changing(Preparing):
             raise
         except Exception as e:
             raise mistaken(statement, e) from e
+        finally:
+            workspace.kept = None
 
     def _write(
         self,

@@ -206,8 +206,12 @@ class KeyActions:
         updater = Updater(child, reference.columns, related.rules(child, frozenset(reference.columns)))
         updates = related.triggers(child, "UPDATE")
         updater.triggers = updates and updates.of_columns(frozenset(reference.columns))
-        for child_key in found:
-            updater.update(workspace, [(child_key, *values)])
+        outer, workspace.conflict = workspace.conflict, "ABORT"  # also in the triggers that it fires, as in SQLite
+        try:
+            for child_key in found:
+                updater.update(workspace, [(child_key, *values)])
+        finally:
+            workspace.conflict = outer
 
 
 def _goes_later(

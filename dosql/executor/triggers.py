@@ -73,15 +73,15 @@ class EventTriggers:
         ``conflict`` is what the statement says, which holds for those in the programs too.
         """
         values = (*self._values(old), *self._values(new))
-        outer, key = workspace.conflict, current.change.key
-        workspace.conflict = outer or conflict
+        outer, key, kept = workspace.conflict, current.change.key, workspace.kept
+        workspace.conflict, workspace.kept = outer or conflict, None
         try:
             for program in programs:
                 fire(workspace, program, values)
         except RaiseIgnore:
             return False
         finally:
-            workspace.conflict, current.change.key = outer, key
+            workspace.conflict, current.change.key, workspace.kept = outer, key, kept
         return True
 
     def _values(self, row: tuple[int, Sequence[Any]] | None) -> list[Any]:

@@ -30,14 +30,15 @@ class QuerySource:
 
     Attributes:
         sees_outer: It is part of its SELECT, and sees the columns around that.
-        cte: It is a CTE's: the same one stands wherever that is named, and runs once.
+        cte: A name for it and what it was when it was bound, if it is a CTE's: the same one stands wherever that is
+            named, and runs once.
     """
 
     number: int
     alias: str
     query: Query
     sees_outer: bool = False
-    cte: bool = False
+    cte: tuple[str, Query] | None = None
 
 
 @dataclass(slots=True)

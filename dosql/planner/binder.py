@@ -137,7 +137,7 @@ class Binder:
         self._places: dict[int | str, int] = {}
         self._next_source = 0
         self.ctes: list[dict[str, tuple[list[str], s.Query] | Working]] = []
-        self.cte_queries: dict[int, l.Query] = {}
+        self.cte_queries: dict[int, tuple[str, l.Query]] = {}
         self.recursions = 0
         self.row: Scope | None = None
 
@@ -535,7 +535,7 @@ class Binder:
         columns, node = cte
         known = self.cte_queries.get(id(node))
         if known is not None:
-            return self.derived(known, item.alias or item.name, columns, number, scope, item.at, cte=True)
+            return self.derived(known[1], item.alias or item.name, columns, number, scope, item.at, cte=known)
         hidden = self.ctes[depth:]  # a CTE sees those before it, not itself
         del self.ctes[depth:]
         visible = dict(hidden[0])
@@ -554,13 +554,21 @@ class Binder:
         finally:
             del self.ctes[depth:]
             self.ctes += hidden
-        shared = not scope.outer_uses and not is_simple(query)  # a simple one becomes part of what names it
-        if shared:
-            self.cte_queries[id(node)] = query
+        shared = None
+        if not scope.outer_uses and not is_simple(query):  # a simple one becomes part of what names it
+            shared = self.cte_queries[id(node)] = f"{item.name} {number}", query
         return self.derived(query, item.alias or item.name, columns, number, scope, item.at, cte=shared)
 
     def derived(
-        self, query: l.Query, alias: str, columns: list[str], number: int, scope: Scope, at: int, *, cte: bool = False
+        self,
+        query: l.Query,
+        alias: str,
+        columns: list[str],
+        number: int,
+        scope: Scope,
+        at: int,
+        *,
+        cte: tuple[str, l.Query] | None = None,
     ) -> l.Source:
         """Adds a subquery of FROM to a scope."""
         unify_reals([query], [output.expr for output in query.outputs])

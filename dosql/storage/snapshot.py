@@ -41,9 +41,11 @@ class Snapshot:
         time_us: When that was committed, microseconds since 1970-01-01 UTC.
         epoch: Keeps the page segments it may need.
         reads: None: nobody records what is read here.
+        kept: None: nothing is kept for what comes behind a query.
     """
 
     reads = None
+    kept = None
 
     __slots__ = ("epoch", "lsn", "schema", "time_us", "trees")
 

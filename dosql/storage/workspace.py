@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -82,6 +82,7 @@ class Workspace:
         follow: Called when a row was changed or removed, where foreign keys cannot wait for the statement's end.
         undone: Who will take back what a statement does if it fails, or None.
         writers: Of the rows of tables that were written, by id; they go when anybody keeps what there is.
+        kept: Rows of CTEs that the query of a change has read, for its RETURNING; None elsewhere.
         explicit: It is counted among the open transactions.
         taker: Stands for it in ``key_floors``.
         conflict: What the statement that fired a trigger said: it holds for those in the trigger too.
@@ -101,6 +102,7 @@ class Workspace:
         "firing",
         "follow",
         "head",
+        "kept",
         "moved",
         "ops",
         "reads",
@@ -129,6 +131,7 @@ class Workspace:
         self.defers_keys = self.unchecked = False
         self.undone: Any = None
         self.explicit = False
+        self.kept: Mapping[str, Any] | None = None
         self.follow: Callable[[], None] | None = None
         self.head: Callable[[], Snapshot] = lambda: base
         self._owner = self.taker = Owner()

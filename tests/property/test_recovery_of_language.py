@@ -32,8 +32,12 @@ def _run(database: Database, session: Session, sql: str) -> None:
 def _content(session: Session) -> list[object]:
     schema = session.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name").rows
     tables = [name for kind, name, _, _ in schema if kind == "table"]
-    rows = [(name, session.execute(f'SELECT rowid, * FROM "{name}" ORDER BY rowid').rows) for name in tables]
-    return [schema, rows]
+    keyless = {name for kind, name, _, sql in schema if kind == "table" and "WITHOUT ROWID" in (sql or "")}
+    rows = [
+        (name, session.execute(f"""SELECT {"" if name in keyless else "rowid, "}* FROM "{name}" """).rows)
+        for name in tables
+    ]
+    return [schema, [(name, sorted(found, key=repr)) for name, found in rows]]
 
 
 def _after_a_crash(folder: Path, copy: Path, expected: list[object]) -> None:

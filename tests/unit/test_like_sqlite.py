@@ -61,6 +61,12 @@ SCRIPTS = {
         SELECT * FROM t; INSERT OR REPLACE INTO v VALUES (6, 1, 6); SELECT * FROM t; UPDATE OR IGNORE v SET a = 2;
         SELECT * FROM t; INSERT OR FAIL INTO v VALUES (7, 7, 7), (8, 7, 8); SELECT * FROM t;
         UPDATE OR REPLACE v SET a = 7 WHERE id < 5; SELECT * FROM t; INSERT INTO v VALUES (9, 7, 9)""",
+    "a CTE that RETURNING reads is the one that the change has read": """
+        CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE s (id INTEGER PRIMARY KEY, b);
+        INSERT INTO t VALUES (1, 0), (2, 0), (3, 0); INSERT INTO s VALUES (1, 1), (2, 2), (3, 3);
+        CREATE TRIGGER bu BEFORE UPDATE ON t WHEN new.id = 1 BEGIN UPDATE s SET b = 100 WHERE id = 2; END;
+        WITH c (x) AS (SELECT sum(b) FROM s) UPDATE t SET v = 0 FROM c RETURNING id, v, (SELECT x FROM c);
+        WITH c (x) AS (SELECT sum(b) FROM s) UPDATE t SET v = x FROM c RETURNING id, v, (SELECT x FROM c)""",
     "a table renamed that is named like a column": """
         CREATE TABLE n(n, x CHECK (n.n > n.x), UNIQUE (n, x)); CREATE INDEX i ON n(n, x) WHERE n > 1;
         CREATE VIEW v AS SELECT n.x, n, n.n n FROM n; CREATE VIEW w AS SELECT n.q FROM (SELECT 1 AS q) n;

@@ -558,7 +558,8 @@ class _BlockEmitter(SemiEmitter):
             outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
         if source.cte:
             name = self._queries.shared(source.query)
-            return self._once(f"kept(M, {name!r}, {name}, view, P)", "d")
+            label = source.cte[0] if source.query is source.cte[1] else ""  # else it has conditions of one place
+            return self._once(f"kept(M, {name!r}, {name}, view, P, {label!r})", "d")
         name = self._queries.query(source.query, outer)
         passed = self._outer.values() if outer else ()
         return self._once(f"{name}({', '.join(['view', 'P', 'M', *passed])})", "d", whole=not outer)

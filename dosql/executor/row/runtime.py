@@ -115,11 +115,25 @@ def count_of(root: Any, low: bytes, high: bytes) -> int:
     return sum(e - s for _, s, e in spans(root, low, high))
 
 
-def kept(known: dict[str, Any], name: str, query: Callable[..., Any], view: Any, params: Any) -> Any:
-    """Returns the rows of a query that runs once in a statement."""
+def kept(known: dict[str, Any], name: str, query: Callable[..., Any], view: Any, params: Any, label: str) -> Any:
+    """Returns the rows of a query that runs once in a statement. RETURNING gets those that the change has read.
+
+    Args:
+        known: What is kept of this run.
+        name: Of the query in this run.
+        query: Gives its rows.
+        view, params: For it.
+        label: Of the query in all parts of the statement, or nothing.
+    """
     rows = known.get(name)
     if rows is None:
-        rows = known[name] = query(view, params, known)
+        shared = view.kept
+        if shared is not None and label in shared:
+            rows = known[name] = shared[label]
+        else:
+            rows = known[name] = query(view, params, known)
+            if label and shared.__class__ is dict and rows.__class__ is list:  # what is on disk goes with its query
+                shared[label] = rows
     return rows
 
 
