@@ -10,7 +10,8 @@ is needed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from dosql.btree import get, leaves
@@ -21,7 +22,9 @@ from dosql.schema import ForeignKey, Index, Schema, Table
 from dosql.storage import Snapshot, Workspace
 from dosql.storage.claims import StaleRow
 from dosql.storage.index_entries import has_entry, keys_with
+from dosql.types.collations import COLLATIONS
 from dosql.types.keys import after_prefix
+from dosql.types.sqltypes import SqlType
 
 
 class Due(NamedTuple):
@@ -296,7 +299,7 @@ def _there(
 
 
 def child_keys(view: Snapshot | Workspace, child: Table, reference: ForeignKey, values: Sequence[Any]) -> list[int]:
-    """Returns the keys of the rows that refer to a key."""
+    """Returns the keys of the rows that refer to a key. Texts are compared as the parent's columns compare them."""
     wanted = _converted(child, reference.columns, values)
     if wanted is None or child.id not in view.trees:
         return []
@@ -314,21 +317,52 @@ def child_keys(view: Snapshot | Workspace, child: Table, reference: ForeignKey, 
         return [] if get(root, key) is None else [key]
     if view.reads is not None:
         view.reads.whole(child.id)
+    folds = [COLLATIONS[name] if name else None for name in _collations(view.schema, child, reference)]
+    wanted = _folded(folds, wanted)
     found = []
     for leaf in leaves(root):
         rows = zip(leaf.keys, zip(*leaf.cols, strict=True) if leaf.cols else [()] * len(leaf.keys), strict=True)
-        found += [key for key, stored in rows if values_of(child, reference.columns, key, stored) == wanted]
+        for key, stored in rows:
+            if _folded(folds, values_of(child, reference.columns, key, stored)) == wanted:
+                found.append(key)
+    return found
+
+
+def _folded(folds: Sequence[Callable[[Any], Any] | None], values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Returns what collations compare of values."""
+    if not any(folds):
+        return values
+    return tuple([value if fold is None else fold(value) for fold, value in zip(folds, values, strict=True)])
+
+
+def _collations(schema: Schema, child: Table, reference: ForeignKey) -> tuple[str, ...]:
+    """Returns the collations of the parent's columns; empty is BINARY."""
+    known = _known(schema)
+    at = ("collations", child.id, reference.columns, reference.parent_columns)
+    found: tuple[str, ...] | None = known.get(at)
+    if found is None:
+        parent = schema.beside(child.id).table(reference.parent)
+        found = ("",) * len(reference.columns)
+        if parent is not None:
+            with suppress(SchemaError):
+                columns = [parent.columns[c] for c in key_of(schema, parent, child, reference)[1]]
+                found = tuple(c.collation if c.type in (SqlType.TEXT, SqlType.ANY) else "" for c in columns)
+        known[at] = found
     return found
 
 
 def _index_of(schema: Schema, child: Table, reference: ForeignKey) -> Index | None:
-    """Returns an index whose first columns are those of a foreign key."""
+    """Returns an index whose first columns are those of a foreign key, and compared as their parents'."""
     known = _known(schema)
-    at = (child.id, reference.columns)
+    at = (child.id, reference.columns, reference.parent_columns)
     if at not in known:
-        width, columns = len(reference.columns), set(reference.columns)
-        indexes = schema.indexes_of(child.id)
-        known[at] = next((i for i in indexes if not i.where and set(i.columns[:width]) == columns), None)
+        width = len(reference.columns)
+        wanted = set(zip(reference.columns, _collations(schema, child, reference), strict=True))
+        known[at] = None
+        for index in schema.indexes_of(child.id):
+            places = [(column, index.collation(place)) for place, column in enumerate(index.columns[:width])]
+            if not index.where and set(places) == wanted:
+                known[at] = index
     return known[at]  # type: ignore[no-any-return]
 
 

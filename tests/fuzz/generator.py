@@ -454,7 +454,8 @@ class Generator:
         r, table = self.r, self.r.choice(self.tables)
         changed = [view for view in self.views if view.changed]
         if changed and self.maybe(0.1):
-            table = Table(changed[0].name, changed[0].columns)
+            view = changed[0]
+            table = Table(view.name, view.columns, ordered=view.base is not None and view.base.ordered)
         form = r.random()
         if form < 0.5:
             return self._insert(table)

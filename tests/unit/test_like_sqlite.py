@@ -61,6 +61,14 @@ SCRIPTS = {
         SELECT * FROM t; INSERT OR REPLACE INTO v VALUES (6, 1, 6); SELECT * FROM t; UPDATE OR IGNORE v SET a = 2;
         SELECT * FROM t; INSERT OR FAIL INTO v VALUES (7, 7, 7), (8, 7, 8); SELECT * FROM t;
         UPDATE OR REPLACE v SET a = 7 WHERE id < 5; SELECT * FROM t; INSERT INTO v VALUES (9, 7, 9)""",
+    "children are found as the parent's column compares": """
+        PRAGMA foreign_keys = ON; CREATE TABLE p (k TEXT COLLATE NOCASE UNIQUE, b TEXT UNIQUE);
+        CREATE TABLE c (k TEXT REFERENCES p (k) ON DELETE CASCADE, b TEXT COLLATE NOCASE REFERENCES p (b) ON DELETE
+        CASCADE); INSERT INTO p VALUES ('a', 'x'), ('B', 'X'), ('c', 'y'); INSERT INTO c VALUES ('A', 'X'), ('b', 'x');
+        INSERT INTO c VALUES ('C', 'Y'); INSERT INTO c VALUES ('C', 'y'); DELETE FROM p WHERE k = 'C'; SELECT * FROM c;
+        CREATE INDEX c_k ON c (k); CREATE INDEX c_b ON c (b); DELETE FROM p WHERE k = 'A'; SELECT * FROM c;
+        DELETE FROM c; INSERT INTO c VALUES (NULL, 'X'); INSERT INTO p VALUES ('d', 'x'); DELETE FROM p WHERE k = 'd';
+        SELECT * FROM c""",
     "a CTE that RETURNING reads is the one that the change has read": """
         CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE s (id INTEGER PRIMARY KEY, b);
         INSERT INTO t VALUES (1, 0), (2, 0), (3, 0); INSERT INTO s VALUES (1, 1), (2, 2), (3, 3);
