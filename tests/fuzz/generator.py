@@ -470,8 +470,12 @@ class Generator:
         returning = f" RETURNING {shown}" if table in self.tables and self.maybe(0.2) else ""
         if form < 0.8:
             picked = r.sample(table.written, r.randint(1, min(2, len(table.written))))
+
+            def value(column: Column) -> str:
+                return self.fitting([alias], column.kind)
+
             sets = ", ".join(
-                f"{c.name} = {self.literal(c.kind) if self.maybe(0.6) else self.fitting([alias], c.kind)}"
+                f"{c.name} = {self.literal(c.kind) if self.maybe(0.6) or not table.ordered else value(c)}"
                 for c in picked
             )
             if any(c.name == "id" for c in picked):  # SQLite may meet a moved row a second time
