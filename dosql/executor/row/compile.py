@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -19,6 +20,8 @@ from dosql.plan.logical import Block, Query
 from dosql.plan.physical import BlockPlan
 
 _numbers = count(1)
+# That a constant is compared with None says nothing of a program's own code.
+warnings.filterwarnings("ignore", category=SyntaxWarning, module="<statement ")
 
 
 @dataclass(slots=True)
