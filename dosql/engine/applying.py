@@ -81,9 +81,12 @@ def apply_change(statement: Statement, workspace: Workspace, values: tuple[Any, 
     alone, found = statement.alone, None
     nested = statement.triggers is not None or workspace.unchecked  # what those have done cannot be taken back here
     if alone is not None and workspace.conflict is None and not nested:
+        begun = len(workspace.ops)
         try:
             done = alone.within(workspace, values, refers=False)
         except REFUSED:
+            if len(workspace.ops) > begun:  # what follows from the change was refused
+                raise
             done = None
         if isinstance(done, tuple):
             return done[1]

@@ -61,6 +61,14 @@ SCRIPTS = {
         SELECT * FROM t; INSERT OR REPLACE INTO v VALUES (6, 1, 6); SELECT * FROM t; UPDATE OR IGNORE v SET a = 2;
         SELECT * FROM t; INSERT OR FAIL INTO v VALUES (7, 7, 7), (8, 7, 8); SELECT * FROM t;
         UPDATE OR REPLACE v SET a = 7 WHERE id < 5; SELECT * FROM t; INSERT INTO v VALUES (9, 7, 9)""",
+    "what RESTRICT refuses in a trigger is refused": """
+        PRAGMA foreign_keys = ON; CREATE TABLE t (id INTEGER PRIMARY KEY, p REFERENCES t (id) ON DELETE RESTRICT
+        ON UPDATE RESTRICT); CREATE VIEW v AS SELECT id FROM t;
+        CREATE TRIGGER r1 INSTEAD OF DELETE ON v BEGIN DELETE FROM t WHERE id = old.id; END;
+        CREATE TRIGGER r2 INSTEAD OF UPDATE ON v BEGIN UPDATE t SET id = new.id WHERE id = old.id; END;
+        INSERT INTO t VALUES (1, NULL), (3, 1), (7, 1); DELETE FROM v; DELETE FROM v WHERE id = 1;
+        SELECT * FROM t; UPDATE v SET id = id + 10; SELECT * FROM t; DELETE FROM v WHERE id > 1; SELECT * FROM t;
+        DELETE FROM v; SELECT * FROM t""",
     "children are found as the parent's column compares": """
         PRAGMA foreign_keys = ON; CREATE TABLE p (k TEXT COLLATE NOCASE UNIQUE, b TEXT UNIQUE);
         CREATE TABLE c (k TEXT REFERENCES p (k) ON DELETE CASCADE, b TEXT COLLATE NOCASE REFERENCES p (b) ON DELETE
