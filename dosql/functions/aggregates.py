@@ -28,12 +28,14 @@ class Collecting:
         arity: Fewest and most arguments; -1 is no upper limit.
         type: Of the result.
         takes_null: Whether rows count whose first argument is NULL.
+        extend: Takes the result for some rows (None for none) and the arguments of one more; gives that for all.
     """
 
     finish: Callable[[Rows], Any]
     arity: tuple[int, int]
     type: SqlType = SqlType.ANY
     takes_null: bool = False
+    extend: Callable[[Any, tuple[Any, ...]], Any] | None = None
 
 
 def joined(rows: Rows) -> str | None:
@@ -45,6 +47,14 @@ def joined(rows: Rows) -> str | None:
         out.append((text(separator[0]) or "") if separator else ",")
         out.append(text(value))
     return "".join(out)
+
+
+def _joined_with(before: str | None, row: tuple[Any, ...]) -> str:
+    """Result of group_concat() with one more row."""
+    value: str = text(row[0])
+    if before is None:
+        return value
+    return before + ((text(row[1]) or "") if len(row) > 1 else ",") + value
 
 
 def _numbers(name: str, rows: Rows) -> list[float]:
@@ -104,7 +114,7 @@ def _of_users(make: Callable[[], Any]) -> Callable[[Rows], Any]:
 
 _REAL = SqlType.REAL
 COLLECTING: dict[str, Collecting] = {
-    "group_concat": Collecting(joined, (1, 2), SqlType.TEXT),
+    "group_concat": Collecting(joined, (1, 2), SqlType.TEXT, extend=_joined_with),
     "json_group_array": Collecting(lambda rows: str(j.array_of([r[0] for r in rows])), (1, 1), SqlType.TEXT, True),
     "json_group_object": Collecting(lambda rows: str(j.object_of(list(rows))), (2, 2), SqlType.TEXT, True),
     "jsonb_group_array": Collecting(

@@ -13,7 +13,7 @@ import apsw
 from dosql.engine import Database, Session
 from dosql.engine.statement import Statement
 from dosql.errors import DosqlError, InternalError
-from dosql.executor.row import blocks, picking, spilling, warm, window_passes
+from dosql.executor.row import blocks, combining, picking, spilling, warm, windows
 from dosql.executor.row.compile import CompiledQuery
 from dosql.executor.row.guard import Allowance
 from dosql.executor.vector import join_plan, plan, preload
@@ -28,13 +28,13 @@ LONGEST_S = 10.0
 
 
 _ALWAYS: list[tuple[Any, str, Any]] = [
-    *((module, "ROWS_MIN", 0) for module in (blocks, picking, plan, join_plan)),
+    *((module, "ROWS_MIN", 0) for module in (blocks, combining, picking, plan, join_plan)),
     *((cost, name, 0) for name in ("COLUMNAR_ROWS_MIN", "JOINED_MIN", "JOINED_STEP", "JOINED_ROW")),
     *((cost, name, 0) for name in ("PICK_START", "PICK_ROW", "PICK_TEXT_ROW", "PICKED_ROW")),
     (join_plan, "_WORTH_ROWS", 0),
     (join_plan, "_PICKED_PART", 2.0),
     (picking, "_PART", 2.0),
-    (window_passes, "NUMPY_ROWS_MIN", 0),
+    (windows, "COLUMNS_ROWS_MIN", 0),
 ]
 """What makes columnar mode do all that it can, however small the tables are."""
 

@@ -12,7 +12,8 @@ import pytest
 
 from dosql.engine import Database, Session
 from dosql.errors import DosqlError, ResourceExhausted
-from dosql.executor.row import window_passes
+from dosql.executor.row import combining, windows
+from dosql.executor.vector import preload
 
 QUERIES = int(os.environ.get("DOSQL_WINDOW_QUERIES", "1500"))
 FUNCTIONS = [
@@ -40,6 +41,7 @@ BOUNDS = [
     *("1 FOLLOWING", "2 FOLLOWING", "UNBOUNDED FOLLOWING"),
 ]
 EXCLUDES = ["", "", "EXCLUDE CURRENT ROW", "EXCLUDE GROUP", "EXCLUDE TIES", "EXCLUDE NO OTHERS"]
+CONDITIONS = ["", "WHERE n > 0", "WHERE whole > -2 AND r IS NOT NULL", "WHERE id = 3", "WHERE id < 0"]
 WHOLE = [
     "SELECT id, sum(n) OVER w, rank() OVER (w ORDER BY id) FROM t WINDOW w AS (PARTITION BY g)",
     "SELECT g, sum(sum(n)) OVER (ORDER BY g) FROM t GROUP BY g",
@@ -84,9 +86,16 @@ RECURSIVE = [
 ]
 
 
-@pytest.fixture(params=[20_000, 0], ids=["python", "numpy"])
+def by_columns(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Lets windows go through their frames, or be computed by columns: of rows, or of tables where they can be."""
+    preload()
+    monkeypatch.setattr(windows, "COLUMNS_ROWS_MIN", 1 << 40 if how == "frames" else 0)
+    monkeypatch.setattr(combining, "ROWS_MIN", 0 if how == "table" else 1 << 40)
+
+
+@pytest.fixture(params=["frames", "rows", "table"])
 def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Session, apsw.Connection]]:
-    monkeypatch.setattr(window_passes, "NUMPY_ROWS_MIN", request.param)
+    by_columns(monkeypatch, request.param)
     database = Database.open(":memory:")
     session, oracle = database.session(), apsw.Connection(":memory:")
     rng = random.Random(4)
@@ -119,6 +128,13 @@ def answer(run: Any, sql: str, errors: type[Exception]) -> Any:
     return sorted([tuple(round(v, 9) if isinstance(v, float) else v for v in row) for row in rows], key=repr)
 
 
+def answer_in_order(session: Session, sql: str) -> Any:
+    try:
+        return session.execute(sql).rows
+    except DosqlError as e:
+        return str(e)
+
+
 def compare(both: tuple[Session, apsw.Connection], sql: str) -> None:
     session, oracle = both
     mine = answer(lambda q: session.execute(q).rows, sql, DosqlError)
@@ -140,6 +156,43 @@ def test_frames(both: tuple[Session, apsw.Connection]) -> None:
         if "GROUPS" in frame and not partition and not order:
             continue
         compare(both, f"SELECT id, {function} OVER ({partition}{order}{frame}) FROM t")
+
+
+@pytest.mark.slow
+def test_columns_give_what_frames_give_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(23)
+    database = Database.open(":memory:")
+    session = database.session()
+    session.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, g TEXT, n INTEGER, r REAL, a ANY, d DATE, whole INTEGER)")
+    for i in range(300):
+        row = (
+            *(rng.choice("abc"), rng.choice([None, rng.randrange(-9, 9), rng.randrange(-(10**14), 10**14)])),
+            *(rng.choice([None, 0.0, -0.0, rng.random(), rng.uniform(-1e16, 1e16)]),),
+            *(rng.choice([None, 1, 1.0, 2.5, "x", b"y"]), f"2026-01-{rng.randrange(1, 28):02}", rng.randrange(-5, 5)),
+        )
+        session.execute("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?, ?)", (i * 3, *row))
+    arguments = ["n", "r", "whole", "a", "d", "n * 2 + whole", "r * whole", "id", "7"]
+    functions = [*FUNCTIONS, *(f"{name}({arg})" for name in ("sum", "avg", "min", "max", "count") for arg in arguments)]
+    functions += [f"{name}({arg})" for name in ("lag", "lead", "first_value", "last_value") for arg in arguments]
+    functions += ["lag(n, whole)", "lag(g, 2, g)", "lead(r, 3, 0.5)", "nth_value(g, 3)", "ntile(7)", "ntile(1000)"]
+    orders = ["", "ORDER BY r", "ORDER BY n DESC", "ORDER BY a NULLS LAST", "ORDER BY g DESC, d", "ORDER BY whole, r"]
+    for _ in range(QUERIES):
+        frame = f"{rng.choice(['ROWS', 'GROUPS'])} BETWEEN {rng.choice(BOUNDS)} AND {rng.choice(BOUNDS)}"
+        order = rng.choice(orders)
+        if rng.random() < 0.2 and order in ("ORDER BY r", "ORDER BY n DESC"):
+            frame = f"RANGE BETWEEN {rng.choice([0, 3, 1.5])} PRECEDING AND {rng.choice([0, 2, 1e15])} FOLLOWING"
+        window = f"({rng.choice(['', 'PARTITION BY g ', 'PARTITION BY a, whole '])}{order} {rng.choice(['', frame])})"
+        condition = rng.choice(
+            ["", "WHERE n > 0", "WHERE whole > -2 AND r IS NOT NULL", "WHERE id = 3", "WHERE id < 0"]
+        )
+        sql = f"SELECT id, {rng.choice(functions)} OVER {window}, rank() OVER (ORDER BY whole) FROM t {condition}"
+        given = []
+        for how in ("frames", "rows", "table"):
+            by_columns(monkeypatch, how)
+            database.statements.clear()
+            given.append(repr(answer_in_order(session, sql)))
+        assert given[0] == given[1] == given[2], sql
+    database.close()
 
 
 @pytest.mark.parametrize("sql", WHOLE)

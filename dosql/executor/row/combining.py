@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dosql.executor.row.body import QueryBody
 from dosql.executor.row.emitter import Lines
+from dosql.executor.row.expressions import ExpressionCompiler
 from dosql.executor.row.out_of_core import area_of
 from dosql.executor.row.sorting import emit_sort
 from dosql.executor.row.table_paths import variable
-from dosql.plan.expr import Col, Expr, Op, hashable, sources_of
+from dosql.executor.vector import ROWS_MIN, vector_windows
+from dosql.plan.expr import NULL, Col, Expr, Op, hashable, sources_of
 from dosql.plan.logical import CompoundRows, FullJoinRows, RecursiveRows, ValuesRows, WindowRows
+from dosql.plan.physical import BlockPlan
 from dosql.types.sqltypes import SqlType
 
 _WATCHED_ROWS = 64
@@ -112,20 +115,45 @@ class CombiningEmitter(QueryBody):
 
     def windows(self, query: WindowRows) -> None:
         """Emits window functions."""
-        calls = self._function.module.share("W", query.calls)
+        module, body = self._function.module, self._function.body
+        calls = module.share("W", query.calls)
+        unread = frozenset(i for i, output in enumerate(query.outputs) if output.expr == NULL)
         args = ", ".join(["view", "P", "M", *self._outer.values()])
         outer = tuple(Col(s, i, SqlType.ANY, True, "") for s, i in self._outer)
+        place = len(self._queries.plans)
         rows = f"{self._queries.query(query.query, outer)}({args})"
+        if not (self._outer or self._queries.spills):
+            self._columnar_windows(self._queries.plans[place], query, unread)
+        hidden = f", {tuple(sorted(unread))}" if unread else ""
         same = set.intersection(*(set(call.partition) for call in query.calls))
         if self._queries.spills and same:
             key = "".join(f"sort_key(row[{place}]), " for place in sorted(same))
             area = area_of(self._function)
-            self._function.body.add(
-                f"return {area}.in_partitions({rows}, lambda row: ({key}), lambda rows: windowed(rows, {calls}))"
-            )
+            windows = f"lambda rows: windowed(rows, {calls}{hidden})"
+            body.add(f"return {area}.in_partitions({rows}, lambda row: ({key}), {windows})")
         else:
             rows = f"list({rows})" if self._queries.spills else rows
-            self._function.body.add(f"return windowed({rows}, {calls})")
+            body.add(f"return windowed({rows}, {calls}{hidden})")
+
+    def _columnar_windows(self, plan: BlockPlan, query: WindowRows, unread: frozenset[int]) -> None:
+        """Emits windows over the columns of a table, where they can be."""
+        constants = ExpressionCompiler(self._function, self._outer, self._subquery)
+        vector = vector_windows(plan, query.calls, unread, constants)
+        if vector is None:
+            return
+        plan.columnar = True
+        body, tree = self._function.body, f"view.trees[{vector.table_id}]"
+        scalars = "".join(f"{code}, " for code in vector.scalars)
+        run = f"{self._function.module.share('V', vector)}.run({tree}, ({scalars}))"
+        body.add(f"found = {run} if worth({tree}.count, {ROWS_MIN}) else None")
+        with body.block("if found is not None:"):
+            with body.block("if view.reads is not None:"):
+                body.add(f"view.reads.whole({vector.table_id})")
+            if counters := self._queries.counter(plan.steps[0]):
+                at = plan.steps[0].counter
+                body.add(f"{counters}[{at}] += 1")
+                body.add(f"{counters}[{at + 1}] += len(found)")
+            body.add("return found")
 
     def full_join(self, query: FullJoinRows) -> None:
         """Emits FULL JOIN: the rows of the left side with what fits them, then what of the right side fits nothing."""

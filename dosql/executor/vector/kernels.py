@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +13,7 @@ from dosql.executor.row.guard import tick
 from dosql.executor.vector import texts
 from dosql.executor.vector.columns import Array, Values
 from dosql.executor.vector.images import Coded
-from dosql.executor.vector.plan import FLIPPED, ON_TEXT, Column, Node, Scalar, Unfit
+from dosql.executor.vector.plan import FLIPPED, ON_TEXT, Column, Node, Scalar, Unfit, columns_of
 from dosql.types.sqltypes import SqlType
 
 EXACT = 1 << 53
@@ -59,7 +59,7 @@ class Kernels:
         (a, a_valid), (b, b_valid) = self.number(node.args[0]), self.number(node.args[1])
         valid = _both(a_valid, b_valid)
         if a.dtype.kind == b.dtype.kind == "i":
-            most = _largest(a) * _largest(b) if node.op == "*" else _largest(a) + _largest(b)
+            most = largest(a) * largest(b) if node.op == "*" else largest(a) + largest(b)
             if most >= 1 << 62:  # 64 bits may overflow, which gives a REAL
                 raise Unfit
             return _UFUNCS[node.op](a, b), valid
@@ -88,7 +88,7 @@ class Kernels:
                 continue
             found, valid = self.number(value)
             is_real = found.dtype.kind == "f"
-            if not (is_real or whole) and _largest(found) * rows >= EXACT:
+            if not (is_real or whole) and largest(found) * rows >= EXACT:
                 raise Unfit
             values = np.where(where, found, values)
             there = np.where(where, True if valid is None else valid, there)
@@ -136,7 +136,7 @@ class Kernels:
 
     def quick(self, conditions: Sequence[Node]) -> bool:
         """Whether the columns of conditions on texts are there as codes."""
-        return all(self._batch.codes(c) is not None for node in conditions for c in _columns_of(node))
+        return all(self._batch.codes(c) is not None for node in conditions for c in columns_of(node))
 
     def _text_truth(self, node: Node) -> Truth:
         """Returns where a condition on texts is true and where it is false."""
@@ -305,14 +305,6 @@ _WHEN = {**dict.fromkeys(ON_TEXT, 1), "TEXTS": 2, "EACH": 3}
 _WATCHED = 4096
 
 
-def _columns_of(node: Any) -> Iterator[Column]:
-    if isinstance(node, Column):
-        yield node
-    elif isinstance(node, Node):
-        for arg in node.args:
-            yield from _columns_of(arg)
-
-
 _WHOLE = {SqlType.INTEGER, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP}
 
 
@@ -343,12 +335,13 @@ def _both(a: Array | None, b: Array | None) -> Array | None:
 def _as_real(values: Array) -> Array:
     if values.dtype.kind == "f":
         return values
-    if _largest(values) > EXACT:
+    if largest(values) > EXACT:
         raise Unfit
     return values.astype(np.float64)
 
 
-def _largest(values: Array) -> int:
+def largest(values: Array) -> int:
+    """Returns how far from zero whole numbers go."""
     return max(abs(int(values.min())), abs(int(values.max()))) if len(values) else 0
 
 

@@ -205,6 +205,15 @@ def _is_null(expr: Expr) -> bool:
     return isinstance(expr, Const) and expr.value is None
 
 
+def columns_of(node: Any) -> Iterator[Column]:
+    """Yields the columns that something reads."""
+    if isinstance(node, Column):
+        yield node
+    elif isinstance(node, Node):
+        for arg in node.args:
+            yield from columns_of(arg)
+
+
 def computes(node: Any) -> bool:
     """Whether a condition calls a function for each value of a column."""
     return isinstance(node, Node) and (node.op == "EACH" or any(computes(arg) for arg in node.args))

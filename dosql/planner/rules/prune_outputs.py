@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dosql.plan.expr import NULL, Col, Const, walk
-from dosql.plan.logical import Block, JoinStep, Output, QuerySource
+from dosql.plan.logical import Block, JoinStep, Output, QuerySource, WindowRows
 from dosql.planner.rules.facts import Facts, expressions, stable
 
 
@@ -24,10 +24,10 @@ def prune_outputs(block: Block, facts: Facts) -> Block:
 
 def _pruned(step: JoinStep, read: set[int]) -> JoinStep:
     source = step.source
-    if not isinstance(source, QuerySource) or source.cte or not isinstance(source.query, Block):
+    if not isinstance(source, QuerySource) or source.cte or not isinstance(source.query, Block | WindowRows):
         return step
     query = source.query
-    if query.distinct:
+    if isinstance(query, Block) and query.distinct:
         return step
     kept = read | {key.output for key in query.order_by}
     outputs = [
