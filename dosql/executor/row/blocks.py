@@ -86,7 +86,15 @@ class QueryEmitter:
         self._shared: dict[int, tuple[Query, str]] = {}
         self._firsts: dict[int, tuple[Query, Query]] = {}
 
-    def query(self, query: Query, outer: tuple[Col, ...] = (), *, name: str | None = None, again: bool = False) -> str:
+    def query(
+        self,
+        query: Query,
+        outer: tuple[Col, ...] = (),
+        *,
+        name: str | None = None,
+        again: bool = False,
+        once: bool = False,
+    ) -> str:
         """Emits a function that returns the query's rows as a list of tuples; returns its name.
 
         The function takes the view, the parameters, what was gathered for the whole statement (a dict), one argument
@@ -98,6 +106,7 @@ class QueryEmitter:
             outer: Columns of the queries around it that it reads.
             name: Of the function for the whole statement.
             again: It runs many times, though it reads no outer column.
+            once: Its rows are gone through once.
         """
         args = ["view", "P", *([] if name else ["M"]), *(variable(c.source, c.index) for c in outer), "given=()"]
         function = Function(self._module, name or self._module.fresh("q"), args, again=again or bool(outer))
@@ -110,7 +119,7 @@ class QueryEmitter:
         elif isinstance(query, RecursiveRows):
             emitter.recursive(query)
         elif isinstance(query, WindowRows):
-            emitter.windows(query)
+            emitter.windows(query, once=once)
         elif isinstance(query, FullJoinRows):
             emitter.full_join(query)
         else:
@@ -164,7 +173,7 @@ class _BlockEmitter(SemiEmitter):
         self._joined: ColumnarJoin | None = None
         self._whole: list[tuple[int, int]] | None = None
         self._different: list[tuple[int, int]] | None = None
-        self._once_each = self._lone = self._early = False
+        self._once_each = self._lone = self._early = self._once_through = False
         self._first: tuple[Expr, bool] | None = None
         self._spills = queries.spills
         self._from: dict[int, str] = {}
@@ -183,6 +192,7 @@ class _BlockEmitter(SemiEmitter):
         self._innermost = plan.steps[-1].source.number if plan.steps else -1
         block = plan.block
         function, body = self._function, self._function.body
+        self._once_through = len(plan.steps) == 1 and not (function.again or self._outer)
         needed = self._needed(plan)
         for source, columns in needed.items():
             for column in columns:
@@ -560,7 +570,7 @@ class _BlockEmitter(SemiEmitter):
             name = self._queries.shared(source.query)
             label = source.cte[0] if source.query is source.cte[1] else ""  # else it has conditions of one place
             return self._once(f"kept(M, {name!r}, {name}, view, P, {label!r})", "d")
-        name = self._queries.query(source.query, outer)
+        name = self._queries.query(source.query, outer, once=self._once_through and not outer)
         passed = self._outer.values() if outer else ()
         return self._once(f"{name}({', '.join(['view', 'P', 'M', *passed])})", "d", whole=not outer)
 

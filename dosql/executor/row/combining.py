@@ -113,8 +113,13 @@ class CombiningEmitter(QueryBody):
             else:
                 lines.add(f"out += {step}")
 
-    def windows(self, query: WindowRows) -> None:
-        """Emits window functions."""
+    def windows(self, query: WindowRows, *, once: bool) -> None:
+        """Emits window functions.
+
+        Args:
+            query: The rows with the windows.
+            once: The new rows are gone through once.
+        """
         module, body = self._function.module, self._function.body
         calls = module.share("W", query.calls)
         unread = frozenset(i for i, output in enumerate(query.outputs) if output.expr == NULL)
@@ -123,7 +128,7 @@ class CombiningEmitter(QueryBody):
         place = len(self._queries.plans)
         rows = f"{self._queries.query(query.query, outer)}({args})"
         if not (self._outer or self._queries.spills):
-            self._columnar_windows(self._queries.plans[place], query, unread)
+            self._columnar_windows(self._queries.plans[place], query, unread, "found" if once else "list(found)")
         hidden = f", {tuple(sorted(unread))}" if unread else ""
         same = set.intersection(*(set(call.partition) for call in query.calls))
         if self._queries.spills and same:
@@ -133,10 +138,11 @@ class CombiningEmitter(QueryBody):
             body.add(f"return {area}.in_partitions({rows}, lambda row: ({key}), {windows})")
         else:
             rows = f"list({rows})" if self._queries.spills else rows
-            body.add(f"return windowed({rows}, {calls}{hidden})")
+            windows = f"windowed({rows}, {calls}{hidden})"
+            body.add(f"return {windows if once else f'list({windows})'}")
 
-    def _columnar_windows(self, plan: BlockPlan, query: WindowRows, unread: frozenset[int]) -> None:
-        """Emits windows over the columns of a table, where they can be."""
+    def _columnar_windows(self, plan: BlockPlan, query: WindowRows, unread: frozenset[int], rows: str) -> None:
+        """Emits windows over the columns of a table, where they can be; ``rows`` of them are returned."""
         constants = ExpressionCompiler(self._function, self._outer, self._subquery)
         vector = vector_windows(plan, query.calls, unread, constants)
         if vector is None:
@@ -151,9 +157,10 @@ class CombiningEmitter(QueryBody):
                 body.add(f"view.reads.whole({vector.table_id})")
             if counters := self._queries.counter(plan.steps[0]):
                 at = plan.steps[0].counter
+                body.add("found = list(found)")
                 body.add(f"{counters}[{at}] += 1")
                 body.add(f"{counters}[{at + 1}] += len(found)")
-            body.add("return found")
+            body.add(f"return {rows}")
 
     def full_join(self, query: FullJoinRows) -> None:
         """Emits FULL JOIN: the rows of the left side with what fits them, then what of the right side fits nothing."""

@@ -5,7 +5,7 @@ A call's inputs are columns of the rows. Many rows are computed by whole columns
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +20,7 @@ _TIMES = 8
 """Windows take so much longer than what else columns are used for."""
 
 
-def windowed(rows: list[Row], calls: Sequence[WindowCall], unread: Collection[int] = ()) -> list[Row]:
+def windowed(rows: list[Row], calls: Sequence[WindowCall], unread: Collection[int] = ()) -> Iterable[Row]:
     """Returns the rows, in the order of the first call's window, each with the results of the calls behind it.
 
     Args:

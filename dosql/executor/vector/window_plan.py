@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,7 @@ class VectorWindows:
     slots: list[int] = field(default_factory=list)
     scalars: list[str] = field(default_factory=list)
 
-    def run(self, tree: Any, scalars: tuple[Any, ...]) -> list[tuple[Any, ...]] | None:
+    def run(self, tree: Any, scalars: tuple[Any, ...]) -> Iterable[tuple[Any, ...]] | None:
         """Returns the rows with the results behind them; None where row mode must.
 
         Args:

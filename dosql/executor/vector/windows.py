@@ -6,7 +6,7 @@ values are added in the same order. Where it cannot promise that, it gives None,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from itertools import repeat
 from typing import Any, TypeAlias
@@ -30,7 +30,7 @@ _STEP_US, _CALL_US = 10, 2
 """What one step over all partitions costs, and one call for one of them."""
 
 
-def windowed_columns(given: Input, calls: Sequence[WindowCall], unread: Collection[int]) -> list[Row]:
+def windowed_columns(given: Input, calls: Sequence[WindowCall], unread: Collection[int]) -> Iterable[Row]:
     """Returns rows in the order of the first call's window, each with the results of the calls behind it.
 
     Args:
@@ -55,7 +55,7 @@ def windowed_columns(given: Input, calls: Sequence[WindowCall], unread: Collecti
         columns.append(repeat(None, given.count) if place in unread else first.column(place))
     for place, (window, found) in enumerate(results, given.width):
         columns.append(repeat(None, given.count) if place in unread else first.aligned(window, found))
-    return list(zip(*columns, strict=True))
+    return zip(*columns, strict=True)
 
 
 class Window:
