@@ -42,9 +42,11 @@ def joined(rows: Rows) -> str | None:
     """Result of group_concat(): each separator goes before its value."""
     if not rows:
         return None
+    if len(rows[0]) == 1:
+        return ",".join([v if (kind := v.__class__) is str else str(v) if kind is int else text(v) for (v,) in rows])
     out = [text(rows[0][0])]
-    for value, *separator in rows[1:]:
-        out.append((text(separator[0]) or "") if separator else ",")
+    for value, separator in rows[1:]:
+        out.append(text(separator) or "")
         out.append(text(value))
     return "".join(out)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from dosql.functions import identifiers as i
 from dosql.functions import json_text as j
@@ -15,8 +16,27 @@ from dosql.functions import raising as r
 from dosql.functions import scalar as f
 from dosql.functions import vectors as v
 from dosql.functions.aggregates import COLLECTING
-from dosql.functions.formatting import format_text
+from dosql.functions.formatting import format_text, formatter
+from dosql.functions.moment_texts import known_format, known_modifiers
+from dosql.functions.rounding import round_, rounder
 from dosql.types.sqltypes import SqlType
+
+
+class Fixed(NamedTuple):
+    """How some arguments of a function make another one, of the others alone, that has less to do for each row.
+
+    Attributes:
+        places: Takes the number of arguments; gives the places of those that must be the same for all rows.
+        make: Takes these; gives the function.
+    """
+
+    places: Callable[[int], Collection[int]]
+    make: Callable[..., Callable[..., Any]]
+
+
+def _dates(name: str, call: Callable[..., Any], kind: SqlType) -> ScalarFunction:
+    fixed = Fixed(lambda count: range(1, count), known_modifiers(name, call))
+    return ScalarFunction(call, kind, (0, -1), nullable=True, stable=False, steady=True, fixed=fixed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +50,8 @@ class ScalarFunction:
         nullable: Whether it can give NULL though no argument is NULL. True also where it always may.
         total: Whether it gives a value even for NULL.
         stable: Whether the same arguments give the same value.
+        steady: Whether they do in one statement.
+        fixed: For calls where some arguments are the same for all rows.
     """
 
     call: Callable[..., Any]
@@ -38,6 +60,18 @@ class ScalarFunction:
     nullable: bool = False
     total: bool = False
     stable: bool = True
+    steady: bool = False
+    fixed: Fixed | None = None
+
+
+def _of_json(name: str, *, marked: bool) -> Fixed | None:
+    """Returns how names or paths that are known make another function of JSON."""
+    if name == "json_extract" and not marked:
+        return Fixed(lambda count: range(1, count), j.extract_of)
+    if name == "json_object":
+        # an odd number of arguments is an error
+        return Fixed(lambda count: range(0, count, 1 + (count + 1) % 2), partial(j.object_maker, marked=marked))
+    return None
 
 
 def _math(call: Callable[..., float], arity: int = 1) -> ScalarFunction:
@@ -101,7 +135,7 @@ SCALARS: dict[str, ScalarFunction] = {
     "ltrim": ScalarFunction(f.ltrim, _TEXT, (1, 2)),
     "rtrim": ScalarFunction(f.rtrim, _TEXT, (1, 2)),
     "instr": ScalarFunction(f.instr, _INTEGER, (2, 2)),
-    "round": ScalarFunction(f.round_, _REAL, (1, 2)),
+    "round": ScalarFunction(round_, _REAL, (1, 2), fixed=Fixed(lambda count: range(1, count), rounder)),
     "sign": ScalarFunction(f.sign, _INTEGER, (1, 1), nullable=True),
     "hex": ScalarFunction(f.hex_, _TEXT, (1, 1), total=True),
     "typeof": ScalarFunction(f.typeof, _TEXT, (1, 1), total=True),
@@ -116,20 +150,30 @@ SCALARS: dict[str, ScalarFunction] = {
     "random": ScalarFunction(f.random_, _INTEGER, (0, 0), stable=False),
     "current_timestamp": ScalarFunction(f.current_timestamp, _TEXT, (0, 0), stable=False),
     "current_date": ScalarFunction(f.current_date, _TEXT, (0, 0), stable=False),
-    "date": ScalarFunction(t.date, _TEXT, (0, -1), nullable=True, stable=False),
-    "time": ScalarFunction(t.time, _TEXT, (0, -1), nullable=True, stable=False),
-    "datetime": ScalarFunction(t.datetime_, _TEXT, (0, -1), nullable=True, stable=False),
-    "julianday": ScalarFunction(t.julianday, _REAL, (0, -1), nullable=True, stable=False),
-    "unixepoch": ScalarFunction(t.unixepoch, _ANY, (0, -1), nullable=True, stable=False),
-    "strftime": ScalarFunction(t.strftime, _TEXT, (1, -1), nullable=True, stable=False),
+    "date": _dates("date", t.date, _TEXT),
+    "time": _dates("time", t.time, _TEXT),
+    "datetime": _dates("datetime", t.datetime_, _TEXT),
+    "julianday": _dates("julianday", t.julianday, _REAL),
+    "unixepoch": _dates("unixepoch", t.unixepoch, _ANY),
+    "strftime": ScalarFunction(
+        t.strftime,
+        _TEXT,
+        (1, -1),
+        nullable=True,
+        stable=False,
+        steady=True,
+        fixed=Fixed(lambda count: [0, *range(2, count)], known_format(t.strftime)),
+    ),
     "timediff": ScalarFunction(t.timediff, _TEXT, (2, 2), nullable=True, stable=False),
     **{
         PURE + name: ScalarFunction(t.pure(name, call), None, (1, -1), nullable=True, total=True, stable=False)
         for name, call in t.FUNCTIONS.items()
     },
     "current_time": ScalarFunction(lambda: t.time("now"), _TEXT, (0, 0), stable=False),
-    "printf": ScalarFunction(format_text, _TEXT, (1, -1), nullable=True),
-    "format": ScalarFunction(format_text, _TEXT, (1, -1), nullable=True),
+    **dict.fromkeys(
+        ("printf", "format"),
+        ScalarFunction(format_text, _TEXT, (1, -1), nullable=True, fixed=Fixed(lambda count: (0,), formatter)),
+    ),
     "glob": ScalarFunction(lambda pattern, value: _bit(f.glob(value, pattern)), _INTEGER, (2, 2)),
     "like": ScalarFunction(lambda pattern, value, *escape: _bit(f.like(value, pattern, *escape)), _INTEGER, (2, 3)),
     "regexp": ScalarFunction(lambda pattern, value: i.regexp_like(value, pattern), _INTEGER, (2, 2)),
@@ -169,12 +213,14 @@ SCALARS: dict[str, ScalarFunction] = {
     "json_valid": ScalarFunction(j.json_valid, _INTEGER, (1, 2)),
     "json_type": ScalarFunction(j.json_type, _TEXT, (1, 2), nullable=True),
     "json_array_length": ScalarFunction(j.json_array_length, _INTEGER, (1, 2), nullable=True),
-    "json_arrow_value": ScalarFunction(j.unmarked(j.arrow_value), _ANY, (2, 2), nullable=True),
+    "json_arrow_value": ScalarFunction(
+        j.unmarked(j.arrow_value), _ANY, (2, 2), nullable=True, fixed=Fixed(lambda count: (1,), j.arrow_value_of)
+    ),
     "subtype": ScalarFunction(j.subtype, _INTEGER, (1, 1)),
     "json_pretty": ScalarFunction(j.json_pretty, _TEXT, (1, 2), nullable=True),
     "json_error_position": ScalarFunction(j.json_error_position, _INTEGER, (1, 1)),
     **{
-        name: ScalarFunction(j.unmarked(call), _ANY, arity, nullable=True)
+        name: ScalarFunction(j.unmarked(call), _ANY, arity, nullable=True, fixed=_of_json(name, marked=False))
         for name, (call, arity) in j.GIVE_JSON.items()
     },
     **{
@@ -184,7 +230,8 @@ SCALARS: dict[str, ScalarFunction] = {
     },
     "jsonb": ScalarFunction(j.jsonb, SqlType.BLOB, (1, 1), nullable=True),
     **{
-        name + j.MARKED: ScalarFunction(call, _ANY, arity, nullable=True) for name, (call, arity) in j.GIVE_JSON.items()
+        name + j.MARKED: ScalarFunction(call, _ANY, arity, nullable=True, fixed=_of_json(name, marked=True))
+        for name, (call, arity) in j.GIVE_JSON.items()
     },
     j.ELEMENT + j.MARKED: ScalarFunction(j.element, _ANY, (2, 2), nullable=True),
     "raise_ignore": ScalarFunction(r.raise_ignore, _ANY, (0, 0), nullable=True, stable=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -46,6 +46,71 @@ def format_text(template: Any, *given: Any) -> str | None:
         out.append(_one(spec, arguments))
     out.append(end)
     return "".join(out)
+
+
+@lru_cache(256, typed=True)
+def formatter(template: Any) -> Callable[..., str | None]:
+    """Returns what puts values into a template that is known."""
+
+    def otherwise(*given: Any) -> str | None:
+        return format_text(template, *given)
+
+    if template.__class__ is not str:
+        return otherwise
+    literals, specs, end = _read(template)
+    shown = [_shower(spec) for spec in specs]
+    if None in shown or not specs:
+        return otherwise
+    parts = [(before, show) for before, show in zip(literals, shown, strict=True) if show is not None]
+    count = len(parts)
+
+    def call(*given: Any) -> str | None:
+        if len(given) != count:
+            return format_text(template, *given)
+        return "".join([before + show(value) for (before, show), value in zip(parts, given, strict=True)]) + end
+
+    return call
+
+
+def _shower(spec: _Spec) -> Callable[[Any], str] | None:
+    """Returns what shows one value as a specification says, None for one that takes no value, or several.
+
+    Common ones are left to Python for the values where it does as SQLite.
+    """
+    flags, width, precision, kind = spec
+    if width == -1 or precision == -1 or kind == "%" or kind not in _KINDS or max(width, precision or 0) > WIDTH_MAX:
+        return None
+
+    def slow(value: Any) -> str:
+        return _one(spec, _Arguments([value]))
+
+    pattern = f"%{''.join(sorted(flags))}{width or ''}"
+    if kind in "di" and precision is None and flags <= {"0", "+", " "}:
+        whole = f"{pattern}d"
+        return lambda value: whole % value if value.__class__ is int else slow(value)
+    if kind in "sz" and flags <= {"-"}:
+        some = f"{pattern}{'' if precision is None else f'.{precision}'}s"
+        if some == "%s":
+            return lambda value: value if value.__class__ is str else slow(value)
+        return lambda value: some % value if value.__class__ is str and value.isascii() else slow(value)
+    if kind == "f" and flags <= {"0", "+", " "} and (precision is None or precision <= _EXACT_DIGITS):
+        digits = 6 if precision is None else precision
+        real, scale = f"{pattern}.{digits}f", 10.0**digits
+
+        def show(value: Any) -> str:
+            # Python rounds ties to even
+            if value.__class__ is float and 0 < abs(value) < _EXACT_MAX and value * scale % 1 != 0.5:
+                return real % value
+            if value.__class__ is int and abs(value) < _EXACT_MAX:
+                return real % value
+            return slow(value)
+
+        return show
+    return slow
+
+
+_EXACT_DIGITS, _EXACT_MAX = 6, 1e9
+"""REAL values below this have fewer digits in front of so many than SQLite shows."""
 
 
 class _Spec(NamedTuple):
@@ -106,16 +171,25 @@ def _one(spec: _Spec, arguments: _Arguments) -> str:
         return _real(arguments.next(), kind, flags, width, precision)
     elif kind == "c":
         given = arguments.next()
-        body = "\0" if given is None else text(given)[:1]
+        flags |= {"!"}
+        body = "\0" if given is None else text(given)[:1] or "\0"
         body *= max(1, precision or 1)
     elif kind in "sz":
         shown = arguments.next()
         body = "" if shown is None else text(shown)
-        if precision is not None:
-            body = body[:precision]
+        body = _cut(body, precision, flags)
     else:
-        body = _quoted(arguments.next(), kind, precision)
+        body = _quoted(arguments.next(), kind, precision, flags)
+    if width and "!" not in flags and not body.isascii():
+        width -= len(body.encode()) - len(body)  # it counts bytes
     return _padded(body, flags, width)
+
+
+def _cut(body: str, most: int | None, flags: Collection[str]) -> str:
+    """Returns the beginning of a text: so many characters with the flag ``!``, else bytes; no part of a character."""
+    if most is None or "!" in flags or body.isascii():
+        return body[:most]
+    return body.encode()[:most].decode(errors="ignore")
 
 
 def _padded(body: str, flags: Collection[str], width: int) -> str:
@@ -185,7 +259,8 @@ def _real(given: Any, kind: str, flags: Collection[str], width: int, precision: 
     if "," in flags and "e" not in body.lower():
         whole, dot, rest = body.partition(".")
         body = f"{int(whole):,}" + dot + rest
-    negative = value < 0 and any(c in "123456789" for c in body.partition("e")[0])
+    unsigned = kind == "f" and "#" in flags and "+" not in flags and not any(c in "123456789" for c in body)
+    negative = value < 0 and not unsigned
     return _signed(_sign(negative, flags), body, flags, width)
 
 
@@ -226,10 +301,9 @@ def _scientific(digits: str, exponent: int, precision: int, mark: str, *, strip:
     return f"{head}{mark}{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
 
 
-def _quoted(value: Any, kind: str, precision: int | None) -> str:
+def _quoted(value: Any, kind: str, precision: int | None, flags: Collection[str]) -> str:
     body: str = ("NULL" if kind == "Q" else "(NULL)") if value is None else text(value)
-    if precision is not None:
-        body = body[:precision]
+    body = _cut(body, precision, flags)
     if value is None:
         return body
     if kind == "w":

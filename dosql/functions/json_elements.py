@@ -134,7 +134,7 @@ def _plain(number: str) -> str:
     return sign + mantissa + mark + exponent
 
 
-_quote = json.JSONEncoder(ensure_ascii=False).encode
+_quote = json.encoder.encode_basestring
 
 
 def written(element: Any, indent: str | None = None, depth: int = 0) -> str:

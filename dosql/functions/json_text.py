@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from dosql.errors import ResourceExhausted, TypeMismatch
@@ -21,11 +22,12 @@ from dosql.functions.json_elements import (
     Members,
     Number,
     number_of,
+    quoted,
     type_of,
     value_of,
     written,
 )
-from dosql.functions.json_member import ELSEWHERE, reader_of_arrow, reader_of_path
+from dosql.functions.json_member import ELSEWHERE, Reader, reader_of_arrow, reader_of_path
 from dosql.functions.json_reader import JsonReader
 from dosql.functions.jsonb import decoded, encoded, is_jsonb, wrong_at
 from dosql.functions.scalar import integer, text
@@ -116,6 +118,18 @@ def as_jsonb(call: Callable[..., Any]) -> Callable[..., Any]:
         return encoded(parsed(found)) if isinstance(found, JsonText) else found
 
     return run
+
+
+def _as_json(value: Any) -> str:
+    """Returns a SQL value as JSON, as ``written(_element(value))``."""
+    kind = value.__class__
+    if kind is str:
+        return quoted(value)
+    if kind is int:
+        return str(value)
+    if kind is JsonText:
+        return str(value)
+    return "null" if value is None else written(_element(value))
 
 
 def _element(value: Any) -> Any:
@@ -323,21 +337,68 @@ def arrow_value(value: Any, path: Any) -> Any:
     return None if found is MISSING else value_of(found)
 
 
+def arrow_value_of(path: Any) -> Callable[[Any], Any]:
+    """Returns ``json ->> path`` with a path that is known."""
+    return _member_of(unmarked(arrow_value), path, reader_of_arrow)
+
+
+def extract_of(*paths: Any) -> Callable[[Any], Any]:
+    """Returns json_extract() with paths that are known."""
+    call = unmarked(json_extract)
+    if len(paths) == 1:
+        return _member_of(call, paths[0], reader_of_path)
+    return lambda value: call(value, *paths)
+
+
+def _member_of(call: Callable[..., Any], path: Any, reader: Callable[[str], Reader | None]) -> Callable[[Any], Any]:
+    read = reader(path) if path.__class__ is str else None
+    if read is None:
+        return lambda value: call(value, path)
+
+    def member(value: Any) -> Any:
+        if value.__class__ is str:
+            plain = read(value)
+            if plain is not ELSEWHERE:
+                return plain
+        return call(value, path)
+
+    return member
+
+
 def json_array(*values: Any) -> Any:
     """json_array(value, ...)."""
-    return JsonText(written([_element(v) for v in values]))
+    return JsonText(f"[{','.join(map(_as_json, values))}]")
 
 
 def json_object(*values: Any) -> Any:
     """json_object(name, value, ...)."""
     if len(values) % 2:
         raise TypeMismatch("json_object() requires an even number of arguments")
-    members = Members()
-    for name, value in zip(values[::2], values[1::2], strict=True):
+    return JsonText(_with_members(_heads(*values[::2]), values[1::2]))
+
+
+def _heads(*names: Any) -> list[str]:
+    """Returns what stands before each value of an object with such names."""
+    for name in names:
         if not isinstance(name, str):
             raise TypeMismatch("json_object() labels must be TEXT")
-        members.append((str(name), _element(value)))
-    return JsonText(written(members))
+    return [f"{',' if place else '{'}{quoted(str(name))}:" for place, name in enumerate(names)]
+
+
+def _with_members(heads: Sequence[str], values: Sequence[Any]) -> str:
+    if not heads:
+        return "{}"
+    return "".join([head + _as_json(value) for head, value in zip(heads, values, strict=True)]) + "}"
+
+
+def object_maker(*names: Any, marked: bool) -> Callable[..., Any]:
+    """Returns json_object() with names that are known: it takes the values."""
+    if not all(name.__class__ is str for name in names):
+        return lambda *values: json_object(*chain.from_iterable(zip(names, values, strict=True)))
+    heads = _heads(*names)
+    if marked:
+        return lambda *values: JsonText(_with_members(heads, values))
+    return lambda *values: _with_members(heads, values)
 
 
 def json_array_length(value: Any, path: Any = "$") -> int | None:
@@ -445,7 +506,7 @@ def json_error_position(value: Any) -> int | None:
 
 def array_of(values: list[Any]) -> Any:
     """Result of json_group_array()."""
-    return JsonText(written([_element(v) for v in values]))
+    return JsonText(f"[{','.join(map(_as_json, values))}]")
 
 
 def object_of(pairs: list[tuple[Any, Any]]) -> Any:

@@ -105,7 +105,8 @@ class Moment:
         """Applies a modifier, the ``place``-th from 1."""
         word = modifier.lower()
         written, self.written = self.written, None
-        if word in ("auto", "subsec", "subsecond") or _AMOUNT.fullmatch(word) or _SHIFT.fullmatch(word):
+        keeps = word in ("auto", "subsec", "subsecond") or word.startswith("start of ")
+        if keeps or _AMOUNT.fullmatch(word) or _SHIFT.fullmatch(word):
             self.written = written
         if word == "auto":
             self._auto(place)
@@ -127,7 +128,7 @@ class Moment:
             elif word in ("localtime", "utc"):
                 self._zone(to_local=word == "localtime")
             elif word.startswith("start of "):
-                self._start(word[9:].strip())
+                self._start(word[9:])
             elif word.startswith("weekday "):
                 self._weekday(word[8:])
             else:
@@ -167,7 +168,8 @@ class Moment:
         self.ms += shift if to_local else -shift
 
     def _start(self, what: str) -> None:
-        year, month, day = self.date()
+        year, month, day = self.written or self.date()
+        self.written = None
         if what == "day":
             self.move_to(year, month, day, 0)
         elif what == "month":
@@ -253,9 +255,9 @@ def _time_parts(value: str) -> tuple[int, int, float]:
     if found is None:
         raise _Wrong
     hour, minute, second = int(found.group(1)), int(found.group(2)), float(found.group(3) or 0)
-    if hour > 24 or minute > 59 or second >= 60:
+    if hour > 24 or minute > 59 or second >= 60 or (hour == 24 and (minute or second)):
         raise _Wrong
-    return hour, minute, second
+    return hour, minute, int(second) + min(second % 1, 0.999)
 
 
 def _parsed(value: Any) -> Moment:
@@ -279,20 +281,21 @@ def _parsed(value: Any) -> Moment:
         if not _NUMBER.fullmatch(source):
             raise _Wrong
         return _of_number(out, float(source))
-    in_day = 0
+    in_day, zoned = 0, False
     if rest:
         hour, minute, second = _time_parts(rest)
         in_day = hour * 3_600_000 + minute * 60_000 + int(second * 1000 + 0.5)
         zone = _TIME.fullmatch(rest)
         assert zone is not None
-        if zone.group(4):
+        zoned = bool(zone.group(4))
+        if zoned:
             if int(zone.group(5)) > 14 or int(zone.group(6)) > 59:
                 raise _Wrong
             offset = (int(zone.group(5)) * 60 + int(zone.group(6))) * 60_000
             in_day -= offset if zone.group(4) == "+" else -offset
     out.move_to(year, month, day, in_day)
     out.overflow = max(0, day - _days_in(year, month))
-    out.written = (year, month, day) if in_day < DAY_MS else None
+    out.written = (year, month, day) if in_day < DAY_MS and not zoned else None
     return out
 
 
@@ -303,7 +306,7 @@ def _of_number(out: Moment, value: float) -> Moment:
     return out
 
 
-def _moment(arguments: tuple[Any, ...]) -> Moment | None:
+def moment(arguments: tuple[Any, ...]) -> Moment | None:
     """Returns the moment of a time value and modifiers, None where the result is NULL."""
     if None in arguments:
         return None
@@ -355,12 +358,14 @@ def _year(year: int) -> str:
     return f"-{-year:04d}" if year < 0 else f"{year:04d}"
 
 
-def _date_text(at: Moment) -> str:
+def date_text(at: Moment) -> str:
+    """Returns the day of a moment."""
     year, month, day = at.date()
     return f"{_year(year)}-{month:02d}-{day:02d}"
 
 
-def _time_text(at: Moment) -> str:
+def time_text(at: Moment) -> str:
+    """Returns the time of day of a moment."""
     hour, minute, second = at.time()
     if at.subsec:
         return f"{hour:02d}:{minute:02d}:{int(second):02d}.{round(second * 1000) % 1000:03d}"
@@ -370,35 +375,35 @@ def _time_text(at: Moment) -> str:
 @_kept
 def date(*arguments: Any) -> str | None:
     """date(time value, modifier, ...)."""
-    at = _moment(arguments)
-    return None if at is None else _date_text(at)
+    at = moment(arguments)
+    return None if at is None else date_text(at)
 
 
 @_kept
 def time(*arguments: Any) -> str | None:
     """time(time value, modifier, ...)."""
-    at = _moment(arguments)
-    return None if at is None else _time_text(at)
+    at = moment(arguments)
+    return None if at is None else time_text(at)
 
 
 @_kept
 def datetime_(*arguments: Any) -> str | None:
     """datetime(time value, modifier, ...)."""
-    at = _moment(arguments)
-    return None if at is None else f"{_date_text(at)} {_time_text(at)}"
+    at = moment(arguments)
+    return None if at is None else f"{date_text(at)} {time_text(at)}"
 
 
 @_kept
 def julianday(*arguments: Any) -> float | None:
     """julianday(time value, modifier, ...)."""
-    at = _moment(arguments)
+    at = moment(arguments)
     return None if at is None else at.ms / DAY_MS
 
 
 @_kept
 def unixepoch(*arguments: Any) -> int | float | None:
     """unixepoch(time value, modifier, ...): seconds, with milliseconds under subsec."""
-    at = _moment(arguments)
+    at = moment(arguments)
     if at is None:
         return None
     return (at.ms - UNIX_MS) / 1000 if at.subsec else at.ms // 1000 - UNIX_MS // 1000
@@ -407,11 +412,13 @@ def unixepoch(*arguments: Any) -> int | float | None:
 @_kept
 def strftime(template: Any, *arguments: Any) -> str | None:
     """strftime(format, time value, modifier, ...)."""
-    at = _moment(arguments)
-    if at is None or template is None:
-        return None
+    at = moment(arguments)
+    return None if at is None or template is None else shown(text(template), at)
+
+
+def shown(source: str, at: Moment) -> str | None:
+    """Returns a moment in a format of strftime; None where that has an unknown field."""
     out: list[str] = []
-    source = text(template)
     i = 0
     while i < len(source):
         if source[i] != "%":
@@ -514,7 +521,7 @@ _FIELDS: dict[str, Callable[[Moment], str]] = {
 
 def timediff(a: Any, b: Any) -> str | None:
     """timediff(a, b): what must be added to ``b`` to get ``a``, as a modifier."""
-    first, second = _moment((a,)), _moment((b,))
+    first, second = moment((a,)), moment((b,))
     if first is None or second is None:
         return None
     sign = "+" if first.ms >= second.ms else "-"

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -380,26 +379,6 @@ def instr(a: Any, b: Any) -> int | None:
     if isinstance(a, bytes) and isinstance(b, bytes):
         return a.find(b) + 1
     return int(text(a).find(text(b))) + 1
-
-
-def round_(a: Any, digits: Any = 0) -> Any:
-    """round(a [, digits]), half away from zero."""
-    a, places = number(a), integer(digits)
-    if a is None or places is None:
-        return None
-    places = max(0, min(places, 30))
-    value = float(a)
-    if math.isinf(value) or abs(value) >= 2**52:
-        return value
-    if places == 0:
-        return float(int(value + (0.5 if value >= 0 else -0.5)))
-    if places < _TIES_MAX and not (value * 2.0 ** (places + 1)).is_integer():  # it lies between no two of them
-        return round(value, places)
-    return float(Decimal(value).quantize(Decimal(1).scaleb(-places), context=_HALF_AWAY))
-
-
-_TIES_MAX = 400
-_HALF_AWAY = Context(prec=400, rounding=ROUND_HALF_UP)
 
 
 def sign(a: Any) -> int | None:

@@ -273,7 +273,7 @@ class _BlockEmitter(SemiEmitter):
                 lines.add(f"row = {row}")
                 differing(lines)
             elif top is not None:
-                top.append(lines, row)
+                top.append(lines)
             else:
                 self._append(lines, row, early)
 

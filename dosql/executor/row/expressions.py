@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 
 from dosql.executor.row.emitter import Function
 from dosql.executor.row.inlined import slice_of
-from dosql.executor.row.likes import like_code
+from dosql.executor.row.likes import glob_code, like_code
 from dosql.executor.row.runtime import NAMES
 from dosql.functions import SCALARS
 from dosql.plan.expr import CaseWhen, CastTo, Col, Const, Expr, Func, InItems, Op, Param, Subquery, has_affinity
@@ -54,6 +54,7 @@ _CASTS = {
 _HEIGHT_MAX = 24
 """Levels of an expression in one piece of code: Python takes 200 nested parentheses, and a level needs up to 4."""
 _BRANCHES_MAX = 50
+_MATCHES: dict[str, Callable[[str, str], str | None]] = {"LIKE": like_code, "GLOB": glob_code}
 _CONDITIONS = {*_PYTHON, "AND", "OR", "NOT", "IS", "IS NOT", "LIKE", "GLOB", "REGEXP"}
 
 
@@ -140,8 +141,7 @@ class ExpressionCompiler:
                 if part is not None:
                     text = expr.args[0]
                     return self.guarded([(self.value(text), text.nullable)], lambda x: f"{x}{part}", "None")
-                name = self._function.module.share("f_" + expr.name, SCALARS[expr.name].call)
-                return f"{name}({', '.join(self.value(a) for a in expr.args)})"
+                return self._called(expr)
             case CaseWhen():
                 branches = [(self.condition(condition), self.value(value)) for condition, value in expr.whens]
                 return self._chosen(reversed(branches), self.value(expr.otherwise))
@@ -150,6 +150,31 @@ class ExpressionCompiler:
             case Subquery():
                 return self._subquery(expr)
         raise AssertionError(f"no code for {expr}")
+
+    def _called(self, expr: Func) -> str:
+        """Returns code of a call; what is the same for all rows may make a function of its own first."""
+        function, args, module = SCALARS[expr.name], list(expr.args), self._function.module
+        if expr.name == "abs" and args[0].type is SqlType.REAL:
+            return self.guarded([(self.value(args[0]), args[0].nullable)], lambda x: f"abs({x})", "None")
+        if function.steady and all(isinstance(arg, Const | Param) for arg in args):
+            return self._function.hoist(
+                f"{module.share('f_' + expr.name, function.call)}({', '.join(self.value(a) for a in args)})", "f"
+            )
+        fixed, name = function.fixed, f"f_{expr.name}"
+        places = [] if fixed is None else list(fixed.places(len(args)))
+        if (
+            fixed is None
+            or not args[: len(places) + 1][len(places) :]
+            or not all(isinstance(args[place], Const | Param) for place in places)
+        ):
+            return f"{module.share(name, function.call)}({', '.join(self.value(a) for a in args)})"
+        given = [args[place] for place in places]
+        if any(isinstance(arg, Param) for arg in given):
+            made = f"{module.share('make_' + expr.name, fixed.make)}({', '.join(self.value(arg) for arg in given)})"
+            name = self._function.hoist(made, "f")
+        else:
+            name = module.share(name, fixed.make(*[arg.value for arg in given if isinstance(arg, Const)]))
+        return f"{name}({', '.join(self.value(arg) for place, arg in enumerate(args) if place not in places)})"
 
     def parameter(self, expr: Param) -> str:
         """Returns the variable of a parameter."""
@@ -325,22 +350,23 @@ class ExpressionCompiler:
             return self._comparison(expr, op, "None")
         if op in ("IS", "IS NOT"):
             return self._is(expr)
-        if op == "LIKE" and len(args) == 2 and args[0].type is SqlType.TEXT:
-            found = self._like(args[0], args[1])
+        if op in _MATCHES and len(args) == 2 and args[0].type is SqlType.TEXT:
+            found = self._matched(op, args[0], args[1])
             if found is not None:
                 return found
         return f"{op.lower()}({', '.join(self._text(a) for a in args)})"
 
-    def _like(self, value: Expr, pattern: Expr) -> str | None:
-        """Returns code of a text LIKE a pattern that is the same for all rows; None for another one."""
+    def _matched(self, op: str, value: Expr, pattern: Expr) -> str | None:
+        """Returns code of a text LIKE or GLOB a pattern that is the same for all rows; None for another one."""
+        code = _MATCHES[op]
         if isinstance(pattern, Const) and isinstance(pattern.value, str):
             known: str = pattern.value
-            if like_code("v", known) is not None:
+            if code("v", known) is not None:
                 operands = [(self.value(value), True)]  # a name is needed, whether it may be NULL or not
-                return self.guarded(operands, lambda name: str(like_code(name, known)), "None")
+                return self.guarded(operands, lambda name: str(code(name, known)), "None")
         if not isinstance(pattern, Const | Param):
             return None
-        matcher = self._function.hoist(f"like_matcher({self.value(pattern)})", "m")
+        matcher = self._function.hoist(f"{op.lower()}_matcher({self.value(pattern)})", "m")
         return self.guarded([(self.value(value), value.nullable)], lambda name: f"{matcher}({name})", "None")
 
     def _text(self, expr: Expr) -> str:

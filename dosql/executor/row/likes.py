@@ -1,11 +1,11 @@
-"""LIKE with a pattern that is the same for all rows: what it asks for is found out once."""
+"""LIKE and GLOB with a pattern that is the same for all rows: what it asks for is found out once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from dosql.functions.scalar import PATTERN_MAX, like, text
+from dosql.functions.scalar import PATTERN_MAX, glob, like, text
 from dosql.types.collations import nocase
 
 Matcher = Callable[[str], "bool | None"]
@@ -66,6 +66,43 @@ def like_code(value: str, pattern: str) -> str | None:
     if how == "in":
         return f"({needle!r} in {low})"
     return f"({low} == {needle!r})" if how == "==" else f"{low}.{how}({needle!r})"
+
+
+def _simple_glob(pattern: str) -> tuple[str, str] | None:
+    """Returns how a pattern of GLOB compares, as :func:`simple_pattern`, and with what."""
+    inner = pattern.strip("*")
+    if any(sign in inner for sign in "*?[") or len(pattern) > PATTERN_MAX or not inner:
+        return None
+    begins, ends = pattern[0] == "*", pattern[-1] == "*"
+    return "in" if begins and ends else "endswith" if begins else "startswith" if ends else "==", inner
+
+
+def glob_code(value: str, pattern: str) -> str | None:
+    """As :func:`like_code`, for GLOB."""
+    simple = _simple_glob(pattern)
+    if simple is None:
+        return None
+    how, needle = simple
+    if how == "in":
+        return f"({needle!r} in {value})"
+    part = {"startswith": f"[:{len(needle)}]", "endswith": f"[-{len(needle)}:]", "==": ""}[how]
+    return f"({value}{part} == {needle!r})"
+
+
+def glob_matcher(pattern: Any) -> Matcher:
+    """As :func:`like_matcher`, for GLOB."""
+    if pattern is None:
+        return lambda value: None
+    pattern = text(pattern)
+    simple = _simple_glob(pattern)
+    if simple is None:
+        return lambda value: glob(value, pattern)
+    how, needle = simple
+    if how == "in":
+        return lambda value: needle in value
+    if how == "==":
+        return lambda value: value == needle
+    return (lambda value: value.startswith(needle)) if how == "startswith" else lambda value: value.endswith(needle)
 
 
 def like_prefix(pattern: Any) -> str | None:

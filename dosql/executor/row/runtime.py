@@ -12,7 +12,7 @@ from typing import Any
 from dosql.btree import Leaf, flat_of
 from dosql.errors import ResourceExhausted, TypeMismatch
 from dosql.executor.row.guard import leaves, leaves_back, spans, spans_back, tick, watched
-from dosql.executor.row.likes import after_text, glob_prefix, like_matcher, like_prefix
+from dosql.executor.row.likes import after_text, glob_matcher, glob_prefix, like_matcher, like_prefix
 from dosql.executor.row.spilling import spill_area
 from dosql.executor.row.totals import average, sum_of
 from dosql.executor.row.windows import windowed
@@ -557,6 +557,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "spans_back": spans_back,
     "rows_at": rows_at,
     "after_text": after_text,
+    "glob_matcher": glob_matcher,
     "glob_prefix": glob_prefix,
     "like_prefix": like_prefix,
     "like": f.like,

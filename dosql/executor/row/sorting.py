@@ -95,6 +95,7 @@ class TopRows:
         self._fold = fold
         first = order_by[0]
         self._first = first
+        self._values = values
         self._value = values[first.output]
         self._nullable = exprs[first.output].nullable
         again = all(SCALARS[part.name].stable for part in walk(exprs[first.output]) if isinstance(part, Func))
@@ -105,17 +106,17 @@ class TopRows:
         lines.add("last = None")
         lines.add(f"room = most * 2 + {SLACK}")
 
-    def append(self, lines: Lines, row: str) -> None:
+    def append(self, lines: Lines) -> None:
         """Emits what becomes of a row."""
         if not self._value.isidentifier():
             lines.add(f"first = {self._value}")
-            self._value = "first"
+            self._value = self._values[self._first.output] = "first"
         better = ">" if self._first.descending else "<"
         if len(self._order_by) > 1:  # among equals the other keys decide
             better += "="
         null = f" or {self._value} is None" if self._nullable else ""
         with lines.block(f"if last is None{null} or {self._value} {better} last:"):
-            lines.add(f"out.append({row})")
+            lines.add(f"out.append(({', '.join(self._values)},))")
             with lines.block("if len(out) >= room:"):
                 emit_sort(lines, self._order_by, self._exprs, self._fold)
                 lines.add("del out[most:]")
