@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 from dosql.executor.row.aggregates import AggregateEmitter
 from dosql.executor.row.columnar import ColumnarJoin, columnar_join, plain_columns
 from dosql.executor.row.emitter import Function, Lines, Module
 from dosql.executor.row.expressions import ExpressionCompiler
+from dosql.executor.row.first_rows import finds_one, first_of, is_one, wanted_part
 from dosql.executor.row.leading import lead_of
 from dosql.executor.row.nesting import parts_of
 from dosql.executor.row.out_of_core import later_passes
@@ -24,7 +24,6 @@ from dosql.plan.logical import (
     Block,
     FullJoinRows,
     FunctionSource,
-    Output,
     Query,
     QuerySource,
     RecursiveRows,
@@ -39,7 +38,6 @@ from dosql.plan.physical import (
     Gathered,
     HashProbe,
     IndexScan,
-    KeyLookup,
     KeyRange,
     Step,
     path_expressions,
@@ -161,7 +159,7 @@ class QueryEmitter:
         """Returns a query whose first row says whether there is one: what is asked of EXISTS."""
         known = self._firsts.get(id(query))
         if known is None:
-            known = self._firsts[id(query)] = (query, _first_of(query))
+            known = self._firsts[id(query)] = (query, first_of(query))
         return known[1]
 
 
@@ -177,7 +175,7 @@ class _BlockEmitter(SemiEmitter):
         self._first: tuple[Expr, bool] | None = None
         self._spills = queries.spills
         self._from: dict[int, str] = {}
-        self._runs = 1.0
+        self._runs = self._part = 1.0
 
     # --- blocks ----------------------------------------------------------------------------
 
@@ -186,9 +184,10 @@ class _BlockEmitter(SemiEmitter):
         plan = self._queries.plan(block)
         times = max(self._queries.runs, 1.0) if plan.correlated else 1.0
         self._runs = times
-        self._queries.runs = times * max([1.0, *(step.rows for step in plan.steps[-1:])])
+        self._part = wanted_part(plan)
+        self._queries.runs = max(times * max([1.0, *(step.rows for step in plan.steps[-1:])]) * self._part, 1.0)
         tested = [min(step.reads, _TESTED * step.rows) for step in plan.steps]
-        self._tests = times * max([1.0, *tested])
+        self._tests = max(times * max([1.0, *tested]) * self._part, 1.0)
         self._innermost = plan.steps[-1].source.number if plan.steps else -1
         block = plan.block
         function, body = self._function, self._function.body
@@ -198,7 +197,7 @@ class _BlockEmitter(SemiEmitter):
             for column in columns:
                 self._variables[source, column] = variable(source, column)
         order_by = [] if plan.ordered and not self._parts_rows(plan) else block.order_by
-        one = _is_one(block) and not order_by and not block.grouped
+        one = is_one(block) and not order_by and not block.grouped
         self._once_each = one
         limited = not one and self._limits(block)
         early = limited and not order_by and not block.grouped
@@ -236,7 +235,7 @@ class _BlockEmitter(SemiEmitter):
         if seen == "row" and block.visible < len(shown):
             seen = f"row[:{block.visible}]"
 
-        lone = self._once_each or (_finds_one(plan) and not limited and block.visible == len(shown))
+        lone = self._once_each or (finds_one(plan) and not limited and block.visible == len(shown))
         self._lone = lone
         top = self._top_rows(block) if limited and order_by else None
         if top is not None:
@@ -391,7 +390,7 @@ class _BlockEmitter(SemiEmitter):
                 emit(lines)
                 return
             step = steps[i]
-            self._tests = self._runs * max(1.0, min(step.reads, _TESTED * step.rows))
+            self._tests = self._runs * max(1.0, min(step.reads, _TESTED * step.rows) * self._part)
             counters = self._queries.counter(step)
             if counters:
                 lines.add(f"{counters}[{step.counter}] += 1")
@@ -573,27 +572,3 @@ class _BlockEmitter(SemiEmitter):
         name = self._queries.query(source.query, outer, once=self._once_through and not outer)
         passed = self._outer.values() if outer else ()
         return self._once(f"{name}({', '.join(['view', 'P', 'M', *passed])})", "d", whole=not outer)
-
-
-def _first_of(query: Query) -> Query:
-    if query.limit is not None or query.offset is not None or (isinstance(query, Block) and query.grouped):
-        return query
-    one = Const(1, SqlType.INTEGER)
-    query = replace(query, limit=one)
-    if isinstance(query, Block):  # what it gives does not matter
-        query = replace(query, outputs=[Output(one, "")], visible=1, distinct=False, order_by=[])
-    return query
-
-
-def _is_one(block: Block) -> bool:
-    """Whether a block asks for its first row only."""
-    limit = block.limit
-    return isinstance(limit, Const) and limit.value == 1 and block.offset is None
-
-
-def _finds_one(plan: BlockPlan) -> bool:
-    """Whether the block can have one row only, found by its key."""
-    if len(plan.steps) != 1:
-        return False
-    path = plan.steps[0].path
-    return isinstance(path, KeyLookup) and len(path.values) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from dosql.executor.row.emitter import Lines
@@ -15,6 +16,7 @@ from dosql.types.keys import parts_of_entries, prefix_packer
 from dosql.types.sqltypes import SqlType
 
 _OFFSET = 1 << 63
+_PLAIN = {SqlType.INTEGER, SqlType.TEXT}
 _NEAR = 4
 """So many entries are passed one after the other as fast as a search comes to their end."""
 
@@ -43,9 +45,11 @@ class IndexPaths(TablePaths):
         bounds = self._bounds()
         ranged = path.low is not None or path.high is not None
         columns = path.index.columns[: len(path.equal) + ranged]
-        integers = all(c >= 0 and source.table.columns[c].type is SqlType.INTEGER for c in columns)
-        if columns and integers and not path.nulls:
-            self._integers(lines, path, helper, bounds)
+        types = [source.table.columns[c].type if c >= 0 else SqlType.ANY for c in columns]
+        texts = [place for place, kind in enumerate(types) if kind is SqlType.TEXT]
+        plain = not any(path.index.collation(place) or place >= len(path.equal) for place in texts)
+        if types and {*types} <= _PLAIN and plain and not path.nulls:
+            self._in_place(lines, path, helper, bounds, texts)
         else:
             equal = "".join(f"{self._expressions.value(v)}, " for v in path.equal if not isinstance(v, OneOf))
             low = "None" if path.low is None else self._expressions.value(path.low)
@@ -54,11 +58,13 @@ class IndexPaths(TablePaths):
         with lines.block(f"if {bounds[0]} is not None:"):
             self._entries(lines, source, path, bounds, inside)
 
-    def _integers(self, lines: Lines, path: IndexScan, helper: str, bounds: tuple[str, str]) -> None:
-        """Emits the bounds of columns that are INTEGER: in place, where the values are integers too."""
+    def _in_place(
+        self, lines: Lines, path: IndexScan, helper: str, bounds: tuple[str, str], texts: Sequence[int]
+    ) -> None:
+        """Emits the bounds of columns that are INTEGER, or TEXT at ``texts``: in place where the values are, too."""
         tests: list[str] = []
 
-        def named(value: Expr | OneOf | None, beyond: int = 0) -> str:
+        def named(value: Expr | OneOf | None, beyond: int = 0, *, text: bool = False) -> str:
             if value is None:
                 return ""
             assert not isinstance(value, OneOf)
@@ -66,18 +72,30 @@ class IndexPaths(TablePaths):
             if not name.isidentifier():
                 code, name = name, self._function.module.fresh("v")
                 lines.add(f"{name} = {code}")
-            tests.append(f"{name}.__class__ is int")
-            if beyond or not isinstance(value, Col):
+            tests.append(f"{name}.__class__ is {'str' if text else 'int'}")
+            if text:
+                tests.append(f'"\\0" not in {name}')
+            elif beyond or not isinstance(value, Col):
                 tests.append(f"-{_OFFSET} <= {name} < {_OFFSET - beyond}")
             return name
 
-        equal = [named(value) for value in path.equal]
+        equal = [named(value, text=place in texts) for place, value in enumerate(path.equal)]
         low, high = named(path.low, 1), named(path.high, 1)
 
         def packed(*last: str) -> str:
-            parts = [*(f"{name} + {_OFFSET}" for name in equal), *last]
-            pack = self._function.module.share("K", prefix_packer(len(parts))) if parts else ""
-            return f"{pack}({', '.join(f'2, {part}' for part in parts)})" if parts else ""
+            pieces: list[str] = []
+            numbers: list[str] = []
+            for place, part in enumerate([*equal, *last, ""]):
+                if part and place not in texts:
+                    numbers.append(f"2, {part} + {_OFFSET}" if place < len(equal) else f"2, {part}")
+                    continue
+                if numbers:
+                    pack = self._function.module.share("K", prefix_packer(len(numbers)))
+                    pieces.append(f"{pack}({', '.join(numbers)})")
+                    numbers = []
+                if part:
+                    pieces.append(f'b"\\5" + {part}.encode() + b"\\0\\1"')
+            return " + ".join(pieces)
 
         above = f"{packed()} + ABOVE_ENTRIES" if equal else "None"
         start, stop = packed(), above
@@ -148,11 +166,12 @@ class IndexPaths(TablePaths):
                     some = f"ks[i] < {high} if i < len(ks) else count_of({root}, {low}, {high}) > 0"
                     lines.add(f"{self.exists} = {some}")
                     return
-                self._places_between(lines, low, high)
+                whole = path.index.unique and len(path.equal) == len(path.index.columns) and not path.nulls
+                self._places_between(lines, low, high, one=whole)
                 if self.counts:
                     lines.add(f"{self.counts} += j - i if j < len(ks) else count_of({root}, {low}, {high})")
                     return
-                found = f"ks[i:j] if j < len(ks) else entries({root}, {low}, {high})"
+                found = f"ks[i:j] if {'i' if whole else 'j'} < len(ks) else entries({root}, {low}, {high})"
             else:
                 spans, cut = ("spans_back", "[s:e][::-1]") if path.reverse else ("spans", "[s:e]")
                 loops.enter_context(lines.block(f"for L, s, e in {spans}({root}, {low}, {high}):"))
@@ -182,13 +201,20 @@ class IndexPaths(TablePaths):
             else:
                 inside(lines)
 
-    def _places_between(self, lines: Lines, low: str, high: str) -> None:
+    def _places_between(self, lines: Lines, low: str, high: str, *, one: bool) -> None:
         """Emits the search of a leaf's first entry from ``low`` on, and of the first that is not below ``high``.
 
-        A search looks at entries that are far apart in memory; where a few are expected, the next ones are tried.
+        A search looks at entries that are far apart in memory; where a few are expected, the next ones are tried. With
+        ``one`` there is one at most.
         """
         lines.add("ks = n.keys")
         lines.add(f"i = bisect_left(ks, {low})")
+        if one:
+            with lines.block("if i < len(ks):"):
+                lines.add(f"j = i + (ks[i] < {high})")
+            with lines.block("else:"):
+                lines.add("j = i")
+            return
         if self._found > _NEAR * max(self._times, 1.0):
             lines.add(f"j = bisect_left(ks, {high}, i)")
             return

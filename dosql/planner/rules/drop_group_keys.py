@@ -1,4 +1,7 @@
-"""``GROUP BY o.id, o.name`` groups by ``o.id`` alone, where that is a key of ``o``: each group has one name."""
+"""``GROUP BY o.id, o.name`` groups by ``o.id`` alone, where that is a key of ``o``: each group has one name.
+
+``SELECT o.name ... GROUP BY o.id`` takes the name of any row, then.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,12 @@ Column = tuple[int, int]
 
 def drop_group_keys(block: Block, facts: Facts) -> Block:
     """Returns a block whose group keys do not follow from one another; the others become values of the group."""
-    if len(block.group_by) < 2:
+    bare = any(aggregate.name == "bare" for aggregate in block.aggregates)
+    if not block.group_by or (len(block.group_by) == 1 and not bare):
         return block
     follows = _Following(block, facts)
+    if bare:
+        block = _without_bare(block, follows)
     kept = list(block.group_by)
     for key in sorted(block.group_by, key=_worth):
         others = [other for other in kept if other is not key]
@@ -51,6 +57,14 @@ def drop_group_keys(block: Block, facts: Facts) -> Block:
         outputs=[Output(transform(o.expr, rule), o.name) for o in block.outputs],
         having=None if block.having is None else transform(block.having, rule),
     )
+
+
+def _without_bare(block: Block, follows: _Following) -> Block:
+    aggregates = [
+        replace(a, name="same") if a.name == "bare" and follows.has(a.args[0], block.group_by) else a
+        for a in block.aggregates
+    ]
+    return block if aggregates == block.aggregates else replace(block, aggregates=aggregates)
 
 
 def _worth(key: Expr) -> int:
