@@ -63,6 +63,14 @@ class AggregateEmitter:
         extremes = [a for a in block.aggregates if a.name in ("min", "max")]
         self._lone_extreme = extremes[0] if len(extremes) == 1 else None
 
+    @property
+    def counted(self) -> str:
+        """The variable of the number of rows, if nothing else is computed; else an empty text."""
+        lone = self._block.aggregates[0] if len(self._block.aggregates) == 1 and not self._grouped else None
+        if lone is None or lone.name != "count" or lone.args or lone.filter is not None:
+            return ""
+        return self._states[0][0]
+
     def take(self, lines: Lines, found: str) -> None:
         """Emits the taking over of states that columnar mode has found."""
         names = ["groups"] if self._grouped else [n for names in self._states for n in names]

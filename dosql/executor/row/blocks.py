@@ -173,7 +173,6 @@ class _BlockEmitter(SemiEmitter):
         self._different: list[tuple[int, int]] | None = None
         self._once_each = self._lone = self._early = self._once_through = False
         self._first: tuple[Expr, bool] | None = None
-        self._spills = queries.spills
         self._from: dict[int, str] = {}
         self._runs = self._part = 1.0
 
@@ -230,6 +229,8 @@ class _BlockEmitter(SemiEmitter):
             body.add("seen = set()")
             later = later_passes(function, body, "seen", ["row"]) if self._spills else None
         shown = block.outputs if order_by else block.outputs[: block.visible]  # the others are for sorting
+        sorts = limited and bool(order_by)  # then most rows are not built
+        totals = [] if sorts else self._totals_in([o.expr for o in shown], self._queries.runs)
         row = self._row([o.expr for o in shown])
         seen = self._unique_key([o.expr for o in block.outputs[: block.visible]])
         if seen == "row" and block.visible < len(shown):
@@ -266,6 +267,8 @@ class _BlockEmitter(SemiEmitter):
                 lines.depth -= later is not None
 
         def emit(lines: Lines) -> None:
+            for total in totals:
+                self._total(lines, total)
             if lone:
                 lines.add(f"return [{row}]")
             elif block.distinct:

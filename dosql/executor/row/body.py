@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
@@ -12,6 +12,7 @@ from dosql.executor.row.out_of_core import area_of
 from dosql.executor.row.sorting import emit_sort
 from dosql.executor.row.table_paths import variable
 from dosql.plan.expr import ROW_KEY, Col, Const, Expr, Subquery, collation_of
+from dosql.plan.groups import Groups, as_groups
 from dosql.plan.logical import Block, Query, QuerySource, SortKey
 from dosql.plan.stability import is_stable_query
 from dosql.types.sqltypes import SqlType
@@ -36,6 +37,8 @@ class QueryBody:
         self._variables = dict(self._outer)
         self._expressions = ExpressionCompiler(function, self._variables, self._subquery)
         self._rows_of: dict[int, str] = {}
+        self._in_place: dict[int, str] = {}
+        self._spills = queries.spills
         self._innermost = -1  # the source of the last loop
         self._tests = 0.0  # how often conditions are estimated to be tested; 0 is unknown
 
@@ -119,6 +122,11 @@ class QueryBody:
 
     def _subquery(self, expr: Subquery) -> str:
         """Returns code for a subquery in an expression; one that reads nothing outside runs once."""
+        if id(expr) in self._in_place:
+            return self._in_place[id(expr)]
+        groups = self._groups(expr)
+        if groups is not None:
+            return self._looked_up(groups)
         query = self._queries.first_of(expr.query) if expr.kind == "exists" else expr.query
         if expr.kind == "scalar" and isinstance(query, Block) and query.grouped:
             query = _extreme(self._queries.look(query).block) or query
@@ -141,6 +149,30 @@ class QueryBody:
             fold = self._expressions.fold("", expr.collation)[:-2]
             found = f"value_set(firsts({fold}, {call}))"
         return f"in_query({left}, {self._found(expr, found, passed)})"
+
+    def _groups(self, expr: Subquery) -> Groups | None:
+        """Returns a subquery as groups, where looking them up costs less than finding the rows again and again."""
+        runs = self._queries.runs
+        found = as_groups(expr) if runs >= _GROUPS_RUNS_MIN and not self._spills else None
+        if found is None:
+            return None
+        each = self._queries.look(cast(Block, expr.query)).steps[-1].cost
+        self._queries.runs = 1.0
+        whole = self._queries.look(found.query)
+        self._queries.runs = runs
+        rows = whole.steps[-1]
+        spent = rows.cost + rows.rows * _GROUPED_ROW_US
+        return found if spent + runs * _LOOKED_UP_US < runs * (each + _CALL_US) else None
+
+    def _looked_up(self, groups: Groups) -> str:
+        """Returns code for the total of the group that belongs to the row around it."""
+        count = len(groups.keys)
+        rows = f"{self._queries.query(groups.query)}(view, P, M)"
+        totals = self._once(f"totals_by_key({rows}, {count})", "d")
+        nothing = self._once(f"scalar({self._queries.query(groups.nothing)}(view, P, M))")
+        keys = [self._expressions.value(key) for key in groups.keys]
+        key = keys[0] if count == 1 else f"({', '.join(keys)})"
+        return f"{totals}.get({key}, {nothing})"
 
     def _found(self, expr: Subquery, code: str, passed: list[str]) -> str:
         """Returns code for what a subquery gives: computed once, or once for the values of the rows around it.
@@ -176,6 +208,11 @@ class QueryBody:
         with self._function.gathering(name) if whole else nullcontext():
             self._function.before.add(f"{name} = {code}")
         return name
+
+
+_GROUPS_RUNS_MIN = 50.0
+_GROUPED_ROW_US, _LOOKED_UP_US, _CALL_US = 0.1, 0.2, 0.7
+"""To group one row, to look a group up, and to call the function of a subquery."""
 
 
 def _extreme(block: Block) -> Block | None:

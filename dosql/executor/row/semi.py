@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from dosql.executor.row.combining import CombiningEmitter
 from dosql.executor.row.emitter import Lines
-from dosql.executor.row.paths import PathEmitter
-from dosql.executor.row.table_paths import variable
-from dosql.plan.expr import Col, Expr, Op, Subquery, walk
-from dosql.plan.logical import Block, QuerySource, TableSource
-from dosql.plan.physical import BlockPlan, IndexScan, KeyLookup, OneOf, path_expressions
+from dosql.executor.row.total import TotalEmitter, exprs_of, lone_path
+from dosql.plan.expr import Expr, Op, Subquery, walk
+from dosql.plan.logical import Block
+from dosql.plan.physical import BlockPlan, IndexScan
 
 
 @dataclass(slots=True)
@@ -23,21 +21,11 @@ class _Semi:
     plan: BlockPlan
     negated: bool
 
-    @property
-    def exprs(self) -> list[Expr]:
-        """All expressions that are computed for it."""
-        step = self.plan.steps[0]
-        return [*self.plan.constants, *step.filters, *step.after, *path_expressions(step.path)]
 
-
-class SemiEmitter(CombiningEmitter):
+class SemiEmitter(TotalEmitter):
     """Emits conditions, some of them as loops."""
 
     _runs = 1.0
-
-    def _query_rows(self, source: QuerySource) -> str:
-        """Emits a subquery of FROM; returns the variable of its rows."""
-        raise NotImplementedError
 
     def _tested(
         self,
@@ -56,9 +44,16 @@ class SemiEmitter(CombiningEmitter):
         """
         found = [(condition, self._semi(condition)) for condition in conditions]
         loops = [semi for _, semi in found if semi is not None]
-        if not loops:
+        others = [condition for condition, semi in found if semi is None]
+        totals = [
+            (condition, made)
+            for condition in others
+            if (made := self._totals_in([condition], self._tests or self._queries.runs))
+        ]
+        if not (loops or totals):
             super()._tested(lines, conditions, then)
             return
+        late = [condition for condition, _ in totals]
 
         def loop(inner: Lines) -> None:
             if ready is not None:
@@ -66,10 +61,15 @@ class SemiEmitter(CombiningEmitter):
             depth = inner.depth
             for semi in loops:
                 self._exists(inner, semi)
+            for condition, made in totals:
+                for total in made:
+                    self._total(inner, total)
+                inner.add(f"if {self._expressions.condition(condition)}:")
+                inner.depth += 1
             then(inner)
             inner.depth = depth
 
-        super()._tested(lines, [condition for condition, semi in found if semi is None], loop)
+        super()._tested(lines, [c for c in others if not any(c is other for other in late)], loop)
 
     def _semi(self, condition: Expr) -> _Semi | None:
         """Returns what a condition asks for, if a loop is right for it."""
@@ -83,16 +83,9 @@ class SemiEmitter(CombiningEmitter):
         runs, self._queries.runs = self._queries.runs, self._tests or self._queries.runs
         plan = self._queries.look(query)
         self._queries.runs = runs
-        found = _Semi(expr, plan, negated)
-        if len(plan.steps) != 1 or plan.steps[0].left or not isinstance(plan.steps[0].source, TableSource):
+        if not lone_path(plan) or any(isinstance(part, Subquery) for e in exprs_of(plan) for part in walk(e)):
             return None
-        path = plan.steps[0].path
-        if isinstance(path, IndexScan):
-            lone = bool(path.equal) and path.low is None and path.high is None and not path.reverse
-            lone = lone and not any(isinstance(part, OneOf) for part in path.equal)
-        else:
-            lone = isinstance(path, KeyLookup) and len(path.values) == 1
-        return found if lone and not any(isinstance(p, Subquery) for e in found.exprs for p in walk(e)) else None
+        return _Semi(expr, plan, negated)
 
     def _exists(self, lines: Lines, semi: _Semi) -> None:
         """Emits the loop, and the test of what came of it; the caller takes the indent back."""
@@ -100,9 +93,7 @@ class SemiEmitter(CombiningEmitter):
         number, some = step.source.number, self._function.module.fresh("e")
         for outer, passed in zip(semi.expr.outer, semi.expr.passed, strict=True):
             self._variables[outer.source, outer.index] = self._expressions.value(passed)
-        read = {part.index for e in semi.exprs for part in walk(e) if isinstance(part, Col) and part.source == number}
-        self._variables.update({(number, column): variable(number, column) for column in read})
-        paths = PathEmitter(self._function, self._expressions, {number: sorted(read)}, self._query_rows, self._found_by)
+        paths = self._own_paths(number, exprs_of(plan))
         counters = self._queries.counter(step)
 
         def hit(inner: Lines) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from dosql.errors import TypeMismatch
@@ -23,3 +24,10 @@ def average(total: Any, count: int) -> Any:
         return None
     mean = total / count
     return None if mean != mean else mean
+
+
+def totals_by_key(rows: Iterable[tuple[Any, ...]], count: int) -> dict[Any, Any]:
+    """Returns the values of rows by what stands before them; NULL equals nothing."""
+    if count == 1:
+        return {key: value for key, value in rows if key is not None}
+    return {row[:count]: row[count] for row in rows if None not in row[:count]}
