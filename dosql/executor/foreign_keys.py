@@ -50,7 +50,8 @@ def touches(schema: Schema, table: Table, targets: Collection[int]) -> bool:
         return True
     if any(column in targets for reference in table.foreign_keys for column in reference.columns):
         return True
-    if children and (ROW_KEY in targets or table.key_column in targets):
+    moves = ROW_KEY in targets or table.key_column in targets
+    if moves and (children or table.foreign_keys):  # what is due of the row is due of it where it goes
         return True
     for child, reference in children:
         try:

@@ -144,6 +144,11 @@ class Updater:
         resolves = conflict in ("IGNORE", "REPLACE") or (self.key_conflicts and not conflict)
         if resolves and not make_way(workspace, self._table, made, conflict or self.key_conflicts, self.deletes, key):
             return None
+        if resolves and (workspace.follow is not None or self.deletes is not None):
+            now = writer.row_at(key)
+            if now is None:  # it went with the rows that were in the way
+                return None
+            before = now
         if new_key == key:
             writer.update(key, before, after)
         else:

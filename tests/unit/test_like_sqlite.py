@@ -69,6 +69,15 @@ SCRIPTS = {
         INSERT INTO t VALUES (1, NULL), (3, 1), (7, 1); DELETE FROM v; DELETE FROM v WHERE id = 1;
         SELECT * FROM t; UPDATE v SET id = id + 10; SELECT * FROM t; DELETE FROM v WHERE id > 1; SELECT * FROM t;
         DELETE FROM v; SELECT * FROM t""",
+    "a row that goes with the row in its way is not updated": """
+        PRAGMA foreign_keys = ON; CREATE TABLE t (id INTEGER PRIMARY KEY, k REAL UNIQUE, p REAL REFERENCES t (k)
+        ON DELETE CASCADE); INSERT INTO t VALUES (1, 2.0, -2.5), (2, 10.0, -2.5), (3, -2.5, 10.0);
+        UPDATE OR REPLACE t SET k = p; SELECT * FROM t; INSERT INTO t VALUES (4, 1, 1), (5, 2, 1), (6, 3, NULL);
+        UPDATE OR REPLACE t SET k = 1 WHERE id = 5; SELECT * FROM t; UPDATE OR REPLACE t SET k = 3; SELECT * FROM t""",
+    "what is due of a row is due of it where it goes": """
+        PRAGMA foreign_keys = ON; CREATE TABLE a (x UNIQUE); CREATE TABLE b (id INTEGER PRIMARY KEY, p REFERENCES a (x)
+        DEFERRABLE INITIALLY DEFERRED, c); BEGIN; INSERT INTO b VALUES (10, 5, 1); UPDATE b SET id = 3, c = 2; COMMIT;
+        UPDATE b SET id = 4; INSERT INTO a VALUES (5); COMMIT; SELECT * FROM b""",
     "children are found as the parent's column compares": """
         PRAGMA foreign_keys = ON; CREATE TABLE p (k TEXT COLLATE NOCASE UNIQUE, b TEXT UNIQUE);
         CREATE TABLE c (k TEXT REFERENCES p (k) ON DELETE CASCADE, b TEXT COLLATE NOCASE REFERENCES p (b) ON DELETE
