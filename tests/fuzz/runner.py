@@ -140,7 +140,7 @@ class Pair:
         return mine
 
     def _names_nothing(self, error: Exception | None) -> bool:
-        """Whether a statement names a column that no table has, after a rollback: SQLite lets ``x.no AND FALSE`` pass."""
+        """Whether a statement names a column that no table has (any more): SQLite lets ``x.no AND FALSE`` pass."""
         found = re.search(r"no such column: (?:\w+\.)?(\w+)", str(error))
         names = "SELECT 1 FROM sqlite_schema t, pragma_table_xinfo(t.name) c WHERE c.name = ?"
         return found is not None and not list(self.lite.execute(names, (found[1],)))

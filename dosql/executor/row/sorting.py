@@ -108,15 +108,16 @@ class TopRows:
 
     def append(self, lines: Lines) -> None:
         """Emits what becomes of a row."""
-        if not self._value.isidentifier():
-            lines.add(f"first = {self._value}")
-            self._value = self._values[self._first.output] = "first"
+        value, values = self._value, list(self._values)
+        if not value.isidentifier():
+            lines.add(f"first = {value}")
+            value = values[self._first.output] = "first"
         better = ">" if self._first.descending else "<"
         if len(self._order_by) > 1:  # among equals the other keys decide
             better += "="
-        null = f" or {self._value} is None" if self._nullable else ""
-        with lines.block(f"if last is None{null} or {self._value} {better} last:"):
-            lines.add(f"out.append(({', '.join(self._values)},))")
+        null = f" or {value} is None" if self._nullable else ""
+        with lines.block(f"if last is None{null} or {value} {better} last:"):
+            lines.add(f"out.append(({', '.join(values)},))")
             with lines.block("if len(out) >= room:"):
                 emit_sort(lines, self._order_by, self._exprs, self._fold)
                 lines.add("del out[most:]")

@@ -8,15 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dosql.executor.row.aggregates import AggregateEmitter
 from dosql.executor.row.combining import CombiningEmitter
-from dosql.executor.row.emitter import Lines
+from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.paths import PathEmitter
 from dosql.executor.row.table_paths import variable
 from dosql.plan.expr import CastTo, Col, Expr, Func, Op, Subquery, walk
 from dosql.plan.logical import Block, QuerySource, TableSource
 from dosql.plan.physical import BlockPlan, IndexScan, KeyLookup, OneOf, path_expressions
+
+if TYPE_CHECKING:
+    from dosql.executor.row.blocks import QueryEmitter
 
 _STRICT = {"=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "||", "NOT", "NEG", "POS", "IS", "IS NOT"}
 
@@ -56,6 +60,10 @@ def exprs_of(plan: BlockPlan) -> list[Expr]:
 class TotalEmitter(CombiningEmitter):
     """Emits totals before what needs them."""
 
+    def __init__(self, queries: QueryEmitter, function: Function, outer: tuple[Col, ...]) -> None:
+        super().__init__(queries, function, outer)
+        self._totals: dict[int, _Total | None] = {}
+
     def _query_rows(self, source: QuerySource) -> str:
         """Emits a subquery of FROM; returns the variable of its rows."""
         raise NotImplementedError
@@ -66,12 +74,14 @@ class TotalEmitter(CombiningEmitter):
         runs, self._queries.runs = self._queries.runs, times
         for expr in exprs:
             for part in _strict(expr):
-                if id(part) in self._in_place:
-                    continue
-                plan = self._total_plan(part)
-                if plan is not None:
-                    out.append(_Total(part, plan, self._function.module.fresh("u")))
-                    self._in_place[id(part)] = out[-1].name
+                if id(part) not in self._totals:
+                    plan = self._total_plan(part)
+                    name = "" if plan is None else self._function.module.fresh("u")
+                    self._totals[id(part)] = None if plan is None else _Total(part, plan, name)
+                known = self._totals[id(part)]
+                if known is not None:
+                    out.append(known)
+                    self._in_place[id(part)] = known.name
         self._queries.runs = runs
         return out
 
