@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from dosql.functions import identifiers as i
+from dosql.functions import json_known as known
 from dosql.functions import json_text as j
 from dosql.functions import last_change as c
 from dosql.functions import moments as t
@@ -34,8 +35,13 @@ class Fixed(NamedTuple):
     make: Callable[..., Callable[..., Any]]
 
 
+def _behind_first(count: int) -> range:
+    """Returns the places of all arguments but the first."""
+    return range(1, count)
+
+
 def _dates(name: str, call: Callable[..., Any], kind: SqlType) -> ScalarFunction:
-    fixed = Fixed(lambda count: range(1, count), known_modifiers(name, call))
+    fixed = Fixed(_behind_first, known_modifiers(name, call))
     return ScalarFunction(call, kind, (0, -1), nullable=True, stable=False, steady=True, fixed=fixed)
 
 
@@ -67,10 +73,10 @@ class ScalarFunction:
 def _of_json(name: str, *, marked: bool) -> Fixed | None:
     """Returns how names or paths that are known make another function of JSON."""
     if name == "json_extract" and not marked:
-        return Fixed(lambda count: range(1, count), j.extract_of)
+        return Fixed(_behind_first, known.extract_of)
     if name == "json_object":
         # an odd number of arguments is an error
-        return Fixed(lambda count: range(0, count, 1 + (count + 1) % 2), partial(j.object_maker, marked=marked))
+        return Fixed(lambda count: range(0, count, 1 + (count + 1) % 2), partial(known.object_maker, marked=marked))
     return None
 
 
@@ -135,7 +141,7 @@ SCALARS: dict[str, ScalarFunction] = {
     "ltrim": ScalarFunction(f.ltrim, _TEXT, (1, 2)),
     "rtrim": ScalarFunction(f.rtrim, _TEXT, (1, 2)),
     "instr": ScalarFunction(f.instr, _INTEGER, (2, 2)),
-    "round": ScalarFunction(round_, _REAL, (1, 2), fixed=Fixed(lambda count: range(1, count), rounder)),
+    "round": ScalarFunction(round_, _REAL, (1, 2), fixed=Fixed(_behind_first, rounder)),
     "sign": ScalarFunction(f.sign, _INTEGER, (1, 1), nullable=True),
     "hex": ScalarFunction(f.hex_, _TEXT, (1, 1), total=True),
     "typeof": ScalarFunction(f.typeof, _TEXT, (1, 1), total=True),
@@ -211,10 +217,14 @@ SCALARS: dict[str, ScalarFunction] = {
     "total_changes": ScalarFunction(c.total_changes, _INTEGER, (0, 0), stable=False),
     "last_insert_rowid": ScalarFunction(c.last_insert_rowid, _INTEGER, (0, 0), stable=False),
     "json_valid": ScalarFunction(j.json_valid, _INTEGER, (1, 2)),
-    "json_type": ScalarFunction(j.json_type, _TEXT, (1, 2), nullable=True),
-    "json_array_length": ScalarFunction(j.json_array_length, _INTEGER, (1, 2), nullable=True),
+    "json_type": ScalarFunction(
+        j.json_type, _TEXT, (1, 2), nullable=True, fixed=Fixed(_behind_first, known.type_of_known)
+    ),
+    "json_array_length": ScalarFunction(
+        j.json_array_length, _INTEGER, (1, 2), nullable=True, fixed=Fixed(_behind_first, known.length_at)
+    ),
     "json_arrow_value": ScalarFunction(
-        j.unmarked(j.arrow_value), _ANY, (2, 2), nullable=True, fixed=Fixed(lambda count: (1,), j.arrow_value_of)
+        j.unmarked(j.arrow_value), _ANY, (2, 2), nullable=True, fixed=Fixed(lambda count: (1,), known.arrow_value_of)
     ),
     "subtype": ScalarFunction(j.subtype, _INTEGER, (1, 1)),
     "json_pretty": ScalarFunction(j.json_pretty, _TEXT, (1, 2), nullable=True),

@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 from dosql.errors import ResourceExhausted, TypeMismatch
@@ -27,7 +26,12 @@ from dosql.functions.json_elements import (
     value_of,
     written,
 )
-from dosql.functions.json_member import ELSEWHERE, Reader, reader_of_arrow, reader_of_path
+from dosql.functions.json_member import (
+    ELSEWHERE,
+    is_json,
+    reader_of_arrow,
+    reader_of_path,
+)
 from dosql.functions.json_reader import JsonReader
 from dosql.functions.jsonb import decoded, encoded, is_jsonb, wrong_at
 from dosql.functions.scalar import integer, text
@@ -263,6 +267,8 @@ def json_valid(value: Any, flags: Any = 1) -> int | None:
         raise TypeMismatch("FLAGS parameter to json_valid() must be between 1 and 15")
     if value is None:
         return None
+    if number & 3 and value.__class__ is str and is_json(value):
+        return 1
     if isinstance(value, bytes) and is_jsonb(value):
         return int(bool(number & 4 or (number & 8 and not wrong_at(value))))
     try:
@@ -337,34 +343,6 @@ def arrow_value(value: Any, path: Any) -> Any:
     return None if found is MISSING else value_of(found)
 
 
-def arrow_value_of(path: Any) -> Callable[[Any], Any]:
-    """Returns ``json ->> path`` with a path that is known."""
-    return _member_of(unmarked(arrow_value), path, reader_of_arrow)
-
-
-def extract_of(*paths: Any) -> Callable[[Any], Any]:
-    """Returns json_extract() with paths that are known."""
-    call = unmarked(json_extract)
-    if len(paths) == 1:
-        return _member_of(call, paths[0], reader_of_path)
-    return lambda value: call(value, *paths)
-
-
-def _member_of(call: Callable[..., Any], path: Any, reader: Callable[[str], Reader | None]) -> Callable[[Any], Any]:
-    read = reader(path) if path.__class__ is str else None
-    if read is None:
-        return lambda value: call(value, path)
-
-    def member(value: Any) -> Any:
-        if value.__class__ is str:
-            plain = read(value)
-            if plain is not ELSEWHERE:
-                return plain
-        return call(value, path)
-
-    return member
-
-
 def json_array(*values: Any) -> Any:
     """json_array(value, ...)."""
     return JsonText(f"[{','.join(map(_as_json, values))}]")
@@ -374,10 +352,10 @@ def json_object(*values: Any) -> Any:
     """json_object(name, value, ...)."""
     if len(values) % 2:
         raise TypeMismatch("json_object() requires an even number of arguments")
-    return JsonText(_with_members(_heads(*values[::2]), values[1::2]))
+    return JsonText(with_members(heads_of(*values[::2]), values[1::2]))
 
 
-def _heads(*names: Any) -> list[str]:
+def heads_of(*names: Any) -> list[str]:
     """Returns what stands before each value of an object with such names."""
     for name in names:
         if not isinstance(name, str):
@@ -385,20 +363,11 @@ def _heads(*names: Any) -> list[str]:
     return [f"{',' if place else '{'}{quoted(str(name))}:" for place, name in enumerate(names)]
 
 
-def _with_members(heads: Sequence[str], values: Sequence[Any]) -> str:
+def with_members(heads: Sequence[str], values: Sequence[Any]) -> str:
+    """Returns an object from what stands before its values, and these."""
     if not heads:
         return "{}"
     return "".join([head + _as_json(value) for head, value in zip(heads, values, strict=True)]) + "}"
-
-
-def object_maker(*names: Any, marked: bool) -> Callable[..., Any]:
-    """Returns json_object() with names that are known: it takes the values."""
-    if not all(name.__class__ is str for name in names):
-        return lambda *values: json_object(*chain.from_iterable(zip(names, values, strict=True)))
-    heads = _heads(*names)
-    if marked:
-        return lambda *values: JsonText(_with_members(heads, values))
-    return lambda *values: _with_members(heads, values)
 
 
 def json_array_length(value: Any, path: Any = "$") -> int | None:
@@ -511,7 +480,8 @@ def array_of(values: list[Any]) -> Any:
 
 def object_of(pairs: list[tuple[Any, Any]]) -> Any:
     """Result of json_group_object()."""
-    return JsonText(written(Members([(text(name), _element(v)) for name, v in pairs if name is not None])))
+    members = [f"{quoted(text(name))}:{_as_json(value)}" for name, value in pairs if name is not None]
+    return JsonText(f"{{{','.join(members)}}}")
 
 
 GIVE_JSON: dict[str, tuple[Callable[..., Any], tuple[int, int]]] = {

@@ -49,7 +49,7 @@ def a_date(rng: random.Random) -> Any:
 def a_number(rng: random.Random) -> Any:
     odd = [None, "12", "x", 0, 0.0, -0.04, 0.125, 2.675, 1e15, -1e12, 0.5, 1.5, 2.5, -2.5, 99999.99995]
     return rng.choice(
-        [rng.choice(odd), rng.randrange(-1000, 10**6), round(rng.uniform(-1000, 1000), 5), float(rng.randrange(10**9))]
+        [rng.choice(odd), rng.randrange(-1000, 10**6), round(rng.uniform(-1000, 1000), 5), rng.randrange(10**7) + 0.25]
     )
 
 
@@ -128,6 +128,79 @@ def test_round(both: tuple[Session, apsw.Connection]) -> None:
 )
 def test_others(both: tuple[Session, apsw.Connection], call: str) -> None:
     compare(both, call)
+
+
+DOCUMENTS = [
+    *(
+        '{"a": {"b": [1, 2.5, "x", null, true, [3], {"c": -0}]}, "n": 7}',
+        '{"n": 1, "n": 2}',
+        '{"a": null}',
+        "[1, [2, 3]]",
+    ),
+    *(
+        '{"a": "n", "m": 1.0}',
+        "{'a': {b: [5,]}}",
+        '{"a": {"b": 12345678901234567890}}',
+        "7",
+        "null",
+        '"n"',
+        "",
+        "{",
+        None,
+    ),
+    *('{"a": "\\u0041", "n": "\\n"}', '{"n": -0}', '{"n": -0.0}', '{"n": 1e400}', '{"a":[{"b":[0]}]}', '{"a b": 1}'),
+]
+PATHS = [
+    "$",
+    "$.n",
+    "$.a",
+    "$.a.b",
+    "$.a.b[0]",
+    "$.a.b[1]",
+    "$.a.b[3]",
+    "$.a.b[4]",
+    "$.a.b[5]",
+    "$.a.b[6].c",
+    "$[1][0]",
+]
+PATHS += [
+    "$.a[0].b",
+    "$[0]",
+    "$.a.b[99]",
+    "$.a.a",
+    "$.a b",
+    '$."a b"',
+    "$[#-1]",
+    "$.n.n",
+    "a",
+    "$.",
+    "$[",
+    "$.a.b[#-2]",
+]
+
+
+def test_paths_that_are_known() -> None:
+    database = Database.open(":memory:")
+    session, oracle = database.session(), apsw.Connection(":memory:")
+    for run in (session.execute, oracle.execute):
+        run("CREATE TABLE t (id INTEGER PRIMARY KEY, d)")
+        for i, document in enumerate(DOCUMENTS):
+            run("INSERT INTO t VALUES (?, ?)", (i, document))
+    for path in PATHS:
+        for name in ("json_extract", "json_type", "json_array_length", "json_valid"):
+            given = "d" if name == "json_valid" else f"d, '{path}'"
+            sql = f"SELECT {name}({given}) FROM t WHERE id = ?"
+            for i, document in enumerate(DOCUMENTS):
+                try:
+                    theirs: Any = oracle.execute(sql, (i,)).fetchall()
+                except apsw.Error:
+                    theirs = "error"
+                try:
+                    mine: Any = session.execute(sql, (i,)).rows
+                except DosqlError:
+                    mine = "error"
+                assert repr(mine) == repr(theirs), (sql, document)
+    database.close()
 
 
 def test_collected(both: tuple[Session, apsw.Connection]) -> None:
