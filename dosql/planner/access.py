@@ -18,7 +18,6 @@ from dosql.plan.expr import (
     Subquery,
     conjuncts,
     hashable,
-    sources_of,
     walk,
 )
 from dosql.plan.logical import FunctionSource, GivenSource, JoinStep, Query, QuerySource, TableSource, WorkSource
@@ -40,6 +39,7 @@ from dosql.planner.comparing import folded
 from dosql.planner.estimates import Estimates
 from dosql.planner.index_terms import IndexTerms, alike, implied
 from dosql.planner.picking import picking_cost
+from dosql.planner.reading import Reading
 from dosql.planner.rules.common_factors import branches_of
 from dosql.schema import Index, Schema, Table
 from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
@@ -115,7 +115,7 @@ class AccessPaths:
         read: list[Expr],
     ) -> None:
         self._own = own
-        self._needed: dict[int, tuple[Expr, frozenset[int]]] = {}
+        self._reading = Reading(own, read)
         self._options: dict[tuple[int, ...], tuple[list[Expr], list[Access]]] = {}
         self._schema = schema
         self._estimates = estimates
@@ -124,18 +124,14 @@ class AccessPaths:
         self._runs = runs
         self._columnar = columnar
         self._counted = counted
-        self._read = read
 
     def needs(self, condition: Expr) -> frozenset[int]:
         """Returns the sources of this block that a condition reads."""
-        known = self._needed.get(id(condition))
-        if known is None or known[0] is not condition:
-            known = self._needed[id(condition)] = (condition, sources_of(condition) & self._own)
-        return known[1]
+        return self._reading.own_sources(condition)
 
     def outside(self, condition: Expr) -> frozenset[int]:
         """Returns the sources around this block that a condition reads."""
-        return sources_of(condition) - self._own
+        return self._reading.outer_sources(condition)
 
     def args_need(self, step: JoinStep) -> frozenset[int]:
         """Returns the sources of this block that the arguments of a table-valued function read."""
@@ -514,12 +510,8 @@ class AccessPaths:
 
         Its row key, and columns that are ``known`` otherwise, do not count.
         """
-        return any(
-            isinstance(part, Col) and part.source == number and part.index != ROW_KEY and part.index not in known
-            for expr in self._read
-            if expr not in used
-            for part in walk(expr)
-        )
+        readers = self._reading.readers(number)
+        return any(columns - {ROW_KEY, *known} and expr not in used for expr, columns in readers)
 
     def _value_of(
         self,
