@@ -159,6 +159,7 @@ class BlockPlan:
         columnar: Where the table is large, its columns are computed as wholes.
         wide: So many rows are joined that joining whole columns is cheaper, where that can be done.
         ordered: The rows come in the order that ORDER BY asks for.
+        presorted: They come in the order of so many of its terms, the first ones.
         correlated: Its conditions read rows of the queries around it.
         rows: Estimated rows that it gives, LIMIT aside.
     """
@@ -169,5 +170,6 @@ class BlockPlan:
     columnar: bool = False
     wide: bool = False
     ordered: bool = False
+    presorted: int = 0
     correlated: bool = False
     rows: float = 1.0

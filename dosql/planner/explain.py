@@ -102,7 +102,7 @@ def query_plan(plans: list[BlockPlan]) -> list[tuple[int, int, int, str]]:
         uses = [
             ("GROUP BY", bool(block.group_by)),
             ("DISTINCT", block.distinct),
-            ("ORDER BY", sorts),
+            (f"{_last_terms(plan)}ORDER BY", sorts),
         ]
         for what, used in uses:
             if used:
@@ -110,6 +110,13 @@ def query_plan(plans: list[BlockPlan]) -> list[tuple[int, int, int, str]]:
         if not plan.steps:
             add(parent, "SCAN CONSTANT ROW")
     return rows
+
+
+def _last_terms(plan: BlockPlan) -> str:
+    left = len(plan.block.order_by) - plan.presorted
+    if not plan.presorted:
+        return ""
+    return "LAST TERM OF " if left == 1 else f"LAST {left} TERMS OF "
 
 
 def _sqlite_step(step: Step) -> str:
@@ -174,7 +181,7 @@ def _head(plan: BlockPlan) -> str:
     if block.distinct:
         parts.append("DISTINCT")
     if block.order_by:
-        parts.append("IN ORDER" if plan.ordered else "SORT")
+        parts.append("IN ORDER" if plan.ordered else "PARTLY IN ORDER" if plan.presorted else "SORT")
     if block.limit is not None:
         parts.append("LIMIT")
     if plan.columnar:

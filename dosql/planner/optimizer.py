@@ -22,7 +22,7 @@ from dosql.planner.rules import Facts, rewritten
 from dosql.planner.rules.facts import expressions, has_subquery
 from dosql.planner.sorted_paths import in_order
 from dosql.schema import Schema
-from dosql.types.sqltypes import SqlType
+from dosql.types.sqltypes import ORDERED, SqlType
 
 DP_SOURCES_MAX = 10
 DP_PRODUCTS_MAX = 8
@@ -114,7 +114,7 @@ class _BlockPlanner:
         movable, fixed = block.steps[:first_left], block.steps[first_left:]
         steps, _ = self._arranged([*self._order(movable, where), *fixed], where)
         ordered = self._in_order(steps, movable, fixed, where)
-        chosen = ordered or steps
+        chosen, terms = ordered or (steps, 0)
         free = ordered is None and not self._correlated
         wide = free and self._is_wide(chosen)
         if free and len(movable) > 2 and chosen[-1].cost >= cost.JOINED_MIN:
@@ -127,7 +127,8 @@ class _BlockPlanner:
             block,
             chosen,
             constants,
-            ordered=ordered is not None,
+            ordered=ordered is not None and terms == len(block.order_by),
+            presorted=terms,
             correlated=self._correlated,
             rows=self._rows(chosen),
             wide=wide,
@@ -244,8 +245,10 @@ class _BlockPlanner:
 
     def _in_order(
         self, steps: list[Step], movable: list[JoinStep], fixed: list[JoinStep], where: list[Expr]
-    ) -> list[Step] | None:
-        """Returns steps that give rows in the order asked for, where that costs less than sorting; else None."""
+    ) -> tuple[list[Step], int] | None:
+        """Returns steps that give rows in the order asked for, or of so many terms of it, the first ones, where LIMIT
+        wants no more than the first rows; None where sorting all costs less.
+        """
         block = self._block
         if not block.order_by or block.grouped or not steps:
             return None
@@ -258,30 +261,43 @@ class _BlockPlanner:
         best, spent = None, steps[-1].cost + sorting
         for join in [j for j in movable if isinstance(j.source, TableSource)]:
             order = [join, *self._order([j for j in movable if j is not join], where, join), *fixed]
-            for access in self._sorted_accesses(join, where):
+            for access, terms in self._sorted_accesses(join, where):
                 found, setup = self._arranged(order, where, access)
-                part = min(1.0, wanted / max(found[-1].rows, 1.0))
-                total = setup + (found[-1].cost - setup) * part
+                read = max(found[-1].rows, 1.0)
+                more = 0.0 if terms == len(block.order_by) else self._of_one_start(terms, read)
+                part = min(1.0, (wanted + more) / read)
+                total = setup + (found[-1].cost - setup) * part + more * cost.TOP_ROW
                 if total < spent:
-                    best, spent = found, total
+                    best, spent = (found, terms), total
         return best
 
-    def _sorted_accesses(self, join: JoinStep, where: list[Expr]) -> list[Access]:
-        """Returns paths of a source, as the first one, that give rows in the order asked for."""
+    def _of_one_start(self, terms: int, rows: float) -> float:
+        """Returns how many of the rows that come in the order of the first terms have the same values of these."""
+        block = self._block
+        first = [block.outputs[key.output].expr for key in block.order_by[:terms]]
+        plain = not block.distinct and block.limit is not None and not block.order_by[0].collation
+        known = [self._estimates.distinct(expr) for expr in first if isinstance(expr, Col)]
+        if not plain or first[0].type not in ORDERED or len(known) < len(first):
+            return math.inf
+        return rows / max(1.0, min(rows, math.prod(rows / 10 if d is None else d for d in known)))
+
+    def _sorted_accesses(self, join: JoinStep, where: list[Expr]) -> list[tuple[Access, int]]:
+        """Returns paths of a source, as the first one, that give rows in the order asked for, with how much of it."""
         source = join.source
         assert isinstance(source, TableSource)
         usable = [c for c in where if self._needs(c) <= {source.number}]
         options = list(self._access.options(join, frozenset(), usable, first=True))
         if self._block.limit is not None:
             options += self._access.whole_indexes(source, usable)
-        out: list[Access] = []
+        out: list[tuple[Access, int]] = []
         for access in options:
-            path = in_order(access.path, source, self._block, self._access)
-            if path is not None:
+            found = in_order(access.path, source, self._block, self._access)
+            if found is not None:
+                path, terms = found
                 kept = access.rows
                 if isinstance(path, IndexScan) and not path.equal and path.low is None and path.high is None:
                     kept *= self._estimates.kept(usable, access.rows)
-                out.append(replace(access, path=path, rows=max(kept, 1.0)))
+                out.append((replace(access, path=path, rows=max(kept, 1.0)), terms))
         return out
 
     # --- join order ------------------------------------------------------------------------

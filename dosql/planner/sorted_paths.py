@@ -12,8 +12,9 @@ from dosql.planner.index_terms import alike
 from dosql.types.sqltypes import SqlType
 
 
-def in_order(path: Path, source: TableSource, block: Block, access: AccessPaths) -> Path | None:
-    """Returns a path that gives rows in the order of a block, forwards or backwards; None where there is none.
+def in_order(path: Path, source: TableSource, block: Block, access: AccessPaths) -> tuple[Path, int] | None:
+    """Returns a path that gives rows in the order of a block, forwards or backwards, and how many of the order's terms
+    that holds for, from the first on; None where it is none.
 
     Args:
         path: Of the block's first source.
@@ -23,34 +24,31 @@ def in_order(path: Path, source: TableSource, block: Block, access: AccessPaths)
     """
     order, constant, unique = _order_of(path, source, access)
     reverse: bool | None = None
-    place = 0
+    place = covered = 0
     for key in block.order_by:
         expr = block.outputs[key.output].expr
         if any(isinstance(part, Subquery) for part in walk(expr)):
-            return None
+            break
         own = sources_of(expr) & {step.source.number for step in block.steps}
-        if not own or any(alike(expr, term) for term in constant):
+        covered += 1
+        if not own or any(alike(expr, term) for term in constant) or (own == {source.number} and unique):
             continue
-        if own != {source.number}:
-            return None
-        if place == len(order):
-            if unique:
-                continue
-            return None
-        term, collation = order[place]
-        if not _same(expr, term) or key.collation != collation:
-            return None
+        term, collation = order[place] if place < len(order) else (None, "")
+        same = term is not None and own == {source.number} and _same(expr, term) and key.collation == collation
         if expr.nullable and key.nulls_first not in (None, not key.descending):
-            return None
-        if reverse not in (None, key.descending):
-            return None
+            same = False
+        if not same or reverse not in (None, key.descending):
+            covered -= 1
+            break
         reverse = key.descending
         place += 1
         if place == len(order):
             unique = True  # all orders end with the row's key
+    if covered < len(block.order_by) and not place:
+        return None
     if not reverse:
-        return path
-    return replace(path, reverse=True) if isinstance(path, FullScan | KeyRange | IndexScan) else None
+        return path, covered
+    return (replace(path, reverse=True), covered) if isinstance(path, FullScan | KeyRange | IndexScan) else None
 
 
 def _order_of(path: Path, source: TableSource, access: AccessPaths) -> tuple[list[tuple[Expr, str]], list[Expr], bool]:

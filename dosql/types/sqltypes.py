@@ -40,6 +40,8 @@ class SqlType(StrEnum):
 
 NUMERIC_TYPES = frozenset({SqlType.INTEGER, SqlType.REAL, SqlType.BOOLEAN, SqlType.NUMERIC})
 TEMPORAL_TYPES = frozenset({SqlType.DATE, SqlType.TIMESTAMP})
+ORDERED = NUMERIC_TYPES | TEMPORAL_TYPES | {SqlType.TEXT, SqlType.BLOB}
+"""Types whose values Python orders as SQL does, NULL aside."""
 
 _EXACT = {
     "BOOLEAN": SqlType.BOOLEAN,

@@ -61,3 +61,40 @@ def test_windows_of_a_table_by_key() -> None:
         rows = f"SELECT {columns} FROM t {where} ORDER BY id {rng.choice(['', 'DESC'])} {window}"
         sql = rng.choice([rows, rows, f"SELECT * FROM ({rows}) UNION ALL SELECT * FROM ({rows})"])
         assert session.execute(sql).rows == list(lite.execute(sql)), sql
+
+
+def test_rows_that_come_partly_in_order() -> None:
+    lite, session = apsw.Connection(":memory:"), Database.open(":memory:").session()
+    rng = random.Random(5)
+
+    def run(sql: str, values: tuple[object, ...] = ()) -> None:
+        lite.execute(sql, values)
+        session.execute(sql, values)
+
+    run("CREATE TABLE t (id INTEGER PRIMARY KEY, a INT, b TEXT, c REAL, d INT NOT NULL, e TEXT COLLATE NOCASE)")
+    run("CREATE TABLE u (id INTEGER PRIMARY KEY, t INT)")
+    for columns in ("t (a)", "t (b, a)", "t (c DESC, d)", "t (e)", "u (t)"):
+        run(f"CREATE INDEX i_{columns[0]}{columns[3]} ON {columns}")
+    for i in range(600):
+        names = (rng.choice([None, "x", "y", "Z", "z"]), rng.choice([None, 1.5, 2.0, -1.0]))
+        row = (i, rng.choice([None, *range(30)]), *names, rng.randrange(60), rng.choice([None, "A", "a", "b"]))
+        run("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", row)
+        run("INSERT INTO u VALUES (?, ?)", (i, rng.randrange(600)))
+    session.execute("ANALYZE")
+    partly = 0
+    for _ in range(300):
+        columns = rng.sample(["a", "b", "c", "d", "e"], rng.choice([1, 2, 3]))
+        nulls = ["", "", "", " NULLS FIRST", " NULLS LAST"]
+        terms = [f"t.{c}{rng.choice(['', ' DESC'])}{rng.choice(nulls)}" for c in columns]
+        terms.append(f"t.id{rng.choice(['', ' DESC'])}")
+        source = rng.choice(["t", "t", "t JOIN u ON u.t = t.id", "t LEFT JOIN u ON u.t = t.id"])
+        if "u" in source:
+            terms.append("u.id")
+        where = rng.choice(["", "WHERE t.a > 5", "WHERE t.b = 'x'", "WHERE t.c IS NOT NULL AND t.d % 3 = 1"])
+        limit = rng.choice(["LIMIT 5", "LIMIT 10 OFFSET 3", "LIMIT ?", "LIMIT 0", "LIMIT 50"])
+        given = (7,) if "?" in limit else ()
+        shown = rng.choice(["t.id", "*", "t.d + 1, t.a"])
+        sql = f"SELECT {shown} FROM {source} {where} ORDER BY {', '.join(terms)} {limit}"
+        partly += "PARTLY IN ORDER" in str(session.execute(f"EXPLAIN {sql}", given).rows)
+        assert session.execute(sql, given).rows == lite.execute(sql, given).fetchall(), sql
+    assert partly > 20

@@ -12,7 +12,7 @@ from dosql.executor.row.table_paths import variable
 from dosql.functions.aggregates import COLLECTING
 from dosql.plan.expr import Aggregate, collation_of
 from dosql.plan.logical import Block
-from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
+from dosql.types.sqltypes import NUMERIC_TYPES, ORDERED
 
 _INITIAL = {
     "count": ["0"],
@@ -24,7 +24,6 @@ _INITIAL = {
     "bare": ["None", "False"],
 }
 FIRST = "<of the first row>"
-_ORDERED = {*NUMERIC_TYPES, *TEMPORAL_TYPES, SqlType.TEXT, SqlType.BLOB}
 
 
 class AggregateEmitter:
@@ -207,7 +206,7 @@ class AggregateEmitter:
             fold = self._expressions.fold
             left, right = fold(value, aggregate.collation), fold(names[0], aggregate.collation)
             better = f"{left} {sign} {right}"
-            if arg.type not in _ORDERED:
+            if arg.type not in ORDERED:
                 better = f"sort_key({left}) {sign} sort_key({right})"
             with lines.block(f"if {names[0]} is None or {better}:"):
                 lines.add(f"{names[0]} = {value}")

@@ -238,7 +238,7 @@ class _BlockEmitter(SemiEmitter):
 
         lone = self._once_each or (finds_one(plan) and not limited and block.visible == len(shown))
         self._lone = lone
-        top = self._top_rows(block) if limited and order_by else None
+        top = self._top_rows(block, plan.presorted) if limited and order_by else None
         if top is not None:
             body.add("out = []")
             top.begin(body)
@@ -284,14 +284,21 @@ class _BlockEmitter(SemiEmitter):
             with body.block(f"while (more := {later.later}.following()) is not None:"):
                 later.following(body, "set()", differing)
 
-    def _top_rows(self, block: Block) -> TopRows | None:
+    def _top_rows(self, block: Block, presorted: int) -> TopRows | None:
         """Returns what keeps the first rows of an order, None where all have to be there before any is known."""
         limit = block.limit
         few = isinstance(limit, Const) and isinstance(limit.value, int) and 0 <= limit.value <= _FIRST_ROWS_MAX
         if block.distinct or (self._spills and not (few and block.offset is None)):
             return None
         exprs = [o.expr for o in block.outputs]
-        found = TopRows(block.order_by, exprs, [self._expressions.value(e) for e in exprs], self._expressions.fold)
+        found = TopRows(
+            block.order_by,
+            exprs,
+            [self._expressions.value(e) for e in exprs],
+            self._expressions.fold,
+            presorted=0 if self._spills else presorted,
+            visible=block.visible,
+        )
         return found if found.usable else None
 
     def _append(self, lines: Lines, row: str, early: bool) -> None:

@@ -8,13 +8,10 @@ from dosql.executor.row.emitter import Lines
 from dosql.functions import SCALARS
 from dosql.plan.expr import Expr, Func, walk
 from dosql.plan.logical import SortKey
-from dosql.types.sqltypes import NUMERIC_TYPES, TEMPORAL_TYPES, SqlType
+from dosql.types.sqltypes import ORDERED
 
 Fold = Callable[[str, str], str]
 """Takes code of a value and a collation to code of what the value counts as."""
-
-SIMPLE = {*NUMERIC_TYPES, *TEMPORAL_TYPES, SqlType.TEXT, SqlType.BLOB}
-"""Types whose values Python orders as SQL does, NULL aside."""
 
 SLACK = 1000
 """Rows that are gathered beyond those that are asked for, before the others are thrown away."""
@@ -43,7 +40,7 @@ def emit_sort(lines: Lines, order_by: list[SortKey], exprs: list[Expr], fold: Fo
         parts = []
         for key in group:
             expr, value = exprs[key.output], fold(f"row[{key.output}]", key.collation)
-            if expr.type not in SIMPLE:
+            if expr.type not in ORDERED:
                 if key.nulls_first is not None:
                     parts.append(f"{value} is {'not ' if key.nulls_first != key.descending else ''}None")
                 parts.append(f"sort_key({value})")
@@ -61,7 +58,7 @@ def _nulls_first(key: SortKey) -> bool:
 
 
 def _is_plain(key: SortKey, exprs: list[Expr]) -> bool:
-    return exprs[key.output].type in SIMPLE and not key.collation
+    return exprs[key.output].type in ORDERED and not key.collation
 
 
 def _emit_plain(lines: Lines, key: SortKey, expr: Expr) -> None:
@@ -87,9 +84,22 @@ class TopRows:
         exprs: The outputs.
         values: Code of the outputs, before the row is built.
         fold: For collations.
+        presorted: Rows come in the order of so many terms, the first ones: they end where enough of these are there.
+        visible: How many outputs the result has.
     """
 
-    def __init__(self, order_by: list[SortKey], exprs: list[Expr], values: list[str], fold: Fold) -> None:
+    def __init__(
+        self,
+        order_by: list[SortKey],
+        exprs: list[Expr],
+        values: list[str],
+        fold: Fold,
+        *,
+        presorted: int = 0,
+        visible: int = 0,
+    ) -> None:
+        self._presorted = presorted
+        self._visible = visible
         self._order_by = order_by
         self._exprs = exprs
         self._fold = fold
@@ -112,6 +122,9 @@ class TopRows:
         if not value.isidentifier():
             lines.add(f"first = {value}")
             value = values[self._first.output] = "first"
+        if self._presorted:
+            self._append_or_end(lines, values)
+            return
         better = ">" if self._first.descending else "<"
         if len(self._order_by) > 1:  # among equals the other keys decide
             better += "="
@@ -122,3 +135,13 @@ class TopRows:
                 emit_sort(lines, self._order_by, self._exprs, self._fold)
                 lines.add("del out[most:]")
                 lines.add(f"last = out[-1][{self._first.output}]")
+
+    def _append_or_end(self, lines: Lines, values: list[str]) -> None:
+        """Emits the keeping of a row, or the end: what comes now is behind all that are wanted."""
+        places = [key.output for key in self._order_by[: self._presorted]]
+        differs = " or ".join(f"{values[place]} != out[-1][{place}]" for place in places)
+        with lines.block(f"if len(out) >= most and ({differs}):"):
+            emit_sort(lines, self._order_by, self._exprs, self._fold)
+            cut = f"[row[:{self._visible}] for row in out[skip:most]]"
+            lines.add(f"return {cut if self._visible < len(values) else 'out[skip:most]'}")
+        lines.add(f"out.append(({', '.join(values)},))")
