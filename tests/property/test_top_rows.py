@@ -73,8 +73,8 @@ def test_rows_that_come_partly_in_order() -> None:
 
     run("CREATE TABLE t (id INTEGER PRIMARY KEY, a INT, b TEXT, c REAL, d INT NOT NULL, e TEXT COLLATE NOCASE)")
     run("CREATE TABLE u (id INTEGER PRIMARY KEY, t INT)")
-    for columns in ("t (a)", "t (b, a)", "t (c DESC, d)", "t (e)", "u (t)"):
-        run(f"CREATE INDEX i_{columns[0]}{columns[3]} ON {columns}")
+    for terms_of in ("t (a)", "t (b, a)", "t (c DESC, d)", "t (e)", "u (t)"):
+        run(f"CREATE INDEX i_{terms_of[0]}{terms_of[3]} ON {terms_of}")
     for i in range(600):
         names = (rng.choice([None, "x", "y", "Z", "z"]), rng.choice([None, 1.5, 2.0, -1.0]))
         row = (i, rng.choice([None, *range(30)]), *names, rng.randrange(60), rng.choice([None, "A", "a", "b"]))
