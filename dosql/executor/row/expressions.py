@@ -418,7 +418,16 @@ class ExpressionCompiler:
     def operands(self, a: Expr, b: Expr, collation: str = "") -> tuple[str, str, bool]:
         """Returns both sides as they are compared, and whether Python's operators compare them rightly."""
         x, y, plain = self._operands(a, b)
-        return self.fold(x, collation), self.fold(y, collation), plain
+        return self._folded(a, x, collation), self._folded(b, y, collation), plain
+
+    def _folded(self, expr: Expr, code: str, collation: str) -> str:
+        """Returns code for what an operand counts as under a collation: once, where it is the same for all rows."""
+        if collation and isinstance(expr, Const | Param):
+            return self._function.hoist(self.fold(code, collation), "v")
+        if collation == "NOCASE" and isinstance(expr, Col) and expr.type is SqlType.TEXT and code.isidentifier():
+            low = f"{code}.lower() if {code}.isascii() else nocase({code})"
+            return f"(None if {code} is None else {low})" if expr.nullable else f"({low})"
+        return self.fold(code, collation)
 
     def _operands(self, a: Expr, b: Expr) -> tuple[str, str, bool]:
         if a.type in TEMPORAL_TYPES or b.type in TEMPORAL_TYPES:

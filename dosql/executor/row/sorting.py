@@ -34,8 +34,8 @@ def emit_sort(lines: Lines, order_by: list[SortKey], exprs: list[Expr], fold: Fo
         else:
             groups.append([key])
     for group in reversed(groups):
-        if apart and len(group) == 1 and _is_plain(group[0], exprs):
-            _emit_plain(lines, group[0], exprs[group[0].output])
+        if apart and len(group) == 1 and exprs[group[0].output].type in ORDERED:
+            _emit_plain(lines, group[0], exprs[group[0].output], fold)
             continue
         parts = []
         for key in group:
@@ -61,10 +61,11 @@ def _is_plain(key: SortKey, exprs: list[Expr]) -> bool:
     return exprs[key.output].type in ORDERED and not key.collation
 
 
-def _emit_plain(lines: Lines, key: SortKey, expr: Expr) -> None:
-    """Emits a sort by one column as it is; rows with NULL are put aside, so that no key needs a pair."""
+def _emit_plain(lines: Lines, key: SortKey, expr: Expr, fold: Fold) -> None:
+    """Emits a sort by one column; rows with NULL are put aside, so that no key needs a pair."""
     place = key.output
-    sort = f"out.sort(key=itemgetter({place}), reverse={key.descending})"
+    value = f"lambda row: {fold(f'row[{place}]', key.collation)}" if key.collation else f"itemgetter({place})"
+    sort = f"out.sort(key={value}, reverse={key.descending})"
     if not expr.nullable:
         lines.add(sort)
         return
