@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
@@ -19,6 +20,23 @@ from dosql.types.sqltypes import SqlType
 
 if TYPE_CHECKING:
     from dosql.executor.row.blocks import QueryEmitter
+
+
+@dataclass(slots=True)
+class Grouped:
+    """A subquery that may be looked up in groups.
+
+    Attributes:
+        groups: It by groups.
+        single: It for one row, planned as if it ran once.
+        limit: So often it runs for one row first.
+        name: The variable of the groups.
+    """
+
+    groups: Groups
+    single: Block
+    limit: int
+    name: str = ""
 
 
 class QueryBody:
@@ -38,6 +56,7 @@ class QueryBody:
         self._expressions = ExpressionCompiler(function, self._variables, self._subquery)
         self._rows_of: dict[int, str] = {}
         self._in_place: dict[int, str] = {}
+        self._as_groups: dict[int, Grouped | None] = {}
         self._spills = queries.spills
         self._innermost = -1  # the source of the last loop
         self._tests = 0.0  # how often conditions are estimated to be tested; 0 is unknown
@@ -124,9 +143,13 @@ class QueryBody:
         """Returns code for a subquery in an expression; one that reads nothing outside runs once."""
         if id(expr) in self._in_place:
             return self._in_place[id(expr)]
-        groups = self._groups(expr)
-        if groups is not None:
-            return self._looked_up(groups)
+        grouped = self._by_groups(expr)
+        if grouped is not None:
+            name, key = self._late_totals(grouped)
+            found, function = self._expressions.temporary(), self._queries.query(grouped.single, expr.outer)
+            given = ", ".join(["view", "P", "M", *(self._expressions.value(p) for p in expr.passed)])
+            looked_up = f"{found}.get({key}, {name}.nothing) if ({found} := {name}.ready()) is not None"
+            return f"({looked_up} else scalar({function}({given})))"
         query = self._queries.first_of(expr.query) if expr.kind == "exists" else expr.query
         if expr.kind == "scalar" and isinstance(query, Block) and query.grouped:
             query = _extreme(self._queries.look(query).block) or query
@@ -150,29 +173,38 @@ class QueryBody:
             found = f"value_set(firsts({fold}, {call}))"
         return f"in_query({left}, {self._found(expr, found, passed)})"
 
-    def _groups(self, expr: Subquery) -> Groups | None:
-        """Returns a subquery as groups, where looking them up costs less than finding the rows again and again."""
-        runs = self._queries.runs
-        found = as_groups(expr) if runs >= _GROUPS_RUNS_MIN and not self._spills else None
-        if found is None:
-            return None
-        each = self._queries.look(cast(Block, expr.query)).steps[-1].cost
-        self._queries.runs = 1.0
-        whole = self._queries.look(found.query)
-        self._queries.runs = runs
-        rows = whole.steps[-1]
-        spent = rows.cost + rows.rows * _GROUPED_ROW_US
-        return found if spent + runs * _LOOKED_UP_US < runs * (each + _CALL_US) else None
+    def _by_groups(self, expr: Subquery) -> Grouped | None:
+        """Returns a subquery as groups, where looking them up should cost less than finding the rows again and again.
 
-    def _looked_up(self, groups: Groups) -> str:
-        """Returns code for the total of the group that belongs to the row around it."""
-        count = len(groups.keys)
-        rows = f"{self._queries.query(groups.query)}(view, P, M)"
-        totals = self._once(f"totals_by_key({rows}, {count})", "d")
-        nothing = self._once(f"scalar({self._queries.query(groups.nothing)}(view, P, M))")
+        How often it is asked for is an estimate: it begins row by row, and goes on with the groups when that has cost
+        as much as these do.
+        """
+        if id(expr) in self._as_groups:
+            return self._as_groups[id(expr)]
+        runs, made = self._queries.runs, None
+        found = as_groups(expr) if runs >= _GROUPS_RUNS_MIN and not self._spills else None
+        if found is not None and isinstance(expr.query, Block):
+            self._queries.runs = 1.0
+            single = replace(expr.query)  # planned for its own
+            each = self._queries.look(single).steps[-1].cost + _CALL_US
+            whole = self._queries.look(found.query).steps[-1]
+            self._queries.runs = runs
+            spent = whole.cost + whole.rows * _GROUPED_ROW_US
+            if spent + runs * _LOOKED_UP_US < runs * each:
+                made = Grouped(found, single, int(spent / each))
+        self._as_groups[id(expr)] = made
+        return made
+
+    def _late_totals(self, grouped: Grouped) -> tuple[str, str]:
+        """Returns the variable of the groups, and code for the key of the one that belongs to the row around it."""
+        groups = grouped.groups
+        count, args = len(groups.keys), "(view, P, M)"
+        if not grouped.name:
+            rows = f"lambda: totals_by_key({self._queries.query(groups.query)}{args}, {count})"
+            nothing = f"lambda: scalar({self._queries.query(groups.nothing)}{args})"
+            grouped.name = self._once(f"LateTotals({grouped.limit}, {rows}, {nothing})", "d")
         keys = [self._expressions.value(key) for key in groups.keys]
-        key = keys[0] if count == 1 else f"({', '.join(keys)})"
-        return f"{totals}.get({key}, {nothing})"
+        return grouped.name, keys[0] if count == 1 else f"({', '.join(keys)})"
 
     def _found(self, expr: Subquery, code: str, passed: list[str]) -> str:
         """Returns code for what a subquery gives: computed once, or once for the values of the rows around it.

@@ -14,7 +14,7 @@ from dosql.errors import ResourceExhausted, TypeMismatch
 from dosql.executor.row.guard import leaves, leaves_back, spans, spans_back, tick, watched
 from dosql.executor.row.likes import after_text, glob_matcher, glob_prefix, like_matcher, like_prefix
 from dosql.executor.row.spilling import spill_area
-from dosql.executor.row.totals import average, sum_of, totals_by_key
+from dosql.executor.row.totals import LateTotals, average, sum_of, totals_by_key
 from dosql.executor.row.windows import windowed
 from dosql.executor.vector import Unfit, worth
 from dosql.functions import scalar as f
@@ -542,6 +542,7 @@ NAMES: dict[str, Callable[..., Any] | object] = {
     "in_query": in_query,
     "in_rows": in_rows,
     "row_set": row_set,
+    "LateTotals": LateTotals,
     "totals_by_key": totals_by_key,
     "uniques": uniques,
     "regexp": regexp,

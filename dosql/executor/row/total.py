@@ -94,9 +94,10 @@ class TotalEmitter(CombiningEmitter):
             return None
         if block.order_by or block.limit is not None or block.offset is not None:
             return None
-        plan = self._queries.look(block)
+        grouped = self._by_groups(expr)
+        plan = self._queries.look(block if grouped is None else grouped.single)
         block = plan.block
-        if not block.grouped or not lone_path(plan) or self._groups(expr) is not None:
+        if not block.grouped or not lone_path(plan):
             return None
         read = [*exprs_of(plan), *_of_aggregates(block), block.outputs[0].expr]
         return None if any(isinstance(part, Subquery) for e in read for part in walk(e)) else plan
@@ -114,6 +115,17 @@ class TotalEmitter(CombiningEmitter):
         block, number = plan.block, step.source.number
         for outer, passed in zip(total.expr.outer, total.expr.passed, strict=True):
             self._variables[outer.source, outer.index] = self._expressions.value(passed)
+        grouped, whole = self._by_groups(total.expr), lines.depth
+        if grouped is not None:
+            name, key = self._late_totals(grouped)
+            found = self._function.module.fresh("t")
+            lines.add(f"{found} = {name}.ready()")
+            lines.add(f"if {found} is not None:")
+            lines.depth += 1
+            lines.add(f"{total.name} = {found}.get({key}, {name}.nothing)")
+            lines.depth -= 1
+            lines.add("else:")
+            lines.depth += 1
         paths = self._own_paths(number, [*exprs_of(plan), *_of_aggregates(block)])
         aggregates = AggregateEmitter(self._function, self._expressions, block)
         for i in range(len(block.aggregates)):
@@ -140,6 +152,7 @@ class TotalEmitter(CombiningEmitter):
         lines.depth = depth
         value = self._expressions.value
         aggregates.finish(lines, lambda inner: inner.add(f"{total.name} = {value(block.outputs[0].expr)}"))
+        lines.depth = whole
 
 
 def _of_aggregates(block: Block) -> list[Expr]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dosql.errors import TypeMismatch
@@ -24,6 +24,36 @@ def average(total: Any, count: int) -> Any:
         return None
     mean = total / count
     return None if mean != mean else mean
+
+
+class LateTotals:
+    """Totals of all groups, computed when that of one has been asked for often enough.
+
+    Args:
+        limit: So often it is computed alone.
+        make: Computes all, by the keys of the groups.
+        nothing: Computes the total of no rows.
+
+    Attributes:
+        nothing: That total, once there are all.
+    """
+
+    __slots__ = ("_left", "_make", "_nothing", "_totals", "nothing")
+
+    def __init__(self, limit: int, make: Callable[[], dict[Any, Any]], nothing: Callable[[], Any]) -> None:
+        self._left = limit
+        self._make = make
+        self._nothing = nothing
+        self._totals: dict[Any, Any] | None = None
+        self.nothing: Any = None
+
+    def ready(self) -> dict[Any, Any] | None:
+        """Returns all totals; None where one is to be computed alone."""
+        if self._totals is None:
+            self._left -= 1
+            if self._left < 0:
+                self._totals, self.nothing = self._make(), self._nothing()
+        return self._totals
 
 
 def totals_by_key(rows: Iterable[tuple[Any, ...]], count: int) -> dict[Any, Any]:
