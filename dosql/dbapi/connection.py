@@ -228,7 +228,14 @@ class Connection(Extensible):
 
     def execute(self, sql: str, params: Any = ()) -> Cursor:
         """Runs a statement on a new cursor, as sqlite3 does."""
-        return Cursor(self).execute(sql, params)
+        backend = self._backend
+        if backend is None or not self.autocommit:
+            return Cursor(self).execute(sql, params)
+        try:
+            answer = backend.execute(sql, params)
+        except DosqlError as e:
+            raise translated(e) from e
+        return Cursor(self, answer, answer.rows, 0, 1, answer.last_insert_id)
 
     def executemany(self, sql: str, param_sets: Any) -> Cursor:
         """Runs a statement for each set of parameters on a new cursor."""
