@@ -147,6 +147,8 @@ class Updater:
         if resolves and (workspace.follow is not None or self.deletes is not None):
             now = writer.row_at(key)
             if now is None:  # it went with the rows that were in the way
+                if self.deletes is not None and workspace.recursive_triggers:
+                    raise ConstraintViolation("constraint failed: a trigger removed the row that is updated")
                 return None
             before = now
         if new_key == key:

@@ -73,7 +73,10 @@ SCRIPTS = {
         PRAGMA foreign_keys = ON; CREATE TABLE t (id INTEGER PRIMARY KEY, k REAL UNIQUE, p REAL REFERENCES t (k)
         ON DELETE CASCADE); INSERT INTO t VALUES (1, 2.0, -2.5), (2, 10.0, -2.5), (3, -2.5, 10.0);
         UPDATE OR REPLACE t SET k = p; SELECT * FROM t; INSERT INTO t VALUES (4, 1, 1), (5, 2, 1), (6, 3, NULL);
-        UPDATE OR REPLACE t SET k = 1 WHERE id = 5; SELECT * FROM t; UPDATE OR REPLACE t SET k = 3; SELECT * FROM t""",
+        UPDATE OR REPLACE t SET k = 1 WHERE id = 5; SELECT * FROM t; UPDATE OR REPLACE t SET k = 3; SELECT * FROM t;
+        PRAGMA recursive_triggers = ON; CREATE TABLE r (a UNIQUE, b UNIQUE); INSERT INTO r VALUES (1, 2), (3, 4);
+        CREATE TRIGGER rd AFTER DELETE ON r BEGIN DELETE FROM r; END; UPDATE OR REPLACE r SET b = 5; SELECT * FROM r;
+        PRAGMA recursive_triggers = OFF; UPDATE OR REPLACE r SET b = 6; SELECT * FROM r""",
     "what is due of a row is due of it where it goes": """
         PRAGMA foreign_keys = ON; CREATE TABLE a (x UNIQUE); CREATE TABLE b (id INTEGER PRIMARY KEY, p REFERENCES a (x)
         DEFERRABLE INITIALLY DEFERRED, c); BEGIN; INSERT INTO b VALUES (10, 5, 1); UPDATE b SET id = 3, c = 2; COMMIT;

@@ -52,7 +52,10 @@ class LateTotals:
         if self._totals is None:
             self._left -= 1
             if self._left < 0:
-                self._totals, self.nothing = self._make(), self._nothing()
+                try:
+                    self._totals, self.nothing = self._make(), self._nothing()
+                except TypeMismatch:  # of a group that nobody may ask for
+                    self._left = INT_MAX
         return self._totals
 
 
