@@ -10,6 +10,7 @@ import apsw
 import pytest
 
 from dosql.engine import Database, Session
+from dosql.errors import DosqlError
 from dosql.executor.row import body
 
 QUERIES = 120
@@ -84,3 +85,20 @@ def test_a_total_in_place_is_a_loop(both: tuple[Session, apsw.Connection]) -> No
     code = both[0].execute("EXPLAIN CODE SELECT (SELECT sum(d) FROM o WHERE o.c = c.id) FROM c WHERE id = 7").rows
     functions = [line for (line,) in code if line.startswith("def ")]
     assert len(functions) == 1 or body._GROUPS_RUNS_MIN == 0
+
+
+def test_a_group_that_nobody_asks_for_raises_nothing() -> None:
+    database = Database.open(":memory:")
+    session = database.session()
+    session.execute("CREATE TABLE r (k INT, most INT)")
+    session.execute("CREATE TABLE v (k INT, x INT)")
+    for k in range(300):
+        session.execute("INSERT INTO r VALUES (?, 1)", (k,))
+        session.execute("INSERT INTO v VALUES (?, 2)", (k,))
+    session.execute("INSERT INTO v VALUES (-1, 9223372036854775807), (-1, 1)")
+    sql = "SELECT count(*) FROM r WHERE most < (SELECT sum(x) FROM v WHERE v.k = r.k)"
+    assert session.execute(sql).rows == [(300,)]
+    session.execute("INSERT INTO r VALUES (-1, 1)")
+    with pytest.raises(DosqlError, match="overflow"):
+        session.execute(sql)
+    database.close()
