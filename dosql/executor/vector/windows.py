@@ -6,9 +6,9 @@ values are added in the same order. Where it cannot promise that, it gives None,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +26,7 @@ Results: TypeAlias = "Values | list[Any]"
 __all__ = ["RowInput", "windowed_columns"]
 
 _NARROW = 64
+_PART_ROWS = 16_384
 _STEP_US, _CALL_US = 10, 2
 """What one step over all partitions costs, and one call for one of them."""
 
@@ -50,12 +51,23 @@ def windowed_columns(given: Input, calls: Sequence[WindowCall], unread: Collecti
             window = windows[key] = Window(given, call)
         results.append((window, window.results(call)))
     first = results[0][0]
-    columns: list[Any] = []
+    columns: list[list[Any] | None] = []
     for place in range(given.width):
-        columns.append(repeat(None, given.count) if place in unread else first.column(place))
+        tick()
+        columns.append(None if place in unread else first.column(place))
     for place, (window, found) in enumerate(results, given.width):
-        columns.append(repeat(None, given.count) if place in unread else first.aligned(window, found))
-    return zip(*columns, strict=True)
+        tick()
+        columns.append(None if place in unread else first.aligned(window, found))
+    return chain.from_iterable(_parts(columns, given.count))
+
+
+def _parts(columns: Sequence[list[Any] | None], count: int) -> Iterator[Iterable[Row]]:
+    """Yields the rows of columns in parts, watched over; a column that is None has NULL only."""
+    for start in range(0, count, _PART_ROWS):
+        tick()
+        size = min(_PART_ROWS, count - start)
+        parts = [repeat(None, size) if c is None else c[start : start + size] for c in columns]
+        yield zip(*parts, strict=True)
 
 
 class Window:
@@ -83,6 +95,7 @@ class Window:
             if number == parts or key is None:
                 bounds.append(np.concatenate([[0], np.flatnonzero(changes) + 1]))
             if key is not None:
+                tick()
                 ordered = self._arranged(key)
                 changes |= ordered[1:] != ordered[:-1]
         self._starts, self._peers = bounds[0], bounds[-1]
@@ -214,6 +227,7 @@ class Window:
 
     def results(self, call: WindowCall) -> Results:
         """Returns a call's results in order."""
+        tick()
         compute = _FUNCTIONS.get(call.name)
         found = None if compute is None else compute(self, call)
         return by_frames(self._given.rows(), self._bounds, self._places, call) if found is None else found
@@ -394,6 +408,7 @@ class Window:
             return None
         out = np.full(self.count, nothing, dtype=values.dtype)
         for move in range(least, most):
+            tick()
             a, b = max(0, -move), self.count - max(0, move)
             inside = (low[a:b] <= self._at[a:b] + move) & (self._at[a:b] + move < high[a:b])
             out[a:b] = np.where(inside, ufunc(out[a:b], values[a + move : b + move]), out[a:b])
@@ -443,6 +458,7 @@ def order_of(keys: Sequence[Array]) -> Array | None:
             ordered = part if order is None else part[order]
             if (ordered[1:] >= ordered[:-1]).all():
                 continue
+            tick()
             places = np.argsort(ordered, kind="stable")
             order = places if order is None else order[places]
     return order
