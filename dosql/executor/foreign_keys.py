@@ -35,12 +35,14 @@ class Due(NamedTuple):
         reference: Its foreign key.
         key: Key of the child's row, or None.
         values: Values of the parent's key, or None.
+        number: Of the foreign key in its table.
     """
 
     child: int
     reference: ForeignKey
     key: int | None
     values: tuple[Any, ...] | None
+    number: int
 
 
 def touches(schema: Schema, table: Table, targets: Collection[int]) -> bool:
@@ -114,25 +116,28 @@ def test(workspace: Workspace, due: Due) -> None:
     child = workspace.schema.by_id.get(due.child)
     if child is None:
         return
+    wanted = due.reference
+    if wanted not in child.foreign_keys and due.number < len(child.foreign_keys):  # something was renamed since
+        wanted = child.foreign_keys[due.number]
     if due.key is not None:
         stored = workspace.writer(child).row_at(due.key)
         if stored is None:
             return
-        values = values_of(child, due.reference.columns, due.key, stored)
+        values = values_of(child, wanted.columns, due.key, stored)
         if None in values:
             return
-        reference = _resolved(workspace.schema, child, due.reference)
+        reference = _resolved(workspace.schema, child, wanted)
         if not _is_there(workspace, reference, values) or _is_own_parent(reference, child, (due.key, stored), values):
-            raise violation(child, due.reference)
+            raise violation(child, wanted)
         return
     assert due.values is not None
-    parent = workspace.schema.beside(child.id).table(due.reference.parent)
+    parent = workspace.schema.beside(child.id).table(wanted.parent)
     if parent is not None:
-        index, columns = key_of(workspace.schema, parent, child, due.reference)
+        index, columns = key_of(workspace.schema, parent, child, wanted)
         if _there(workspace, parent, index, columns, due.values):
             return
-    if child_keys(workspace, child, due.reference, due.values):
-        raise violation(child, due.reference)
+    if child_keys(workspace, child, wanted, due.values):
+        raise violation(child, wanted)
 
 
 class Reference(NamedTuple):

@@ -142,12 +142,12 @@ class KeyActions:
             moved_to = ops[self._at] if self._at - 1 in workspace.moved else None  # the row got another key
             for key, before, after in images(op):
                 if after is not None:
-                    for reference in table.foreign_keys:
+                    for number, reference in enumerate(table.foreign_keys):
                         values = keys.values_of(table, reference.columns, key, after)
                         if None not in values and (
                             before is None or values != keys.values_of(table, reference.columns, key, before)
                         ):
-                            due.append(Due(table.id, reference, key, None))
+                            due.append(Due(table.id, reference, key, None, number))
                 if before is not None:
                     now = (key, after) if moved_to is None else (moved_to[2], moved_to[4])
                     for child, reference in children:
@@ -185,7 +185,7 @@ class KeyActions:
         keys.same_children(workspace, child, reference, old)
         action = reference.on_delete if after is None else reference.on_update
         if action == "NO ACTION":
-            self._due.append(Due(child.id, reference, None, old))
+            self._due.append(Due(child.id, reference, None, old, child.foreign_keys.index(reference)))
             return
         found = keys.child_keys(workspace, child, reference, old)
         if action == "RESTRICT" and (
@@ -202,7 +202,8 @@ class KeyActions:
         elif action == "SET DEFAULT":
             values = [_default(child, c) for c in reference.columns]
             # it may be what it was
-            self._due.extend(Due(child.id, reference, child_key, None) for child_key in found)
+            number = child.foreign_keys.index(reference)
+            self._due.extend(Due(child.id, reference, child_key, None, number) for child_key in found)
         updater = Updater(child, reference.columns, related.rules(child, frozenset(reference.columns)))
         updates = related.triggers(child, "UPDATE")
         updater.triggers = updates and updates.of_columns(frozenset(reference.columns))

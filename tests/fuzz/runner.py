@@ -141,7 +141,7 @@ class Pair:
 
     def _names_nothing(self, error: Exception | None) -> bool:
         """Whether a statement names a column that no table has (any more): SQLite lets ``x.no AND FALSE`` pass."""
-        found = re.search(r"no such column: (?:\w+\.)?(\w+)", str(error))
+        found = re.search(r"(?:no such column:|has no column named) (?:\w+\.)?(\w+)", str(error))
         names = "SELECT 1 FROM sqlite_schema t, pragma_table_xinfo(t.name) c WHERE c.name = ?"
         return found is not None and not list(self.lite.execute(names, (found[1],)))
 

@@ -80,7 +80,10 @@ SCRIPTS = {
     "what is due of a row is due of it where it goes": """
         PRAGMA foreign_keys = ON; CREATE TABLE a (x UNIQUE); CREATE TABLE b (id INTEGER PRIMARY KEY, p REFERENCES a (x)
         DEFERRABLE INITIALLY DEFERRED, c); BEGIN; INSERT INTO b VALUES (10, 5, 1); UPDATE b SET id = 3, c = 2; COMMIT;
-        UPDATE b SET id = 4; INSERT INTO a VALUES (5); COMMIT; SELECT * FROM b""",
+        UPDATE b SET id = 4; INSERT INTO a VALUES (5); COMMIT; SELECT * FROM b; BEGIN; DELETE FROM a;
+        ALTER TABLE a RENAME COLUMN x TO y; ALTER TABLE a RENAME TO c; COMMIT; INSERT INTO c VALUES (5); COMMIT;
+        SELECT * FROM b; BEGIN; INSERT INTO b VALUES (7, 8, 9); ALTER TABLE b RENAME COLUMN p TO q; COMMIT;
+        DELETE FROM b WHERE q = 8; COMMIT; SELECT * FROM b""",
     "children are found as the parent's column compares": """
         PRAGMA foreign_keys = ON; CREATE TABLE p (k TEXT COLLATE NOCASE UNIQUE, b TEXT UNIQUE);
         CREATE TABLE c (k TEXT REFERENCES p (k) ON DELETE CASCADE, b TEXT COLLATE NOCASE REFERENCES p (b) ON DELETE
