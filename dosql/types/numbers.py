@@ -70,12 +70,18 @@ def real_to_integer(value: float) -> int:
     return int(value)
 
 
+_SHORT = 16
+
+
 def real_to_text(value: float) -> str:
     """Returns a REAL as SQLite prints it: 15 significant digits, 17 where 15 are not enough, always with a point."""
-    if math.isinf(value):
-        return "Inf" if value > 0 else "-Inf"
     if value == 0:
         return "0.0"  # also of -0.0
+    short = repr(value)
+    if len(short) <= _SHORT and "." in short and "e" not in short:  # of 15 digits at most, it is what they give
+        return short
+    if math.isinf(value):
+        return "Inf" if value > 0 else "-Inf"
     text = f"{value:.15g}"
     if float(text) != value or 1e15 <= abs(value) < 1e17:
         text = f"{value:.17g}"
