@@ -6,7 +6,7 @@ Ids are the places of elements in the text's JSONB form, as in SQLite.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -60,23 +60,30 @@ _decode = msgspec.json.Decoder().decode
 def json_each_quick(value: Any = None, root: Any = "$") -> list[Row] | None:
     """As :func:`json_each`, with the columns ``SIMPLE`` and the hidden ones only.
 
-    None where msgspec does not give what SQLite does: it is asked for plain arrays of plain values.
+    None where msgspec does not give what SQLite does: it is asked for plain arrays and objects of plain values.
     """
     if value.__class__ is not str or root.__class__ is not str or "\\" in value:
         return None
-    steps = j.steps_of(root)
-    if any(step.__class__ is not str or value.count(f'"{step}"') != 1 for step in steps):
-        return None
     try:
         element = _decode(value)
-        for step in steps:
+        for step in j.steps_of(root):
+            if step.__class__ is not str or value.count(f'"{step}"') != 1:
+                return None
             element = element[step]
     except (msgspec.DecodeError, UnicodeError, LookupError, TypeError, RecursionError):
         return None
-    if element.__class__ is not list or ("-0" in value and 0 in element):
+    values: Collection[Any]
+    parts: Iterable[tuple[Any, Any]]
+    if element.__class__ is list:
+        values, parts = element, enumerate(element)
+    elif element.__class__ is dict and all(value.count(f'"{name}"') == 1 for name in element):
+        values, parts = element.values(), element.items()
+    else:
+        return None
+    if "-0" in value and 0 in values:
         return None
     rows: list[Row] = []
-    for place, part in enumerate(element):
+    for place, part in parts:
         kind = part.__class__
         name = _NAMES.get(kind)
         if name is None or (kind is int and not INT_MIN <= part <= INT_MAX):

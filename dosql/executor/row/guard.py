@@ -164,8 +164,15 @@ def tick() -> None:
         guard.check()
 
 
-def watched(rows: Iterable[Any]) -> Iterator[Any]:
-    """Yields rows, watched over."""
+def watched(rows: Iterable[Any]) -> Iterable[Any]:
+    """Returns rows, watched over."""
+    if rows.__class__ is list and len(rows) <= _ROWS_BETWEEN:
+        tick()
+        return rows
+    return _watched(rows)
+
+
+def _watched(rows: Iterable[Any]) -> Iterator[Any]:
     for count, row in enumerate(rows):
         if not count % _ROWS_BETWEEN:
             tick()
