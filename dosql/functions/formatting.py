@@ -50,7 +50,11 @@ def format_text(template: Any, *given: Any) -> str | None:
 
 @lru_cache(256, typed=True)
 def formatter(template: Any) -> Callable[..., str | None]:
-    """Returns what puts values into a template that is known."""
+    """Returns what puts values into a template that is known.
+
+    Where all its specifications are common ones, and the values such that Python shows them as SQLite does, Python does
+    it in one go.
+    """
 
     def otherwise(*given: Any) -> str | None:
         return format_text(template, *given)
@@ -58,57 +62,53 @@ def formatter(template: Any) -> Callable[..., str | None]:
     if template.__class__ is not str:
         return otherwise
     literals, specs, end = _read(template)
-    shown = [_shower(spec) for spec in specs]
-    if None in shown or not specs:
+    quick = [_quick(spec) for spec in specs]
+    names = [f"v{place}" for place, spec in enumerate(specs) if spec.kind != "%"]
+    if None in quick or not names:
         return otherwise
-    parts = [(before, show) for before, show in zip(literals, shown, strict=True) if show is not None]
-    count = len(parts)
+    pieces, tests = [], []
+    for place, (before, found) in enumerate(zip(literals, quick, strict=True)):
+        assert found is not None
+        pieces += [before.replace("%", "%%"), found[0]]
+        tests += [found[1].replace("value", f"v{place}")] if found[1] else []
+    python = "".join(pieces) + end.replace("%", "%%")
+    values = ", ".join(names)
+    code = f"""def call(*given):
+    if len(given) == {len(names)}:
+        {values}, = given
+        if {" and ".join(tests)}:
+            return {python!r} % given
+    return otherwise(*given)"""
+    namespace: dict[str, Any] = {"otherwise": otherwise}
+    exec(code, namespace)
+    made: Callable[..., str | None] = namespace["call"]
+    return made
 
-    def call(*given: Any) -> str | None:
-        if len(given) != count:
-            return format_text(template, *given)
-        return "".join([before + show(value) for (before, show), value in zip(parts, given, strict=True)]) + end
 
-    return call
-
-
-def _shower(spec: _Spec) -> Callable[[Any], str] | None:
-    """Returns what shows one value as a specification says, None for one that takes no value, or several.
-
-    Common ones are left to Python for the values where it does as SQLite.
+def _quick(spec: _Spec) -> tuple[str, str] | None:
+    """Returns a specification in Python's terms, and the condition on ``value`` under which that is right; None for one
+    that Python has not.
     """
     flags, width, precision, kind = spec
-    if width == -1 or precision == -1 or kind == "%" or kind not in _KINDS or max(width, precision or 0) > WIDTH_MAX:
+    if width == -1 or precision == -1 or max(width, precision or 0) > _QUICK_WIDTH:
         return None
-
-    def slow(value: Any) -> str:
-        return _one(spec, _Arguments([value]))
-
     pattern = f"%{''.join(sorted(flags))}{width or ''}"
+    if kind == "%":
+        return ("%%", "") if pattern == "%" else None
     if kind in "di" and precision is None and flags <= {"0", "+", " "}:
-        whole = f"{pattern}d"
-        return lambda value: whole % value if value.__class__ is int else slow(value)
+        return f"{pattern}d", "value.__class__ is int"
     if kind in "sz" and flags <= {"-"}:
-        some = f"{pattern}{'' if precision is None else f'.{precision}'}s"
-        if some == "%s":
-            return lambda value: value if value.__class__ is str else slow(value)
-        return lambda value: some % value if value.__class__ is str and value.isascii() else slow(value)
+        cut = "" if precision is None else f".{precision}"
+        return f"{pattern}{cut}s", "value.__class__ is str" + (" and value.isascii()" if width or cut else "")
     if kind == "f" and flags <= {"0", "+", " "} and (precision is None or precision <= _EXACT_DIGITS):
         digits = 6 if precision is None else precision
-        real, scale = f"{pattern}.{digits}f", 10.0**digits
-
-        def show(value: Any) -> str:
-            # Python rounds ties to even
-            if value.__class__ is float and 0 < abs(value) < _EXACT_MAX and value * scale % 1 != 0.5:
-                return real % value
-            if value.__class__ is int and abs(value) < _EXACT_MAX:
-                return real % value
-            return slow(value)
-
-        return show
-    return slow
+        # Python rounds ties to even
+        size = f"0 < abs(value) < {_EXACT_MAX} and value * {10.0**digits} % 1 != 0.5"
+        return f"{pattern}.{digits}f", f"value.__class__ is float and {size}"
+    return None
 
 
+_QUICK_WIDTH = 1000
 _EXACT_DIGITS, _EXACT_MAX = 6, 1e9
 """REAL values below this have fewer digits in front of so many than SQLite shows."""
 
