@@ -12,6 +12,7 @@ import pytest
 from dosql.engine import Database, Session
 from dosql.errors import DosqlError
 from dosql.executor.row import body
+from tests.fuzz.runner import whole_columns
 
 QUERIES = 120
 TOTALS = [
@@ -79,6 +80,17 @@ def test_totals(both: tuple[Session, apsw.Connection]) -> None:
         given = [f"(SELECT {rng.choice(TOTALS)} FROM o WHERE {rng.choice(CONDITIONS)})" for _ in range(3)]
         sql = form.format(*given)
         assert canonical(session.execute(sql).rows) == canonical(oracle.execute(sql).fetchall()), sql
+
+
+def test_totals_of_joins_by_columns(both: tuple[Session, apsw.Connection]) -> None:
+    session, oracle = both
+    rng = random.Random(6)
+    with whole_columns():
+        for number in range(QUERIES // 4):
+            join = ["JOIN", "LEFT JOIN"][number % 2]
+            total = f"(SELECT {rng.choice(TOTALS)} FROM o WHERE {rng.choice(CONDITIONS)})"
+            sql = f"SELECT total(({total} > 1) IS TRUE), count(*) FROM o AS y {join} c AS x ON x.id = y.c WHERE y.d > 0"
+            assert canonical(session.execute(sql).rows) == canonical(oracle.execute(sql).fetchall()), sql
 
 
 def test_a_total_in_place_is_a_loop(both: tuple[Session, apsw.Connection]) -> None:

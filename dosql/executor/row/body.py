@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from dosql.executor.row.emitter import Function, Lines
 from dosql.executor.row.expressions import ExpressionCompiler
@@ -22,21 +22,18 @@ if TYPE_CHECKING:
     from dosql.executor.row.blocks import QueryEmitter
 
 
-@dataclass(slots=True)
-class Grouped:
+class Grouped(NamedTuple):
     """A subquery that may be looked up in groups.
 
     Attributes:
         groups: It by groups.
         single: It for one row, planned as if it ran once.
         limit: So often it runs for one row first.
-        name: The variable of the groups.
     """
 
     groups: Groups
     single: Block
     limit: int
-    name: str = ""
 
 
 class QueryBody:
@@ -199,12 +196,12 @@ class QueryBody:
         """Returns the variable of the groups, and code for the key of the one that belongs to the row around it."""
         groups = grouped.groups
         count, args = len(groups.keys), "(view, P, M)"
-        if not grouped.name:
-            rows = f"lambda: totals_by_key({self._queries.query(groups.query)}{args}, {count})"
-            nothing = f"lambda: scalar({self._queries.query(groups.nothing)}{args})"
-            grouped.name = self._once(f"LateTotals({grouped.limit}, {rows}, {nothing})", "d")
+        rows = f"lambda: totals_by_key({self._queries.query(groups.query)}{args}, {count})"
+        nothing = f"lambda: scalar({self._queries.query(groups.nothing)}{args})"
+        # Not the same variable in two places: one may be in a branch that is not gone.
+        name = self._once(f"LateTotals({grouped.limit}, {rows}, {nothing})", "d")
         keys = [self._expressions.value(key) for key in groups.keys]
-        return grouped.name, keys[0] if count == 1 else f"({', '.join(keys)})"
+        return name, keys[0] if count == 1 else f"({', '.join(keys)})"
 
     def _found(self, expr: Subquery, code: str, passed: list[str]) -> str:
         """Returns code for what a subquery gives: computed once, or once for the values of the rows around it.
