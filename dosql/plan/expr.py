@@ -269,6 +269,8 @@ def explicit_collation(expr: Expr) -> str | None:
 def _implicit(expr: Expr) -> str | None:
     while isinstance(expr, CastTo) or (isinstance(expr, Op) and expr.op == "POS"):
         expr = expr.value if isinstance(expr, CastTo) else expr.args[0]
+    if isinstance(expr, Col) and expr.index == ROW_KEY:  # SQLite: the row's key has none
+        return None
     return expr.collation if isinstance(expr, Col | Param) else None
 
 

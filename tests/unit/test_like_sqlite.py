@@ -61,6 +61,11 @@ SCRIPTS = {
         SELECT * FROM t; INSERT OR REPLACE INTO v VALUES (6, 1, 6); SELECT * FROM t; UPDATE OR IGNORE v SET a = 2;
         SELECT * FROM t; INSERT OR FAIL INTO v VALUES (7, 7, 7), (8, 7, 8); SELECT * FROM t;
         UPDATE OR REPLACE v SET a = 7 WHERE id < 5; SELECT * FROM t; INSERT INTO v VALUES (9, 7, 9)""",
+    "a row's key has no collation, so the next column's counts": """
+        CREATE TABLE t (id INTEGER PRIMARY KEY, n INT, c TEXT COLLATE NOCASE); INSERT INTO t VALUES (1, 1, 'a'),
+        (2, 2, 'A'), (3, 3, 'b'); SELECT count(*) FROM (SELECT id FROM t UNION SELECT c FROM t);
+        SELECT count(*) FROM (SELECT n FROM t UNION SELECT c FROM t);
+        SELECT count(*) FROM (SELECT id FROM t EXCEPT SELECT -n FROM t UNION SELECT c FROM t)""",
     "what RESTRICT refuses in a trigger is refused": """
         PRAGMA foreign_keys = ON; CREATE TABLE t (id INTEGER PRIMARY KEY, p REFERENCES t (id) ON DELETE RESTRICT
         ON UPDATE RESTRICT); CREATE VIEW v AS SELECT id FROM t;
