@@ -66,6 +66,10 @@ SCRIPTS = {
         (2, 2, 'A'), (3, 3, 'b'); SELECT count(*) FROM (SELECT id FROM t UNION SELECT c FROM t);
         SELECT count(*) FROM (SELECT n FROM t UNION SELECT c FROM t);
         SELECT count(*) FROM (SELECT id FROM t EXCEPT SELECT -n FROM t UNION SELECT c FROM t)""",
+    "equal values that are not the same have groups of their own": """
+        CREATE TABLE t (a ANY, b REAL) STRICT; INSERT INTO t VALUES (2, 0.0), (2.0, -0.0), ('2', 1.5), (3, 1.5);
+        SELECT typeof(a), count(*) FROM t GROUP BY typeof(a), a ORDER BY 1;
+        SELECT typeof(a), a FROM t GROUP BY a, typeof(a) ORDER BY 1""",
     "what RESTRICT refuses in a trigger is refused": """
         PRAGMA foreign_keys = ON; CREATE TABLE t (id INTEGER PRIMARY KEY, p REFERENCES t (id) ON DELETE RESTRICT
         ON UPDATE RESTRICT); CREATE VIEW v AS SELECT id FROM t;

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dosql.plan.expr import ROW_KEY, Aggregate, Col, Const, Expr, Op, Param, sources_of, transform, walk
@@ -14,6 +14,7 @@ from dosql.planner.rules.facts import Facts, has_subquery, own_sources, stable
 from dosql.types.sqltypes import SqlType
 
 _EXACT = {SqlType.INTEGER, SqlType.TEXT}
+_SAME = {*_EXACT, SqlType.BOOLEAN, SqlType.DATE, SqlType.TIMESTAMP, SqlType.BLOB}
 
 Column = tuple[int, int]
 
@@ -96,7 +97,7 @@ class _Following:
             if isinstance(col, Col) and isinstance(value, Const | Param) and col.type in _EXACT:
                 self._fixed.add((col.source, col.index))
 
-    def has(self, key: Expr, others: Iterable[Expr]) -> bool:
+    def has(self, key: Expr, others: Sequence[Expr]) -> bool:
         """Whether a key is the same in all rows in which others are."""
         if has_subquery(key) or not stable(key) or not sources_of(key) & self._own:
             return False
@@ -113,8 +114,10 @@ class _Following:
                 columns = {index for source, index in known if source == number}
                 if any(unique <= columns for unique in keys):
                     whole.add(number)
+        # 2 and 2.0 are one value of an ANY column, but not the same
+        loose = {(o.source, o.index) for o in others if isinstance(o, Col) and o.type not in _SAME}
         read = [part for part in walk(key) if isinstance(part, Col) and part.source in self._own]
-        return all((part.source, part.index) in known or part.source in whole for part in read)
+        return all((part.source, part.index) in known - loose or part.source in whole for part in read)
 
 
 def _unique(source: TableSource, facts: Facts) -> list[set[int]]:
