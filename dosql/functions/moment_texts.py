@@ -14,7 +14,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from dosql.functions import moments as m
 from dosql.functions.moments import DAY_MS, LAST_MS, UNIX_MS, Moment
 
-_KEPT_MAX = 100_000
+_DAYS_MAX, _SECONDS_MAX = 20_000, 100_000
+"""So much is kept of what hangs on modifiers or a format, of which there may be many; and of what does not."""
+_PLANS_MAX = 64
 _LENGTH = 10
 _NOON_MS = DAY_MS // 2
 _DAY = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])", re.ASCII)
@@ -30,11 +32,12 @@ V = TypeVar("V")
 class _Memo(dict[K, V], Generic[K, V]):
     """Values by key, each computed once; all are forgotten when there are too many."""
 
-    def __init__(self, make: Callable[[K], V]) -> None:
+    def __init__(self, make: Callable[[K], V], most: int = _DAYS_MAX) -> None:
         self._make = make
+        self._most = most
 
     def __missing__(self, key: K) -> V:
-        if len(self) >= _KEPT_MAX:
+        if len(self) >= self._most:
             self.clear()
         found = self[key] = self._make(key)
         return found
@@ -67,10 +70,10 @@ def _in_day(rest: str) -> int | None:
     return int(hour) * 3_600_000 + int(minute) * 60_000 + int(second * 1000 + 0.5)
 
 
-_TIMES: _Memo[str, int | None] = _Memo(_in_day)
+_TIMES: _Memo[str, int | None] = _Memo(_in_day, _SECONDS_MAX)
 
 
-@lru_cache(256)
+@lru_cache(_PLANS_MAX)
 def _planned(modifiers: tuple[str, ...]) -> _Plan | None:
     """Returns what modifiers do, None where they do more than that."""
     of_days: list[str] = []
@@ -102,7 +105,7 @@ def _at(ms: int) -> Moment:
 
 
 _DAY_TEXTS: _Memo[int, str] = _Memo(lambda day: m.date_text(_at(day * DAY_MS - _NOON_MS)))
-_SECOND_TEXTS: _Memo[int, str] = _Memo(lambda second: m.time_text(_at(second * 1000 - _NOON_MS)))
+_SECOND_TEXTS: _Memo[int, str] = _Memo(lambda second: m.time_text(_at(second * 1000 - _NOON_MS)), _SECONDS_MAX)
 
 
 def _time_at(ms: int) -> str:
@@ -130,7 +133,7 @@ def known_modifiers(name: str, function: Callable[..., Any]) -> Callable[..., Ca
         function: Takes all arguments.
     """
 
-    @lru_cache(256, typed=True)
+    @lru_cache(_PLANS_MAX, typed=True)
     def make(*modifiers: Any) -> Callable[[Any], Any]:
         def otherwise(value: Any) -> Any:
             return function(value, *modifiers)
@@ -147,7 +150,7 @@ def known_modifiers(name: str, function: Callable[..., Any]) -> Callable[..., Ca
 def known_format(function: Callable[..., Any]) -> Callable[..., Callable[[Any], Any]]:
     """As :func:`known_modifiers`, of strftime, whose format comes before."""
 
-    @lru_cache(256, typed=True)
+    @lru_cache(_PLANS_MAX, typed=True)
     def make(template: Any, *modifiers: Any) -> Callable[[Any], Any]:
         def otherwise(value: Any) -> Any:
             return function(template, value, *modifiers)
