@@ -162,11 +162,8 @@ class ExpressionCompiler:
             )
         fixed, name = function.fixed, f"f_{expr.name}"
         places = [] if fixed is None else list(fixed.places(len(args)))
-        if (
-            fixed is None
-            or not args[: len(places) + 1][len(places) :]
-            or not all(isinstance(args[place], Const | Param) for place in places)
-        ):
+        known = len(places) < len(args) and all(isinstance(args[place], Const | Param) for place in places)
+        if fixed is None or not known:
             return f"{module.share(name, function.call)}({', '.join(self.value(a) for a in args)})"
         given = [args[place] for place in places]
         if any(isinstance(arg, Param) for arg in given):
